@@ -1,0 +1,1 @@
+"""Everything that imports mitmproxy: one feature, one file, one class."""

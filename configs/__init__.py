@@ -1,0 +1,1 @@
+"""Default configuration and the provider registry, as data that travels inside the wheel."""

@@ -1,0 +1,152 @@
+"""One request and everything that became of it.
+
+An `Exchange` follows a request from its surface to its last byte and is the only thing that the addons
+hand around. It lives beside the mitmproxy flow, never inside `flow.metadata`, which is written to disk.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from router_core.formats import Format, Operation
+from router_core.providers.model import Endpoint, Provider
+
+if TYPE_CHECKING:
+    from router_core.routing.router import Plan
+
+type Headers = list[tuple[str, str]]
+"""In wire order, names as received; compare names in lower case."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surface:
+    """What a path asks for: (host, method, path) resolved. See `router_core.surfaces`."""
+
+    format: Format
+    operation: Operation
+    provider: Provider | None
+    """None on a gateway path that routes by model alone."""
+    endpoint: Endpoint | None
+    """The endpoint that the path belongs to; None where `provider` is None."""
+    pinned: bool
+    """True where the path or host names the provider, so that unlisted models go to it."""
+    via: Literal["proxy", "gateway"]
+    path_model: str | None = None
+    """The model where the path carries it (Gemini), percent-decoded."""
+    path_stream: bool | None = None
+    """True/False where the path decides about streaming (Gemini), None where the body does."""
+
+
+@dataclass(slots=True)
+class ClientInfo:
+    address: str
+    name: str | None = None
+    """The name of the client's access key, if it has one."""
+    tool: str | None = None
+    """The command-line tool by its User-Agent, e.g. ``claude-code``, ``codex``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The client's request as it came. Never changed: each attempt starts from it again."""
+
+    method: str
+    path: str
+    """Path and query as received."""
+    headers: Headers
+    body: bytes
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How one attempt ended, as the classifier sees it."""
+
+    phase: Literal["connect", "headers", "opening", "body", "done"]
+    """Where it ended: before a connection, before an answer, before content, inside it, or complete."""
+    status: int | None = None
+    headers: Headers = field(default_factory=list)
+    body: bytes = b""
+    """The error body (decoded, bounded), or the data of an error event inside a 200 stream."""
+    error: str | None = None
+    """A transport failure in words: ``connection refused``, ``first byte timeout`` ..."""
+    timeout: bool = False
+    cancelled: bool = False
+    """The client went away; says nothing about the upstream."""
+
+
+@dataclass(slots=True)
+class Usage:
+    """Token counts by one identity: `input` excludes both cache counts, `output` includes `reasoning`."""
+
+    input: int | None = None
+    output: int | None = None
+    reasoning: int | None = None
+    cache_read: int | None = None
+    cache_write: int | None = None
+    cache_write_1h: int | None = None
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One try at one upstream with one credential."""
+
+    number: int
+    """1 for the first."""
+    provider: Provider
+    endpoint: Endpoint
+    model: str | None
+    """The upstream's model name; None where the operation has no model."""
+    credential_id: str | None
+    """None: the client's own credential to its own host."""
+    auth: Headers = field(default_factory=list, repr=False)
+    """Headers that carry the secret; empty with the client's own credential."""
+    headers: dict[str, str] = field(default_factory=dict)
+    """Extra headers of the credential's configuration."""
+    proxy: str | None = field(default=None, repr=False)
+    """URL of the outbound proxy for this attempt (may hold a password), None for direct."""
+    effort: str | None = None
+    """Thinking effort or budget that the model's suffix or target asks for."""
+    reason: str = ""
+    """Why this target and credential, in words, for `explain` and logs."""
+    started: float = 0.0
+    first_byte: float | None = None
+    ended: float | None = None
+    """Monotonic seconds."""
+    outcome: Outcome | None = None
+
+
+@dataclass(slots=True)
+class Exchange:
+    id: str
+    """Unique and sortable by time; sent back as ``x-detour-id``."""
+    surface: Surface
+    client: ClientInfo
+    request: Request
+    document: Any = None
+    """The parsed JSON body, or None where the operation has none. Read it, never change it."""
+    model: str | None = None
+    """The model that the client asked for, exactly as written."""
+    stream: bool = False
+    websocket: bool = False
+    session: str | None = None
+    """The conversation's id, see `router_core.routing.affinity`."""
+    plan: Plan | None = None
+    attempts: list[Attempt] = field(default_factory=list)
+    fired: list[str] = field(default_factory=list)
+    """Names of the rewrite rules that changed something, in order."""
+    usage: Usage = field(default_factory=Usage)
+    created: float = 0.0
+    """Wall clock, seconds since the epoch."""
+    started: float = 0.0
+    """Monotonic seconds, like the next two."""
+    first_byte: float | None = None
+    ended: float | None = None
+    status: int | None = None
+    """What the client got."""
+    error: str | None = None
+
+    @property
+    def attempt(self) -> Attempt | None:
+        """The attempt under way, or the last one."""
+        return self.attempts[-1] if self.attempts else None

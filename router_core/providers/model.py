@@ -1,0 +1,80 @@
+"""What a provider is: plain values, filled from ``configs/providers/*.yaml`` and the configuration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from router_core.formats import Format, Operation
+
+
+@dataclass(frozen=True, slots=True)
+class AuthHeader:
+    """One header that carries the credential, e.g. ``authorization: Bearer KEY`` or ``x-api-key: KEY``."""
+
+    header: str
+    scheme: Literal["bearer", "raw"] = "raw"
+
+    def value(self, secret: str) -> str:
+        return f"Bearer {secret}" if self.scheme == "bearer" else secret
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One wire format of a provider and where it lives.
+
+    ``base_url`` is where attempts go (the configuration may override it); ``root`` is the path under
+    which the surfaces stand on the provider's *intercepted* hosts, which an override never moves.
+    """
+
+    format: Format
+    base_url: str
+    root: str
+    operations: tuple[Operation, ...]
+    """The operations that are routed; any other path of the host is passed through."""
+    websocket: bool = False
+    """Whether GENERATE also answers a WebSocket handshake."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    id: str
+    max_output_tokens: int | None = None
+    context_length: int | None = None
+    aliases: tuple[str, ...] = ()
+    capabilities: frozenset[str] = frozenset()
+    """Of: tools, images, thinking, pdf, audio. Empty means unknown, which excludes nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    name: str
+    """Unique; also the route prefix of the gateway (``/{name}/...``). ``[a-z0-9]+(-[a-z0-9]+)*``"""
+    display_name: str
+    hosts: tuple[str, ...]
+    """Exact host names (lower case) whose TLS connections are decrypted."""
+    endpoints: tuple[Endpoint, ...]
+    """In order of preference; the first is the provider's main format."""
+    auth: tuple[AuthHeader, ...]
+    """Headers for an API key."""
+    oauth: tuple[AuthHeader, ...]
+    """Headers for an OAuth access token; the same as ``auth`` where the provider makes no difference."""
+    passthrough: tuple[str, ...] = ()
+    """Gateway paths below ``/{name}`` that are forwarded as they are (``*`` at the end matches a rest)."""
+    models: tuple[ModelInfo, ...] = ()
+    headers: dict[str, str] = field(default_factory=dict)
+    """Set on each routed request unless the client sent its own (e.g. ``anthropic-version``)."""
+    rules: tuple[dict[str, Any], ...] = ()
+    """The provider's own rewrite rules, compiled by ``router_core.rewrite``."""
+    quirks: frozenset[str] = frozenset()
+    """Named deviations that rewrite rules test for, e.g. ``force_stream``, ``ensure_system``."""
+    enabled: bool = True
+    insecure: bool = False
+    """Allows credentials over ``http://`` to a host that is not loopback."""
+
+    def endpoint(self, format: Format) -> Endpoint | None:
+        """The endpoint that speaks `format`, or None."""
+        return next((e for e in self.endpoints if e.format is format), None)
+
+    def model(self, name: str) -> ModelInfo | None:
+        return next((m for m in self.models if name == m.id or name in m.aliases), None)
