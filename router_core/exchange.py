@@ -7,6 +7,7 @@ hand around. It lives beside the mitmproxy flow, never inside `flow.metadata`, w
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
 from router_core.formats import Format, Operation
@@ -77,14 +78,40 @@ class Outcome:
 
 @dataclass(slots=True)
 class Usage:
-    """Token counts by one identity: `input` excludes both cache counts, `output` includes `reasoning`."""
+    """Token counts by one identity: `input` excludes both cache counts, `output` includes `reasoning`.
+
+    None is unknown, which is never the same as 0. See `router_core.usage.count` for how each format is read.
+    """
 
     input: int | None = None
     output: int | None = None
     reasoning: int | None = None
     cache_read: int | None = None
     cache_write: int | None = None
+    """All tokens written to a cache, whatever their lifetime."""
     cache_write_1h: int | None = None
+    """The part of `cache_write` that lives for an hour."""
+    input_audio: int | None = None
+    output_audio: int | None = None
+    input_image: int | None = None
+    output_image: int | None = None
+    """The parts of `input` and `output` that are not text, in tokens."""
+    server_tools: dict[str, int] = field(default_factory=dict)
+    """Calls that the provider ran by itself, by name: web_search, web_fetch, code_execution ..."""
+    others: dict[str, Usage] = field(default_factory=dict)
+    """What further models used inside the answer (Anthropic's advisor), by model; not in the counts above."""
+    tier: str | None = None
+    """The service tier or speed that the provider reports, where it changes the price."""
+    cost: Decimal | None = None
+    """US dollars, as the provider itself reports them."""
+    notes: tuple[str, ...] = ()
+    """Figures that were rejected or contradict each other, as ``FIELD: why``."""
+
+    @property
+    def prompt(self) -> int | None:
+        """All input tokens, cached ones included; None when nothing is known."""
+        parts = (self.input, self.cache_read, self.cache_write)
+        return None if all(p is None for p in parts) else sum(p or 0 for p in parts)
 
 
 @dataclass(slots=True)
