@@ -1,0 +1,226 @@
+"""Detour's certificate authority, in the files that mitmproxy expects in its ``confdir``.
+
+The certificate is name-constrained (RFC 5280, 4.2.1.10) to the hosts that Detour decrypts, so a stolen
+key opens nothing else. When hosts are added it is issued again with the same name and key: clients that
+trust the earlier certificate go on to trust every host that it named.
+"""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+import logging
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from detour import bundle
+from detour.files import private_folder, write_atomic
+from detour.paths import paths
+from router_core.config.schema import Config
+
+if TYPE_CHECKING:
+    from router_core.providers.registry import Registry
+
+logger = logging.getLogger(__name__)
+
+NAME: Final = "Detour CA"
+VALID: Final = datetime.timedelta(days=3650)
+RENEW: Final = datetime.timedelta(days=60)
+"""Rest of its life at which the certificate is issued again."""
+BACKDATE: Final = datetime.timedelta(days=2)
+"""For clients whose clock is behind; mitmproxy does the same."""
+
+SIGNS: Final = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
+
+type Key = CertificateIssuerPrivateKeyTypes
+
+
+class CAError(Exception):
+    """The CA cannot be read or made; the message names the file and the remedy."""
+
+
+@dataclass(frozen=True, slots=True)
+class CAPaths:
+    confdir: Path
+    """mitmproxy's ``confdir``, mode 0700."""
+    cert_pem: Path
+    """The certificate alone."""
+    bundle: Path
+    """The system's roots and the certificate, for variables that replace the store."""
+
+    @property
+    def key_pem(self) -> Path:
+        """Key and certificate, mode 0600."""
+        return self.confdir / "mitmproxy-ca.pem"
+
+
+def ca_paths(folder: Path) -> CAPaths:
+    return CAPaths(folder, folder / "mitmproxy-ca-cert.pem", folder / "detour-bundle.pem")
+
+
+def ensure_ca(config: Config, registry: Registry, env: Mapping[str, str] = os.environ) -> CAPaths:
+    """The CA of `config`, made where there is none and issued again where it no longer fits.
+
+    The bundle is brought up to date as well. Raises CAError.
+    """
+    found = ca_paths(paths(config, env).ca)
+    hosts = tuple(sorted(registry.hosts)) if config.ca.name_constrained else None
+    try:
+        private_folder(found.confdir)
+        if found.key_pem.exists():
+            _renew(found, hosts)
+        else:
+            key = ec.generate_private_key(ec.SECP256R1())
+            _store(found, key, issue(key, hosts))
+            logger.info("made a certificate authority in %s", found.confdir)
+        bundle.write(found.bundle, found.cert_pem, env)
+    except OSError as error:
+        raise CAError(
+            f"{error.filename or found.confdir}: {error.strerror}; make the folder writable for you and "
+            "see that its disk is not full, or name another one with ca.dir"
+        ) from None
+    return found
+
+
+def load(found: CAPaths) -> tuple[Key, x509.Certificate]:
+    """Key and certificate. Raises CAError, OSError."""
+    pem = found.key_pem.read_bytes()
+    try:
+        key = serialization.load_pem_private_key(pem, None)
+        certificate = x509.load_pem_x509_certificates(pem)[0]
+    except (ValueError, TypeError, IndexError):
+        raise CAError(
+            f"{found.key_pem}: holds no unencrypted private key followed by its certificate; restore the "
+            "file, or move it away and a new authority is made"
+        ) from None
+    if key.public_key() != certificate.public_key():
+        raise CAError(
+            f"{found.key_pem}: key and certificate do not belong together; restore the file or move it away"
+        )
+    return key, certificate  # type: ignore[return-value]
+
+
+def issue(key: Key, hosts: tuple[str, ...] | None) -> x509.Certificate:
+    """A self-signed authority for `key` that is valid for `hosts` only, or for any host when None."""
+    public = key.public_key()
+    identifier = x509.SubjectKeyIdentifier.from_public_key(public)
+    # The key's own mark in the name keeps two authorities of one person apart in a certificate store.
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{NAME} {identifier.digest.hex()[:8]}")])
+    now = datetime.datetime.now(datetime.UTC)
+    builder = (
+        x509.CertificateBuilder()
+        .serial_number(x509.random_serial_number())
+        .subject_name(name)
+        .issuer_name(name)
+        .not_valid_before(now - BACKDATE)
+        .not_valid_after(now - BACKDATE + VALID)
+        .public_key(public)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(SIGNS, critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(identifier, critical=False)
+    )
+    if hosts is not None:
+        builder = builder.add_extension(constraints(hosts), critical=True)
+    return builder.sign(key, hashes.SHA256())
+
+
+def constraints(hosts: Iterable[str]) -> x509.NameConstraints:
+    """Permits exactly the names of `hosts` (which for a DNS name includes the names below it)."""
+    names: list[x509.GeneralName] = []
+    addresses: list[x509.GeneralName] = []
+    for host in hosts:
+        try:
+            addresses.append(x509.IPAddress(ipaddress.ip_network(host.strip("[]"))))
+        except ValueError:
+            names.append(x509.DNSName(host.encode("idna").decode()))
+    # A kind of name that is not mentioned would be unconstrained.
+    excluded = [] if addresses else [x509.IPAddress(ipaddress.ip_network(n)) for n in ("0.0.0.0/0", "::/0")]
+    return x509.NameConstraints([*(names or [x509.DNSName("invalid")]), *addresses], excluded or None)
+
+
+def permitted(certificate: x509.Certificate) -> tuple[str, ...] | None:
+    """The hosts that `certificate` is constrained to, sorted; None when it is not constrained."""
+    try:
+        found = certificate.extensions.get_extension_for_class(x509.NameConstraints).value
+    except x509.ExtensionNotFound:
+        return None
+    return tuple(
+        sorted(
+            str(name.value).partition("/")[0]
+            for name in found.permitted_subtrees or ()
+            if name.value != "invalid"
+        )
+    )
+
+
+def is_ours(certificate: x509.Certificate) -> bool:
+    """Whether Detour made `certificate`; one that its owner put there is never replaced."""
+    names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return any(str(name.value).startswith(NAME) for name in names)
+
+
+def _renew(found: CAPaths, hosts: tuple[str, ...] | None) -> None:
+    key, certificate = load(found)
+    if found.key_pem.stat().st_mode & 0o077:
+        found.key_pem.chmod(0o600)
+        logger.warning("%s could be read by others; its mode is 0600 now", found.key_pem)
+    reason = _reason(certificate, hosts)
+    if reason and is_ours(certificate):
+        # Names are only added: another configuration may share this authority, and two that take turns
+        # must not take each other's hosts away.
+        certificate = issue(key, hosts and tuple(sorted({*hosts, *(permitted(certificate) or ())})))
+        _store(found, key, certificate)
+        logger.warning(
+            "issued the certificate authority again (%s); the key is the same. Where %s is installed in a "
+            "store, install it anew; tools that are running see it after a restart",
+            reason,
+            found.cert_pem,
+        )
+    elif reason:
+        logger.warning("%s is your own authority and is left as it is, although: %s", found.key_pem, reason)
+    pem = certificate.public_bytes(serialization.Encoding.PEM)
+    if not found.cert_pem.exists() or found.cert_pem.read_bytes() != pem:
+        write_atomic(found.cert_pem, pem, 0o644)
+
+
+def _reason(certificate: x509.Certificate, hosts: tuple[str, ...] | None) -> str | None:
+    """Why `certificate` no longer fits, or None."""
+    if certificate.not_valid_after_utc - datetime.datetime.now(datetime.UTC) < RENEW:
+        return f"it expires on {certificate.not_valid_after_utc:%Y-%m-%d}"
+    allowed = permitted(certificate)
+    if hosts is None:
+        return None if allowed is None else "it is constrained to names and ca.name_constrained is off"
+    if allowed is None:
+        # Whoever switched the constraint on wants it, but their own authority needs none.
+        return "it is not constrained to names" if is_ours(certificate) else None
+    missing = sorted(set(hosts) - set(allowed))
+    return f"it does not name {', '.join(missing)}" if missing else None
+
+
+def _store(found: CAPaths, key: Key, certificate: x509.Certificate) -> None:
+    secret = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    public = certificate.public_bytes(serialization.Encoding.PEM)
+    write_atomic(found.key_pem, secret + public, 0o600)
+    write_atomic(found.cert_pem, public, 0o644)

@@ -1,0 +1,42 @@
+"""The command line. Each command is a function in `detour.commands`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from detour import __version__
+from detour.commands.env import env
+from detour.commands.run import run
+
+app = typer.Typer(
+    name="detour",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"detour {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Route the traffic of AI command-line tools to the credentials you choose."""
+
+
+app.command()(run)
+app.command()(env)
+
+
+def main() -> None:
+    app(prog_name="detour")

@@ -1,0 +1,72 @@
+"""The variables that lead a command-line tool through Detour, and how each shell writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final, Literal
+
+from detour.bundle import ADDING, REPLACING
+from detour.ca import CAPaths
+
+type Shell = Literal["sh", "fish", "powershell"]
+
+LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
+ANY: Final = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1", "*": "127.0.0.1"}
+"""Addresses that are listened on but cannot be connected to, and what stands for them on this machine."""
+
+
+def reachable(address: str) -> str:
+    """``HOST:PORT`` that a client on this machine connects to for a listener at `address`."""
+    host, _, port = address.rpartition(":")
+    host = host.strip("[]")
+    host = ANY.get(host, host)
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def variables(proxy: str, ca: CAPaths, env: Mapping[str, str]) -> dict[str, str]:
+    """The variables for a proxy that listens on `proxy` (``HOST:PORT``), over those of `env`."""
+    url = f"http://{reachable(proxy)}"
+    exempt = dict.fromkeys([*LOOPBACK, *_exempt(env)])
+    # Tools differ in which case they read; curl reads only the lower one of http_proxy.
+    found = {
+        "HTTPS_PROXY": url,
+        "HTTP_PROXY": url,
+        "https_proxy": url,
+        "http_proxy": url,
+        "NO_PROXY": ",".join(exempt),
+        "no_proxy": ",".join(exempt),
+        # Node's own fetch, since Node 24.
+        "NODE_USE_ENV_PROXY": "1",
+        # A tool's own roots stay; the user's further ones are in the bundle.
+        ADDING: str(ca.bundle if env.get(ADDING) else ca.cert_pem),
+    }
+    return found | dict.fromkeys(REPLACING, str(ca.bundle))
+
+
+def _exempt(env: Mapping[str, str]) -> list[str]:
+    value = env.get("NO_PROXY") or env.get("no_proxy") or ""
+    # A bare asterisk would exempt everything, which is not what somebody who asks for Detour means.
+    return [name for part in value.split(",") if (name := part.strip()) not in ("", "*")]
+
+
+def _sh(name: str, value: str) -> str:
+    return "export {}='{}'".format(name, value.replace("'", "'\\''"))
+
+
+def _fish(name: str, value: str) -> str:
+    return "set -gx {} '{}'".format(name, value.replace("\\", "\\\\").replace("'", "\\'"))
+
+
+def _powershell(name: str, value: str) -> str:
+    # PowerShell takes the typographic quotes for quotes as well.
+    for quote in "'\u2018\u2019\u201a\u201b":
+        value = value.replace(quote, quote * 2)
+    return f"$Env:{name} = '{value}'"
+
+
+SHELLS: Final[dict[Shell, Callable[[str, str], str]]] = {"sh": _sh, "fish": _fish, "powershell": _powershell}
+
+
+def assignments(found: Mapping[str, str], shell: Shell) -> str:
+    """One assignment a line, for ``eval`` (or ``source``, ``Invoke-Expression``)."""
+    return "".join(f"{SHELLS[shell](name, value)}\n" for name, value in found.items())

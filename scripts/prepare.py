@@ -1,0 +1,108 @@
+"""Make .venv hold what a lock file lists: ``python prepare.py CHECKOUT LOCK``. Called by prepare.sh.
+
+Standard library only: it runs before anything is installed. Everything that it says goes to standard
+error, so that ``eval "$(./scripts/run env)"`` works on a fresh checkout too.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+LOCKS = {
+    # The development lock holds everything of the run-time lock.
+    "requirements.lock": ("requirements.lock",),
+    "requirements-dev.lock": ("requirements.lock", "requirements-dev.lock"),
+}
+
+
+def stamp(checkout: Path, lock: str) -> tuple[Path, bytes]:
+    """The stamp's file and the content that says "installed"; prepare.sh compares the same."""
+    return checkout / ".venv" / f"installed-{lock}", bytes(checkout) + b"\n" + (checkout / lock).read_bytes()
+
+
+def is_prepared(checkout: Path, lock: str) -> bool:
+    file, content = stamp(checkout, lock)
+    return file.is_file() and file.read_bytes() == content and (checkout / ".venv/bin/python").exists()
+
+
+def is_usable(checkout: Path) -> bool:
+    """Whether the environment runs, is recent enough, and was made at this path."""
+    pip = checkout / ".venv/bin/pip"
+    try:
+        made_here = bytes(checkout / ".venv/bin/python") in pip.read_bytes()
+        probe = "import pip, sys; sys.exit(sys.version_info < (3, 12))"
+        return (
+            made_here
+            and not subprocess.run(
+                [checkout / ".venv/bin/python", "-I", "-c", probe], stderr=subprocess.DEVNULL
+            ).returncode
+        )
+    except OSError:
+        return False
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def install(checkout: Path, lock: str) -> int:
+    environment = checkout / ".venv"
+    for file in environment.glob("installed-*"):
+        file.unlink()
+    if not is_usable(checkout):
+        say(f"detour: making {environment} with Python {sys.version.split()[0]}")
+        # The interpreter's own path, not a link to it: after an upgrade of the system's python3 the
+        # link would lead to a version whose packages are not here.
+        interpreter = os.path.realpath(sys.executable)
+        code = subprocess.run(
+            [interpreter, "-I", "-m", "venv", "--clear", environment], stdout=sys.stderr
+        ).returncode
+        if code:
+            say(
+                f"detour: {interpreter} could not make a virtual environment; name another one with DETOUR_PYTHON"
+            )
+            return 1
+    python = environment / "bin/python"
+    say(f"detour: installing what {lock} lists")
+    command = [
+        python,
+        "-I",
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--require-hashes",
+    ]
+    code = subprocess.run([*command, "-r", checkout / lock], stdout=sys.stderr).returncode
+    if code:
+        say(
+            f"detour: pip could not install {lock} (exit code {code}, its own words above); run this again to retry"
+        )
+        return 1
+    purelib = subprocess.run(
+        [python, "-I", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    ).stdout.strip()
+    Path(purelib, "detour-checkout.pth").write_text(f"{checkout}\n")
+    for held in LOCKS[lock]:
+        file, content = stamp(checkout, held)
+        file.write_bytes(content)
+    return 0
+
+
+def main(checkout: Path, lock: str) -> int:
+    # A lock of the kernel's ends with its process, so a killed start blocks nobody.
+    with (checkout / "pyproject.toml").open("r+b") as guard:
+        fcntl.flock(guard, fcntl.LOCK_EX)
+        return 0 if is_prepared(checkout, lock) else install(checkout, lock)
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), sys.argv[2]))
