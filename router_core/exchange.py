@@ -141,6 +141,8 @@ class Attempt:
     ended: float | None = None
     """Monotonic seconds."""
     outcome: Outcome | None = None
+    usage: Usage | None = None
+    """What the upstream reported before the attempt failed; the answer's own counts are the exchange's."""
 
 
 @dataclass(slots=True)

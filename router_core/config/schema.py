@@ -6,9 +6,10 @@ The loader (`router_core.config.loader`) reads YAML into these and turns every m
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from router_core.config.units import Duration, Size
 from router_core.formats import Format, Operation
@@ -83,9 +84,16 @@ class Upstream(Section):
 
 class EndpointConfig(Section):
     format: Format
-    base_url: str
+    base_url: str | None = None
+    """Where the endpoint lives; the provider's `base_url` with `path` appended when absent."""
+    path: str = ""
+    """Appended to the provider's `base_url`, so that overriding that moves all endpoints."""
     operations: tuple[Operation, ...] = ()
+    """The operations that are routed; all of the format when empty."""
     websocket: bool = False
+    """Whether the endpoint also answers WebSocket handshakes."""
+    paths: dict[Operation, tuple[str, ...]] = {}
+    """Where the provider departs from its format's paths: ``generate: ["POST /v1internal:generateContent"]``."""
 
 
 class AuthHeaderConfig(Section):
@@ -106,6 +114,8 @@ class ProviderConfig(Section):
 
     name: str | None = None
     display_name: str | None = None
+    aliases: tuple[str, ...] | None = None
+    """Other names by which gateway paths know the provider."""
     extends: str | None = None
     """Another provider whose values hold where this one is silent, e.g. ``openai-compatible``."""
     enabled: bool = True
@@ -172,6 +182,8 @@ class CredentialConfig(Section):
     concurrency: int | None = Field(None, gt=0)
     limits: tuple[QuotaLimit, ...] = ()
     base_url: str | None = None
+    billing: Literal["metered", "subscription"] | None = None
+    """Whether its cost is money or notional; subscriptions are what OAuth and token files stand for when absent."""
     enabled: bool = True
 
     @field_validator("id")
@@ -255,6 +267,66 @@ class CA(Section):
     name_constrained: bool = True
 
 
+class Price(Section):
+    """US dollars per million tokens; goes before the price catalogue. Cached input costs `input` unless stated."""
+
+    model: str
+    """The upstream's model name; ``*`` stands for any run of characters."""
+    provider: str | None = None
+    input: Decimal = Field(ge=0)
+    output: Decimal = Field(ge=0)
+    cache_read: Decimal | None = Field(None, ge=0)
+    cache_write: Decimal | None = Field(None, ge=0)
+    cache_write_1h: Decimal | None = Field(None, ge=0)
+    request: Decimal = Field(Decimal(0), ge=0)
+    """US dollars per request."""
+
+
+class Budget(Section):
+    """A limit on what may be used; it holds for what matches all of `client`, `credential` and `model`."""
+
+    name: str | None = None
+    client: str | None = None
+    """Name of a client key."""
+    credential: str | None = None
+    model: str | None = None
+    """The upstream's model name; ``*`` stands for any run of characters."""
+    per: Literal["day", "month"]
+    """Calendar days and months, local time."""
+    tokens: int | None = Field(None, gt=0)
+    """Input, cached input and output together."""
+    cost: Decimal | None = Field(None, gt=0)
+    """US dollars, the notional cost of subscriptions left out."""
+    action: Literal["warn", "pass_over", "refuse"] = "warn"
+    """``pass_over`` goes on to the next target; ``refuse`` answers with an error."""
+
+    @model_validator(mode="after")
+    def _one_limit(self) -> Budget:
+        if (self.tokens is None) == (self.cost is None):
+            raise ValueError("a budget has either tokens or cost")
+        if self.action == "pass_over" and self.credential is None and self.model is None:
+            raise ValueError("pass_over needs a credential or a model to pass over; write action: refuse")
+        return self
+
+
+class RetainUsage(Section):
+    """How long the ledger keeps what; 0 keeps it for good."""
+
+    exchanges: Duration = 90 * 86400.0
+    hourly: Duration = 400 * 86400.0
+    daily: Duration = 0.0
+
+
+class UsageConfig(Section):
+    ledger: str | None = "sqlite"
+    """``sqlite`` (in the data folder), a SQLAlchemy URL, ``env:NAME`` or ``file:PATH`` that holds one, or null."""
+    spool: Size = 64 << 20
+    """Largest size on disk of what waits for a database that does not answer."""
+    retain: RetainUsage = RetainUsage()
+    prices: tuple[Price, ...] = ()
+    budgets: tuple[Budget, ...] = ()
+
+
 class Limits(Section):
     body: Size = 64 << 20
     """Largest request body on a routed surface."""
@@ -283,6 +355,7 @@ class Config(Section):
     capture: Capture = Capture()
     ca: CA = CA()
     limits: Limits = Limits()
+    usage: UsageConfig = UsageConfig()
     state: str = "memory"
     data_dir: str | None = None
 
