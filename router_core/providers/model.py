@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from router_core.formats import Format, Operation
+from router_core.formats import PATHS, Format, Operation, Route
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,14 @@ class Endpoint:
     """The operations that are routed; any other path of the host is passed through."""
     websocket: bool = False
     """Whether GENERATE also answers a WebSocket handshake."""
+    path: str = ""
+    """What `base_url` adds to the provider's own base URL; stands between the two on gateway paths."""
+    paths: dict[Operation, tuple[Route, ...]] = field(default_factory=dict, hash=False)
+    """Where the provider departs from the paths of its format, e.g. ``/v1internal:generateContent``."""
+
+    def routes(self, operation: Operation) -> tuple[Route, ...]:
+        """(method, path below `base_url`) of `operation`, the provider's own or the format's."""
+        return self.paths.get(operation) or PATHS[self.format].get(operation, ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +79,10 @@ class Provider:
     enabled: bool = True
     insecure: bool = False
     """Allows credentials over ``http://`` to a host that is not loopback."""
+    base_url: str = ""
+    """What passthrough paths are appended to; the common beginning of its endpoints' base URLs."""
+    aliases: tuple[str, ...] = ()
+    """Other names by which gateway paths know it, e.g. ``google`` for ``gemini`` in Amp's paths."""
 
     def endpoint(self, format: Format) -> Endpoint | None:
         """The endpoint that speaks `format`, or None."""

@@ -1,0 +1,53 @@
+"""What is wrong with a configuration, in words that a person can act on."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+# The beginnings of well-known keys; with 24 or more unbroken letters and digits the rest is covered.
+_SECRET = re.compile(
+    r"\b(?:sk|ck|pk|rk|gsk|xai|ghp|gho|ghu|ghs|ya29|AIza|Bearer|eyJ)[-_. ]?\S{6,}|[A-Za-z0-9_+/=-]{24,}"
+)
+_USERINFO = re.compile(r"(?<=://)[^/@\s]*@")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Problem:
+    """One mistake, or one warning, with its place. `line` counts from 1; 0 means the file as a whole."""
+
+    file: str
+    line: int
+    what: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        return f"{place}: {self.what}" + (f"; {self.remedy}" if self.remedy else "")
+
+
+class ConfigError(Exception):
+    """A configuration that cannot be used. `problems` holds every mistake, in the order of the files."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = sorted(set(problems))
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+def shown(value: object) -> str:
+    """`value` for a message: quoted, short, on one line, and with anything that looks like a secret left out."""
+    if not isinstance(value, str):
+        return repr(value) if isinstance(value, bool | int | float) or value is None else type(value).__name__
+    text = _USERINFO.sub("***@", value)
+    if len(text) > 200 or _SECRET.search(text):
+        return f"a text of {len(value)} characters"
+    return repr(text)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """``did you mean 'x'?`` for the known name that `name` was probably meant to be, or nothing."""
+    # A list, since get_close_matches walks it once per call and keeps the order among equals.
+    match = difflib.get_close_matches(name[:100], list(known), n=1, cutoff=0.6)
+    return f"did you mean '{match[0]}'?" if match else ""
