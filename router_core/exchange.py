@@ -37,6 +37,8 @@ class Surface:
     """The model where the path carries it (Gemini), percent-decoded."""
     path_stream: bool | None = None
     """True/False where the path decides about streaming (Gemini), None where the body does."""
+    url: str | None = None
+    """Where a passed-through gateway path goes, query included; None for everything else."""
 
 
 @dataclass(slots=True)

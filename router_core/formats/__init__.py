@@ -27,6 +27,8 @@ class Operation(StrEnum):
     LIST_MODELS = "list_models"
     EMBEDDINGS = "embeddings"
     COMPACT = "compact"
+    PASSTHROUGH = "passthrough"
+    """A path that is forwarded and not interpreted; no format lists it."""
 
 
 type Route = tuple[str, str]

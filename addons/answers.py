@@ -1,0 +1,35 @@
+"""Detour's own answers, in the client's format."""
+
+from __future__ import annotations
+
+import math
+
+from mitmproxy import http
+
+from addons.call import Call
+from router_core.errors import Code, Refusal
+from router_core.formats import Format
+from router_core.formats.errors import error_body, error_event
+
+
+def refusal_response(format: Format, refusal: Refusal, exchange_id: str | None = None) -> http.Response:
+    headers = {"content-type": "application/json", "x-detour-error": refusal.code.value}
+    if refusal.retry_after is not None:
+        headers["retry-after"] = str(max(1, math.ceil(refusal.retry_after)))
+    if exchange_id:
+        headers["x-detour-id"] = exchange_id
+    return http.Response.make(refusal.status, error_body(format, refusal), headers)
+
+
+def broken_answer(call: Call, message: str) -> http.Response:
+    """For a client that has seen nothing yet of an answer that broke off."""
+    exchange_id = call.exchange.id if call.exchange else None
+    return refusal_response(call.surface.format, Refusal(Code.UPSTREAM_UNREACHABLE, f"{message}."), exchange_id)
+
+
+def broken_event(call: Call, message: str) -> bytes:
+    """The last event of a stream that broke off; empty if the answer is no event stream."""
+    response = call.flow.response
+    if response is None or "event-stream" not in response.headers.get("content-type", ""):
+        return b""
+    return error_event(call.surface.format, Refusal(Code.UPSTREAM_UNREACHABLE, f"{message}."))

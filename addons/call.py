@@ -1,0 +1,106 @@
+"""A routed request on its way through the proxy: the exchange, and what is under way for it.
+
+A `Call` lives beside the flow in `calls`, never in `flow.metadata`, which mitmproxy writes to disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+from weakref import WeakKeyDictionary
+
+from mitmproxy import http
+
+from router_core.config.schema import Config
+from router_core.errors import Refusal
+from router_core.exchange import Attempt, Exchange, Headers, Outcome, Surface
+
+if TYPE_CHECKING:
+    from router_core.prepare import Outgoing
+
+
+class Responder(Protocol):
+    """Turns an upstream's answer into the client's, piece by piece. Never raises."""
+
+    headers: Headers
+    status: int
+
+    def feed(self, data: bytes) -> bytes: ...
+
+    def close(self) -> bytes: ...
+
+
+@dataclass(slots=True)
+class Answer:
+    """An upstream's failed answer, kept until it is known whether a better one comes."""
+
+    attempt: Attempt
+    response: http.Response
+    body: bytes
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    flow: http.HTTPFlow
+    surface: Surface
+    config: Config
+    """The configuration as it was when the request began; a reload does not change it under way."""
+    exchange: Exchange | None = None
+    """None until the whole request is here."""
+    refusal: Refusal | None = None
+    """Decided at the headers; the body that follows is dropped unread."""
+    outgoing: Outgoing | None = None
+    outcome: Outcome | None = None
+    """How the attempt that just failed ended."""
+    responder: Responder | None = None
+    answers: list[Answer] = field(default_factory=list)
+    final: http.Response | None = None
+    """What the client gets when no attempt is left."""
+    committed: bool = False
+    """The client has seen something that no other attempt could continue."""
+    whole: bool = False
+    """The answer is here in one piece and may be changed as one."""
+    cancelled: bool = False
+    """The client went away."""
+    next_responder: Callable[[http.Response], None] | None = None
+    """Makes `responder` anew when another attempt continues an answer that has begun."""
+    finished: bool = False
+    last_byte: float = 0.0
+    """Monotonic seconds of the last piece of the answer."""
+    deadline: asyncio.TimerHandle | None = None
+    on_deadline: Callable[[], None] | None = None
+    observers: list[Callable[[bytes], None]] = field(default_factory=list)
+    """Called with each piece of the upstream's answer as it came."""
+
+    def arm(self, seconds: float) -> None:
+        """Wake the stream after `seconds`, replacing an earlier deadline; 0 is none."""
+        self.disarm()
+        if seconds and self.on_deadline:
+            self.deadline = asyncio.get_running_loop().call_later(seconds, self.on_deadline)
+
+    def relay(self, data: bytes) -> bytes:
+        """mitmproxy's stream callable: a piece of the upstream's answer in, the client's out; b"" ends it."""
+        assert self.responder
+        if not data:
+            return self.responder.close()
+        for observe in self.observers:
+            observe(data)
+        return self.responder.feed(data)
+
+    def disarm(self) -> None:
+        if self.deadline:
+            self.deadline.cancel()
+            self.deadline = None
+
+
+calls: WeakKeyDictionary[http.HTTPFlow, Call] = WeakKeyDictionary()
+"""The routed flows. Flows that are passed through are not here."""
+
+
+def failed(attempt: Attempt, outcome: Outcome, now: float) -> None:
+    """Write down how `attempt` ended, once."""
+    if attempt.outcome is None:
+        attempt.outcome = outcome
+        attempt.ended = now

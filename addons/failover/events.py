@@ -1,0 +1,27 @@
+"""What the failover layer adds to mitmproxy's hooks and events."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mitmproxy.proxy import commands, events
+
+from addons.call import Call
+
+
+@dataclass
+class UpstreamAttemptHook(commands.StartHook):
+    """An attempt failed and the client has seen nothing of it.
+
+    The route addon reports the failure and either prepares `call.flow.request` for the next attempt
+    (`call.exchange.attempts` grows by one) or leaves the attempts as they are: nothing is left to try.
+    """
+
+    call: Call
+
+
+@dataclass
+class DeadlinePassed(events.Event):
+    """The deadline that `call.arm` set has passed. Enters at the top of the connection's layers."""
+
+    call: Call

@@ -1,0 +1,156 @@
+"""What is kept back of an answer until it is certain that the client should see it. Sans-io."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from mitmproxy import http
+from mitmproxy.proxy.layers.http._events import ResponseData, ResponseHeaders, ResponseTrailers
+
+from router_core.config.schema import Limits
+from router_core.encoding import Decoder, DecodingError, codings, decode, decoder
+from router_core.formats import Format
+from router_core.opening import Opening, Verdict
+from router_core.sse import ArrayReader, EventReader, Reader, looks_like_stream
+
+
+class Kind(Enum):
+    ERROR = "error"
+    """A status of 400 and above: its body is read whole, because it says what to do next."""
+    STREAM = "stream"
+    """A 200 event stream: its opening is read until content begins."""
+    JSON = "json"
+    """Any other JSON answer: read whole up to a limit, so that one that breaks off can be repeated."""
+    FOLD = "fold"
+    """An event stream for a client that wants one JSON body: read to its end."""
+    NOTHING = "nothing"
+    """Anything else is let through at once."""
+
+
+class Step(Enum):
+    WAIT = "wait"
+    COMMIT = "commit"
+    FAIL = "fail"
+
+
+def kind_of(response: http.Response, format: Format, stream: bool) -> Kind:
+    """How much of `response` to hold back; `stream` says whether the client asked for a stream."""
+    if response.status_code >= 400:
+        return Kind.ERROR
+    content_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if content_type == "text/event-stream":
+        return Kind.STREAM if stream else Kind.FOLD
+    if content_type.endswith("json"):
+        # Gemini streams a JSON array when it is not asked for `alt=sse`.
+        return Kind.STREAM if stream and format is Format.GEMINI else Kind.JSON
+    # Some gateways send event streams as text/plain or without a type; the first bytes tell.
+    return Kind.STREAM if content_type in ("", "text/plain") and response.status_code == 200 else Kind.NOTHING
+
+
+@dataclass(slots=True)
+class Hold:
+    """The held beginning of one answer."""
+
+    headers: ResponseHeaders
+    kind: Kind
+    format: Format
+    limits: Limits
+    events: list[ResponseData | ResponseTrailers] = field(default_factory=list)
+    size: int = 0
+    pings: bytes = b""
+    """Keep-alives that came before anything else and may go to the client at once."""
+    error: bytes = b""
+    """The data of the error event that ended the opening."""
+    has_content: bool = False
+    """An event with content has come, which only `Kind.FOLD` goes on to hold."""
+    _count: int = 0
+    _opening: Opening = field(init=False)
+    _reader: Reader | None = None
+    _decoder: Decoder | None = None
+
+    def __post_init__(self) -> None:
+        self._opening = Opening(self.format)
+        if codings(encoding := self.response.headers.get("content-encoding")):
+            self._decoder = decoder(encoding)
+
+    @property
+    def response(self) -> http.Response:
+        return self.headers.response
+
+    @property
+    def body(self) -> bytes:
+        """All that was held, as it came."""
+        return b"".join(e.data for e in self.events if isinstance(e, ResponseData))
+
+    def decoded_body(self) -> bytes:
+        """The held error body without its content encoding, bounded; as it came if that is broken."""
+        try:
+            return decode(self.body, self.response.headers.get("content-encoding"), self.limits.error_body)
+        except DecodingError:
+            return self.body[: self.limits.error_body]
+
+    def feed(self, event: ResponseData | ResponseTrailers) -> Step:
+        self.events.append(event)
+        if isinstance(event, ResponseTrailers):
+            return Step.WAIT
+        self.size += len(event.data)
+        match self.kind:
+            case Kind.ERROR:
+                # A longer error body is no reason to wait: what is there says enough.
+                return Step.FAIL if self.size > self.limits.error_body else Step.WAIT
+            case Kind.JSON:
+                return Step.COMMIT if self.size > self.limits.json_answer else Step.WAIT
+            case Kind.STREAM | Kind.FOLD:
+                return self._read_opening(event.data)
+            case Kind.NOTHING:
+                return Step.COMMIT
+
+    def _read_opening(self, data: bytes) -> Step:
+        if self.has_content:
+            return Step.WAIT if self.size <= self.limits.body else Step.COMMIT
+        if self._decoder is not None:
+            try:
+                data = self._decoder.feed(data)
+            except DecodingError:
+                return Step.COMMIT  # nothing can be read out of it; the client may do better
+        if self._reader is None:
+            self._reader = self._reader_for(data)
+            if self._reader is None:
+                self.kind = Kind.JSON
+                return Step.WAIT
+        for event in self._reader.feed(data):
+            self._count += 1
+            match self._opening.judge(event):
+                case Verdict.ERROR:
+                    self.error = event.data or b""
+                    return Step.FAIL
+                case Verdict.CONTENT:
+                    self.has_content = True
+                    return Step.WAIT if self.kind is Kind.FOLD else Step.COMMIT
+                case Verdict.PING if self._decoder is None and self._count == 1:
+                    self._release(event.raw)
+                case _:
+                    pass
+        if self.kind is Kind.FOLD:
+            return Step.WAIT
+        full = self.size > self.limits.hold_bytes or self._count > self.limits.hold_events
+        return Step.COMMIT if full else Step.WAIT
+
+    def _reader_for(self, head: bytes) -> Reader | None:
+        """What cuts a body that begins with `head` into events; None for a single JSON document."""
+        text = head.lstrip()
+        if self.format is Format.GEMINI and text.startswith(b"["):
+            return ArrayReader()
+        is_stream = looks_like_stream(head)
+        declared = "event-stream" in self.response.headers.get("content-type", "")
+        return EventReader() if declared or is_stream is not False else None
+
+    def _release(self, raw: bytes) -> None:
+        """Move a keep-alive with which the answer begins from the held bytes to `pings`."""
+        self._count = 0
+        self.pings += raw
+        held = self.body[len(raw) :]
+        self.size = len(held)
+        stream_id = self.headers.stream_id
+        self.events = [ResponseData(stream_id, held)] if held else []

@@ -1,0 +1,99 @@
+"""The HTTP layer of one client connection, with streams that fail over."""
+
+from __future__ import annotations
+
+import itertools
+
+from mitmproxy.connection import Connection, ConnectionState, Server
+from mitmproxy.proxy import events, layer
+from mitmproxy.proxy.layers.http import (
+    GetHttpConnection,
+    GetHttpConnectionCompleted,
+    HTTPMode,
+    HttpLayer,
+)
+from mitmproxy.proxy.layers.http._http2 import Http2Client
+
+from addons.failover.events import DeadlinePassed
+from addons.failover.stream import FailoverStream
+
+
+class FailoverLayer(HttpLayer):
+    """`HttpLayer`, except that
+
+    - streams are `FailoverStream`s;
+    - a failed connection is forgotten, not remembered as an error for the client connection's lifetime;
+    - an HTTP/2 upstream connection without a free stream is not waited for, another one is opened;
+    - closed upstream connections are dropped, so that a client connection of days does not grow.
+    """
+
+    def __init__(self, context, mode: HTTPMode) -> None:
+        super().__init__(context, mode)
+        # Clients count 1, 3, 5 (HTTP/1, HTTP/2) or 0, 4, 8 (HTTP/3); attempts count down from -1.
+        self.attempt_ids = itertools.count(-1, -1)
+
+    def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
+        if isinstance(event, DeadlinePassed):
+            # In a CONNECT tunnel the outer layer sees the event first; its only stream passes it inwards.
+            for stream in list(self.streams.values()):
+                if isinstance(stream, FailoverStream) and (stream.child_layer or stream.call is event.call):
+                    yield from self.event_to_child(stream, event)
+                    break
+        elif isinstance(event, events.ConnectionEvent) and self._is_forgotten(event.connection):
+            return
+        else:
+            yield from super()._handle_event(event)
+
+    def _is_forgotten(self, connection: Connection) -> bool:
+        return connection not in self.connections and connection is not self.context.server
+
+    def make_stream(self, stream_id: int) -> layer.CommandGenerator[None]:
+        stream = FailoverStream(self.context.fork(), stream_id, self)
+        self.streams[stream_id] = stream
+        yield from self.event_to_child(stream, events.Start())
+
+    def get_connection(self, event: GetHttpConnection, *, reuse: bool = True) -> layer.CommandGenerator[None]:
+        self._forget_closed()
+        if reuse:
+            shared = [c for c in self.connections if event.connection_spec_matches(c) and c.alpn == b"h2"]
+            open_ones = [c for c in shared if c.connected and c not in self.waiting_for_establishment]
+            if open_ones:
+                free = next((c for c in open_ones if not self._is_saturated(c)), None)
+                if free is None:
+                    reuse = any(c in self.waiting_for_establishment for c in shared)
+                else:
+                    stream = self.command_sources.pop(event)
+                    yield from self.event_to_child(stream, GetHttpConnectionCompleted(event, (free, None)))
+                    return
+        yield from super().get_connection(event, reuse=reuse)
+
+    def _is_saturated(self, connection: Connection) -> bool:
+        """Whether the peer's MAX_CONCURRENT_STREAMS leaves no room for one more."""
+        client = self._http2_client(connection)
+        if client is None:
+            return False
+        limit = client.provisional_max_concurrency or client.h2_conn.remote_settings.max_concurrent_streams
+        return bool(client.stream_queue) or client.h2_conn.open_outbound_streams >= limit
+
+    def _http2_client(self, connection: Connection) -> Http2Client | None:
+        child: layer.Layer | None = self.connections.get(connection)
+        while child is not None and not isinstance(child, Http2Client):
+            child = getattr(child, "child_layer", None)
+        return child
+
+    def unqueue(self, connection: Connection, stream_id: int) -> bool:
+        """Forget a request that still waits for a free HTTP/2 stream; True if it had not been sent."""
+        client = self._http2_client(connection)
+        return client is not None and client.stream_queue.pop(stream_id, None) is not None
+
+    def _forget_closed(self) -> None:
+        for connection in list(self.connections):
+            if (
+                isinstance(connection, Server)
+                and connection not in self.waiting_for_establishment
+                and connection is not self.context.server
+                and (connection.error or connection.state is ConnectionState.CLOSED)
+            ):
+                del self.connections[connection]
+        if self.context.server.error and not self.context.server.connected:
+            self.context.server.error = None

@@ -1,0 +1,260 @@
+"""From a request to an upstream: surface, exchange, plan, attempts.
+
+Every hook that decides where a request goes catches what is unexpected and answers `internal`: mitmproxy
+logs an exception in a hook and then sends the unmodified request on, with the client's own credential.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from functools import wraps
+from typing import Literal
+from urllib.parse import urlsplit
+
+from mitmproxy import connection, http
+from mitmproxy.proxy import mode_specs
+
+from addons.access import Access, gateway_key
+from addons.answers import refusal_response
+from addons.call import Call, calls, failed
+from addons.failover.addon import Failover
+from addons.relay import relayed, to_headers
+from addons.upstream import Upstream
+from router_core import surfaces
+from router_core.core import Core
+from router_core.errors import Code, Refusal
+from router_core.exchange import Attempt, ClientInfo, Exchange, Outcome, Request, Surface
+from router_core.formats import Format, Operation
+from router_core.identity import new_id, tool_of
+from router_core.prepare import Outgoing, prepare
+from router_core.providers.model import Provider
+
+logger = logging.getLogger(__name__)
+
+BUG = Refusal(Code.INTERNAL, "Detour failed on this request and did not send it; the log has the details.")
+
+
+def fail_closed(hook):
+    """Whatever goes wrong in `hook`, the client is answered `internal` and nothing goes upstream."""
+
+    @wraps(hook)
+    async def guarded(self: Route, flow: http.HTTPFlow) -> None:
+        try:
+            await hook(self, flow)
+        except Exception:
+            logger.exception("%s failed", hook.__name__)
+            call = calls.get(flow)
+            flow.response = refusal_response(call.surface.format if call else Format.OPENAI_CHAT, BUG)
+
+    return guarded
+
+
+class Route:
+    def __init__(self, core: Core, access: Access, failover: Failover, upstream: Upstream) -> None:
+        self.core = core
+        self.access = access
+        self.failover = failover
+        self.upstream = upstream
+
+    # -- the request ----------------------------------------------------------------------------------
+
+    @fail_closed
+    async def requestheaders(self, flow: http.HTTPFlow) -> None:
+        if flow.response or flow.error or not flow.live:
+            return
+        if is_gateway(flow):
+            found = surfaces.match_gateway(self.core.registry, flow.request.method, flow.request.path)
+        else:
+            host = provider_host(flow)
+            found = surfaces.match_host(self.core.registry, host, flow.request.method, flow.request.path)
+        call = self._call_for(flow, found)
+        if call is None:
+            flow.request.stream = True  # not for us: nothing is kept, nothing is looked at
+            return
+        # A streamed request would leave before `request` has given it its destination and credential.
+        flow.request.stream = False
+        calls[flow] = call
+        self.failover.watch(call)
+        length = flow.request.headers.get("content-length", "")
+        if call.refusal is None and length.isdigit() and int(length) > self.core.config.limits.body:
+            call.refusal = too_large(self.core.config.limits.body)
+        if call.refusal is None and is_gateway(flow):
+            call.refusal = self._refused_key(flow)
+
+    def _call_for(self, flow: http.HTTPFlow, found: surfaces.Match) -> Call | None:
+        config = self.core.config
+        match found:
+            case Surface():
+                return Call(flow, found, config)
+            case surfaces.Disabled(provider, via):
+                refusal = Refusal(Code.PROVIDER_DISABLED, f"The provider {provider.name} is disabled in the configuration.")
+                return Call(flow, other(provider, via), config, refusal)
+            case surfaces.Passthrough(provider, "gateway", url):
+                return Call(flow, other(provider, "gateway", url), config)
+            case None if is_gateway(flow):
+                refusal = Refusal(Code.NOT_FOUND, f"The gateway has no {flow.request.method} {flow.request.path.partition('?')[0]}.")
+                return Call(flow, other(None, "gateway"), config, refusal)
+            case _:
+                return None
+
+    def _refused_key(self, flow: http.HTTPFlow) -> Refusal | None:
+        if not self.core.access_keys or self.access.key_name(gateway_key(flow.request)):
+            return None
+        return Refusal(Code.UNAUTHORIZED, "This gateway needs one of the keys of access.keys, sent where your tool sends its API key.")
+
+    @fail_closed
+    async def request(self, flow: http.HTTPFlow) -> None:
+        call = calls.get(flow)
+        if call is None or flow.response or flow.error:
+            return
+        if call.refusal is None:
+            call.refusal = self._read(call)
+        if call.refusal is None:
+            assert call.exchange
+            plan = self.core.router.plan(call.exchange)
+            if isinstance(plan, Refusal):
+                call.refusal = plan
+            else:
+                call.exchange.plan = plan
+                await self._take_attempt(call)
+        if call.refusal:
+            self._answer(call, call.refusal)
+
+    def _read(self, call: Call) -> Refusal | None:
+        """Make the exchange of `call`, whose request is now all here."""
+        flow = call.flow
+        body = flow.request.raw_content or b""
+        if len(body) > call.config.limits.body:
+            return too_large(call.config.limits.body)
+        request = Request(flow.request.method, flow.request.path, list(flow.request.headers.items(multi=True)), body)
+        exchange = Exchange(
+            id=new_id(),
+            surface=call.surface,
+            client=ClientInfo(
+                address=flow.client_conn.peername[0],
+                name=self._client_name(flow),
+                tool=tool_of(flow.request.headers.get("user-agent", "")),
+            ),
+            request=request,
+            websocket=flow.request.headers.get("upgrade", "").lower() == "websocket",
+            created=time.time(),
+            started=time.monotonic(),
+        )
+        call.exchange = exchange
+        return self.core.read(exchange)
+
+    def _client_name(self, flow: http.HTTPFlow) -> str | None:
+        if is_gateway(flow):
+            return self.access.key_name(gateway_key(flow.request)) if self.core.access_keys else None
+        return self.access.client_name(flow)
+
+    # -- attempts -------------------------------------------------------------------------------------
+
+    async def upstream_attempt(self, call: Call) -> None:
+        """The failover's hook: report the attempt that failed, and prepare the next one."""
+        try:
+            exchange, outcome = call.exchange, call.outcome
+            assert exchange and exchange.plan and exchange.attempt and outcome
+            attempt = exchange.attempt
+            failed(attempt, outcome, time.monotonic())
+            verdict = await exchange.plan.report(attempt, outcome)
+            logger.info(
+                "%s attempt %d on %s [%s] failed: %s",
+                exchange.id, attempt.number, attempt.provider.name, attempt.credential_id, verdict.reason,
+            )
+            if verdict.retry and await self._take_attempt(call):
+                return
+            call.final = self._best_answer(call)
+        except Exception:
+            logger.exception("choosing the next attempt failed")
+            call.final = refusal_response(call.surface.format, BUG)
+
+    async def _take_attempt(self, call: Call) -> bool:
+        """Take the plan's next attempt and make it `flow.request`. False if there is none."""
+        exchange = call.exchange
+        assert exchange and exchange.plan
+        while True:
+            attempt = await exchange.plan.next()
+            if not isinstance(attempt, Attempt):
+                call.refusal = attempt
+                return False
+            outgoing = prepare(exchange, attempt, self.core.rules)
+            if isinstance(outgoing, Refusal):
+                call.refusal = outgoing
+                exchange.plan.pass_over(attempt, outgoing.message)
+                continue
+            call.refusal = None
+            attempt.started = time.monotonic()
+            exchange.attempts.append(attempt)
+            exchange.fired[:] = outgoing.fired
+            call.outgoing = outgoing
+            self._apply(call.flow, attempt, outgoing)
+            return True
+
+    def _apply(self, flow: http.HTTPFlow, attempt: Attempt, outgoing: Outgoing) -> None:
+        """Destination and credential change together, or not at all."""
+        url = urlsplit(outgoing.url)
+        assert url.hostname
+        secure = url.scheme == "https"
+        port = url.port or (443 if secure else 80)
+        authority = url.netloc.rpartition("@")[2]
+        request = flow.request
+        headers = to_headers(outgoing.headers)
+        if request.is_http2 or request.is_http3:
+            request.data.authority = authority.encode("idna" if not authority.isascii() else "ascii")
+        else:
+            request.data.authority = b""
+            headers.insert(0, "Host", authority)
+        request.data.headers = headers
+        request.data.method = outgoing.method.encode()
+        request.data.scheme = url.scheme.encode()
+        request.data.host, request.data.port = url.hostname, port
+        request.data.path = outgoing.target.encode()
+        request.data.content = outgoing.body
+        server = connection.Server(address=(url.hostname, port))
+        server.via = self.upstream.via(attempt.proxy)
+        flow.server_conn = server
+
+    def _best_answer(self, call: Call) -> http.Response:
+        exchange = call.exchange
+        assert exchange and exchange.plan
+        best = exchange.plan.best_answer([a.attempt for a in call.answers])
+        for answer in call.answers:
+            if answer.attempt is best:
+                return relayed(self.core, call, answer)
+        refusal = call.refusal or unreachable(exchange)
+        return refusal_response(exchange.surface.format, refusal, exchange.id)
+
+    def _answer(self, call: Call, refusal: Refusal) -> None:
+        exchange_id = call.exchange.id if call.exchange else None
+        call.final = call.flow.response = refusal_response(call.surface.format, refusal, exchange_id)
+
+
+def is_gateway(flow: http.HTTPFlow) -> bool:
+    return isinstance(flow.client_conn.proxy_mode, mode_specs.ReverseMode)
+
+
+def provider_host(flow: http.HTTPFlow) -> str:
+    """The host that the client means, from what it cannot fake without talking to somebody else."""
+    return (flow.client_conn.sni or flow.request.host).lower().rstrip(".")
+
+
+def too_large(limit: int) -> Refusal:
+    return Refusal(Code.REQUEST_TOO_LARGE, f"The request body is over the limit of {limit >> 20} MiB (limits.body).")
+
+
+def unreachable(exchange: Exchange) -> Refusal:
+    """For when every attempt failed without an answer."""
+    tried = ", ".join(
+        f"{a.provider.name} ({a.outcome.error or a.outcome.status})" for a in exchange.attempts if a.outcome
+    )
+    timeout = bool(exchange.attempts) and all(a.outcome and a.outcome.timeout for a in exchange.attempts)
+    return Refusal(Code.UPSTREAM_UNREACHABLE, f"No upstream answered: {tried}.", status=504 if timeout else 502)
+
+
+def other(provider: Provider | None, via: Literal["proxy", "gateway"], url: str | None = None) -> Surface:
+    """The surface of a path that is not interpreted."""
+    endpoint = provider.endpoints[0] if provider else None
+    format = endpoint.format if endpoint else Format.OPENAI_CHAT
+    return Surface(format, Operation.PASSTHROUGH, provider, endpoint, True, via, url=url)

@@ -1,0 +1,55 @@
+"""Detour's addons, in their order."""
+
+from __future__ import annotations
+
+from mitmproxy import ctx, exceptions
+
+from addons.access import Access
+from addons.failover.addon import Failover
+from addons.intercept import Intercept
+from addons.route import Route
+from addons.upstream import Upstream
+from addons.websocket import Websocket
+from router_core.config.loader import ConfigError, load
+from router_core.core import Core
+
+
+class Suite:
+    """What `mitmdump -s addons/detour.py` loads, and the launcher with a `Core` of its own."""
+
+    name = "detour"
+
+    def __init__(self, core: Core | None = None) -> None:
+        self.core = core
+        self.addons: list[object] = [] if core is None else chain(core)
+
+    def load(self, loader) -> None:
+        loader.add_option("detour_config", str, "", "Detour's configuration file; without one, its usual places.")
+
+    def configure(self, updated: set[str]) -> None:
+        if self.core is None and "detour_config" in updated:
+            try:
+                self.core = Core(load(ctx.options.detour_config or None))
+            except ConfigError as e:
+                raise exceptions.OptionsError("\n".join(str(p) for p in e.problems)) from e
+            for addon in chain(self.core):
+                self.addons.append(addon)
+                ctx.master.addons.register(addon)
+
+    async def running(self) -> None:
+        assert self.core
+        # An eager connection would go to the client's own destination before anybody could redirect it, and
+        # the upstream's certificate has no say in ours.
+        ctx.options.update(connection_strategy="lazy", upstream_cert=False, stream_large_bodies=None)
+        await self.core.start()
+
+    async def done(self) -> None:
+        if self.core:
+            await self.core.stop()
+
+
+def chain(core: Core) -> list[object]:
+    """Access first: nothing of a client that may not come in reaches the others."""
+    access, failover, upstream = Access(core), Failover(), Upstream(core)
+    route = Route(core, access, failover, upstream)
+    return [access, Intercept(core), upstream, failover, route, Websocket(core, route)]

@@ -1,0 +1,110 @@
+"""Upstream connections: how long they may take, what they offer, and how many there may be."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import logging
+from collections import defaultdict
+from urllib.parse import unquote, urlsplit
+from weakref import WeakKeyDictionary
+
+from mitmproxy import connection, ctx, http, tls
+from mitmproxy.proxy import server_hooks
+
+from router_core.core import Core
+
+logger = logging.getLogger(__name__)
+
+ALPN = {"always": (b"h2", b"http/1.1"), "never": (b"http/1.1",)}
+
+
+class Upstream:
+    def __init__(self, core: Core) -> None:
+        self.core = core
+        self._timers: WeakKeyDictionary[connection.Connection, asyncio.TimerHandle] = WeakKeyDictionary()
+        self._proxy_credentials: dict[tuple[str, int], str] = {}
+
+    def client_connected(self, client: connection.Client) -> None:
+        handler = _handler(client)
+        if handler is None:
+            return
+        # mitmproxy allows five connections per client and address and holds each for its whole life, so
+        # the sixth stream of an HTTP/2 client over HTTP/1.1 upstreams would wait for another one's end.
+        limit = self.core.config.limits.connections
+        handler.max_conns = defaultdict(lambda: asyncio.Semaphore(limit))
+
+    def server_connect(self, data: server_hooks.ServerConnectionHookData) -> None:
+        offers = ALPN.get(self.core.config.upstream.http2)
+        if offers and not data.server.alpn_offers:
+            data.server.alpn_offers = offers
+        self._arm(data.client, data.server)
+
+    def server_connected(self, data: server_hooks.ServerConnectionHookData) -> None:
+        if not data.server.tls:
+            self._disarm(data.server)
+
+    def server_connect_error(self, data: server_hooks.ServerConnectionHookData) -> None:
+        self._disarm(data.server)
+
+    def server_disconnected(self, data: server_hooks.ServerConnectionHookData) -> None:
+        self._disarm(data.server)
+
+    def tls_start_server(self, data: tls.TlsData) -> None:
+        offers = ALPN.get(self.core.config.upstream.http2)
+        if offers and isinstance(data.conn, connection.Server) and not data.conn.alpn_offers:
+            data.conn.alpn_offers = offers
+        if data.conn not in self._timers:
+            self._arm(data.context.client, data.conn)  # behind an outbound proxy
+
+    def tls_established_server(self, data: tls.TlsData) -> None:
+        self._disarm(data.conn)
+
+    def tls_failed_server(self, data: tls.TlsData) -> None:
+        self._disarm(data.conn)
+
+    def http_connect_upstream(self, flow: http.HTTPFlow) -> None:
+        via = flow.server_conn.via
+        if via and (credential := self._proxy_credentials.get(via.address)):
+            flow.request.headers["proxy-authorization"] = credential
+
+    def via(self, url: str | None) -> tuple[str, tuple[str, int]] | None:
+        """mitmproxy's form of an outbound proxy's URL; remembers its user and password.
+
+        Raises ValueError for a scheme that mitmproxy cannot speak.
+        """
+        if not url or url == "direct":
+            return None
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError(f"an outbound proxy is http://HOST:PORT or https://HOST:PORT, not {parts.scheme}://")
+        address = (parts.hostname, parts.port or (443 if parts.scheme == "https" else 80))
+        if parts.username is not None:
+            pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+            self._proxy_credentials[address] = "Basic " + base64.b64encode(pair.encode()).decode()
+        return parts.scheme, address
+
+    def _arm(self, client: connection.Client, server: connection.Connection) -> None:
+        seconds = self.core.config.upstream.connect_timeout
+        if seconds:
+            loop = asyncio.get_running_loop()
+            self._timers[server] = loop.call_later(seconds, self._give_up, client, server)
+
+    def _disarm(self, server: connection.Connection) -> None:
+        if timer := self._timers.pop(server, None):
+            timer.cancel()
+
+    def _give_up(self, client: connection.Client, server: connection.Server) -> None:
+        self._timers.pop(server, None)
+        handler = _handler(client)
+        if handler is None:
+            return
+        via = server.via.address if server.via else None
+        for open_connection, transport in list(handler.transports.items()):
+            is_it = open_connection is server or (via and getattr(open_connection, "address", None) == via)
+            if is_it and transport.handler:
+                transport.handler.cancel("connect timeout")
+
+
+def _handler(client: connection.Client):
+    return ctx.master.addons.get("proxyserver").connections.get(client.id)

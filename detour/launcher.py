@@ -1,0 +1,155 @@
+"""`detour run`: a lean mitmproxy master with Detour's addons, and the admin server beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import signal
+import sys
+from pathlib import Path
+
+from mitmproxy import options
+
+from addons.master import LeanMaster
+from addons.suite import Suite
+from detour import runtime
+from detour.ca import CAError, CAPaths, ensure_ca
+from detour.paths import paths
+from detour.ports import Address, bind_error, parse_address, raise_backlog, who_listens
+from router_core.config.loader import ConfigError, Loaded, load
+from router_core.config.schema import Config
+from router_core.core import Core
+
+logger = logging.getLogger(__name__)
+
+# The gateway is a reverse proxy for a place that does not exist: each request gets its destination from its plan.
+GATEWAY_MODE = "reverse:http://gateway.invalid"
+
+
+def serve(config_path: Path | None = None) -> int:
+    """Serve until SIGINT or SIGTERM. Returns the exit code: 0 done, 1 could not start, 2 bad configuration."""
+    try:
+        loaded = load(config_path)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return 2
+    for warning in loaded.warnings:
+        logger.warning("%s", warning)
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(_serve(loaded))
+    return uvloop.run(_serve(loaded))
+
+
+async def _serve(loaded: Loaded) -> int:
+    config = loaded.config
+    listen = {
+        name: parse_address(value)
+        for name in ("proxy", "gateway", "admin")
+        if (value := getattr(config.listen, name))
+    }
+    if taken := [line for name, address in listen.items() if (line := _why_taken(name, address))]:
+        print("\n".join(taken), file=sys.stderr)
+        return 1
+    try:
+        ca = ensure_ca(config, loaded.registry)
+    except CAError as error:
+        print(error, file=sys.stderr)
+        return 1
+    core = Core(loaded)
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    master = LeanMaster(options.Options(), Suite(core))
+    configure(master, config, listen, ca)
+    await core.start()
+    serving = asyncio.create_task(master.run())
+    admin = None
+    try:
+        bound = await _bound(master, serving, listen)
+        if bound is None:
+            return 1
+        if "admin" in listen:
+            from detour.admin.server import serve_admin
+
+            admin = await serve_admin(listen["admin"], core)
+            bound["admin"] = admin.address
+        _announce(loaded, bound)
+        # What is here now stays: the collector need not look at it again.
+        gc.collect()
+        gc.freeze()
+        await asyncio.wait([asyncio.ensure_future(stop.wait()), serving], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        runtime.remove(paths(config).runtime)
+        if admin:
+            await admin.close()
+        master.shutdown()
+        await asyncio.wait([serving])
+        await core.stop()
+    return 0
+
+
+def configure(master: LeanMaster, config: Config, listen: dict[str, Address], ca: CAPaths) -> None:
+    """mitmproxy's options for `config`."""
+    modes = []
+    if "proxy" in listen:
+        modes.append(f"regular@{listen['proxy']}")
+    if "gateway" in listen:
+        modes.append(f"{GATEWAY_MODE}@{listen['gateway']}")
+    quiet = max(config.upstream.first_byte_timeout, config.upstream.idle_timeout)
+    master.options.update(
+        mode=modes,
+        confdir=str(ca.confdir),
+        connection_strategy="lazy",
+        upstream_cert=False,
+        # A stream may be as quiet as our own time limits allow, which are the ones that count.
+        tcp_timeout=int(max(600, quiet + 60)),
+        ssl_verify_upstream_trusted_ca=str(Path(config.upstream.ca_bundle).expanduser()) if config.upstream.ca_bundle else None,
+    )
+
+
+async def _bound(master: LeanMaster, serving: asyncio.Task, listen: dict[str, Address]) -> dict[str, str] | None:
+    """The addresses that are listened on, as ``HOST:PORT``, once they are; None if one cannot be."""
+    proxyserver = master.addons.get("proxyserver")
+    while not serving.done():
+        servers = list(proxyserver.servers)
+        if failed := [s for s in servers if s.last_exception]:
+            for server in failed:
+                print(server.last_exception, file=sys.stderr)
+            return None
+        if proxyserver.is_running and servers and all(s.is_running for s in servers):
+            break
+        await asyncio.sleep(0.005)
+    bound = {}
+    for server in proxyserver.servers:
+        name = "proxy" if server.mode.type_name == "regular" else "gateway"
+        host, port = server.listen_addrs[0][:2]
+        bound[name] = str(Address(host, port))
+        for listener in server._servers:
+            for sock in listener.sockets:
+                raise_backlog(sock, master.addons.get("detour").core.config.limits.backlog)
+    return None if serving.done() else bound
+
+
+def _why_taken(name: str, address: Address) -> str | None:
+    if address.port == 0 or (error := bind_error(address)) is None:
+        return None
+    holder = who_listens(address.port)
+    by = f" by {holder}" if holder else ""
+    return f"listen.{name}: cannot listen on {address}: {error.strerror}{by}; stop it or choose another port"
+
+
+def _announce(loaded: Loaded, bound: dict[str, str]) -> None:
+    runtime.write(
+        paths(loaded.config).runtime,
+        runtime.Runtime(
+            proxy=bound.get("proxy"),
+            gateway=bound.get("gateway"),
+            admin=bound.get("admin"),
+            config=str(loaded.path.resolve()) if loaded.path else None,
+        ),
+    )
+    line = " ".join(f"{name}={bound[name]}" for name in ("proxy", "gateway", "admin") if name in bound)
+    print(f"detour ready {line}", flush=True)

@@ -1,0 +1,44 @@
+"""Ids of exchanges, and the tools behind User-Agent headers."""
+
+from __future__ import annotations
+
+import os
+import time
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no i, l, o, u
+
+TOOLS = (
+    # (User-Agent begins with, name); the first that fits. Versions and platforms follow after it.
+    ("claude-cli", "claude-code"),
+    ("claude-code", "claude-code"),
+    ("codex_", "codex"),
+    ("codex-", "codex"),
+    ("codex ", "codex"),
+    ("geminicli", "gemini-cli"),
+    ("opencode", "opencode"),
+    ("amp/", "amp"),
+    ("ampcode", "amp"),
+    ("githubcopilot", "copilot"),
+    ("copilot", "copilot"),
+    ("codebuddy", "codebuddy"),
+    ("qwencode", "qwen-code"),
+    ("qwen-code", "qwen-code"),
+    ("anthropic/", "anthropic-sdk"),
+    ("openai/", "openai-sdk"),
+    ("asyncopenai/", "openai-sdk"),
+    ("asyncanthropic/", "anthropic-sdk"),
+    ("google-genai-sdk", "google-genai-sdk"),
+    ("curl/", "curl"),
+)
+
+
+def new_id() -> str:
+    """A new exchange id: 18 characters, sorts by time (milliseconds), then random."""
+    value = int(time.time() * 1000) << 40 | int.from_bytes(os.urandom(5))
+    return "".join(_ALPHABET[value >> shift & 31] for shift in range(85, -1, -5))
+
+
+def tool_of(user_agent: str) -> str | None:
+    """The tool that sends `user_agent`, or None if it is not a known one."""
+    lower = user_agent.lower()
+    return next((name for prefix, name in TOOLS if lower.startswith(prefix)), None)

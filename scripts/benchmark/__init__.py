@@ -1,0 +1,1 @@
+"""Detour measured beside stock mitmdump, in one run. See `scripts/bench`."""
