@@ -1,0 +1,137 @@
+"""Redaction of a body that arrives in chunks, although a secret may be cut in two by any of them.
+
+What ends with a line is redacted and handed on; an unfinished line is held until it is finished, so events
+of a stream leave at once. A line without an end leaves in slices: the window behind a slice shows every
+secret that begins in the slice, and the cut is moved before a secret that would straddle it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final, NamedTuple
+
+from router_core.capture import patterns
+from router_core.capture.redaction import Place, Redactor, Span
+
+SLICE: Final = 64 << 10
+"""Bytes that are redacted in one go. Pattern matching holds the interpreter's lock, so this is kept short."""
+WINDOW: Final = 16 << 10
+"""Bytes behind a slice that are looked at; a longer secret inside one line may be found only in part."""
+
+
+class Chunk(NamedTuple):
+    at: float
+    """Seconds since the exchange began."""
+    data: bytes
+
+
+class Piece(NamedTuple):
+    """Redacted bytes, and how they spread over the chunks that they came from."""
+
+    marks: list[tuple[float, int]]
+    """(arrival, redacted bytes); a chunk that was cut by a piece's end has a mark in both."""
+    data: bytes
+
+
+class ChunkRedactor:
+    """Holds at most ``SLICE + WINDOW`` bytes between calls."""
+
+    def __init__(self, redactor: Redactor, place: Place) -> None:
+        self._redactor = redactor
+        self._place = place
+        self._chunks: deque[Chunk] = deque()
+        self._pending = b""
+        self._begun = 0
+        self.finished: deque[int] = deque()
+        """Redacted bytes of each chunk that has left as a whole, in order; whoever cares takes them out."""
+
+    def feed(self, chunks: list[Chunk]) -> list[Piece]:
+        """The pieces that `chunks` complete."""
+        self._chunks.extend(chunks)
+        self._pending = b"".join((self._pending, *(c.data for c in chunks)))
+        return self._drain(closing=False)
+
+    def close(self) -> list[Piece]:
+        """What was held back."""
+        return self._drain(closing=True)
+
+    def _drain(self, closing: bool) -> list[Piece]:
+        pieces: list[Piece] = []
+        position = 0
+        while data := self._pending[position : position + SLICE + WINDOW]:
+            more = position + len(data) < len(self._pending)
+            cut, spans = self._cut(data, more, closing)
+            if not cut:
+                break
+            pieces.append(self._take(data, cut, spans))
+            position += cut
+        if closing:
+            while self._chunks:
+                self.finished.append(self._begun)
+                self._begun = 0
+                self._chunks.popleft()
+        self._pending = self._pending[position:]
+        return pieces
+
+    def _cut(self, data: bytes, more: bool, closing: bool) -> tuple[int, list[Span]]:
+        """How many bytes of a slice and its window may leave, and the secrets among them."""
+        if not more and len(data) < SLICE + WINDOW:
+            cut = len(data) if closing else _whole_lines(data, len(data))
+            return cut, self._redactor.spans(data[:cut], self._place) if cut else []
+        if cut := _whole_lines(data, SLICE):
+            return cut, self._redactor.spans(data[:cut], self._place)
+        cut = SLICE
+        while data[cut] & 0xC0 == 0x80:
+            cut -= 1
+        spans = self._redactor.spans(data, self._place)
+        for span in spans:
+            if span.start < cut < span.end:
+                cut = span.start or span.end
+        return cut, [s for s in spans if s.end <= cut]
+
+    def _take(self, data: bytes, cut: int, spans: list[Span]) -> Piece:
+        """Replaces `spans` in the first `cut` bytes and maps the chunks' ends to the redacted bytes."""
+        pieces: list[bytes] = []
+        marks: list[tuple[float, int]] = []
+        position = written = marked = 0
+        remaining = iter(spans)
+        span = next(remaining, None)
+        chunk_end = 0
+        while position < cut or self._chunks:
+            chunk = self._chunks[0]
+            chunk_end += len(chunk.data)
+            end = min(chunk_end, cut)
+            while span and span.start < end:
+                stand_in = self._redactor.stand_in(data, span)
+                pieces += (data[position : span.start], stand_in)
+                written += span.start - position + len(stand_in)
+                position = span.end
+                span = next(remaining, None)
+            if end > position:
+                pieces.append(data[position:end])
+                written += end - position
+                position = end
+            size, marked = written - marked, written
+            if chunk_end > cut:
+                # The rest of this chunk stays, and keeps its time.
+                if size or cut > chunk_end - len(chunk.data):
+                    marks.append((chunk.at, size))
+                self._begun += size
+                self._chunks[0] = Chunk(chunk.at, chunk.data[len(chunk.data) - (chunk_end - cut) :])
+                break
+            marks.append((chunk.at, size))
+            self.finished.append(self._begun + size)
+            self._begun = 0
+            self._chunks.popleft()
+            if chunk_end == cut and not (self._chunks and not self._chunks[0].data):
+                break
+        return Piece(marks, b"".join(pieces))
+
+
+def _whole_lines(data: bytes, limit: int) -> int:
+    """The end of the last line that is complete within `limit`; a private key counts as one line."""
+    cut = data.rfind(b"\n", 0, limit) + 1
+    begin = data.rfind(b"-----BEGIN", 0, cut)
+    if begin >= 0 and patterns.PEM_MARK in data[begin:cut] and b"-----END" not in data[begin:cut]:
+        cut = data.rfind(b"\n", 0, begin) + 1
+    return cut
