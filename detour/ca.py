@@ -14,7 +14,7 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -82,16 +82,25 @@ def ensure_ca(config: Config, registry: Registry, env: Mapping[str, str] = os.en
 
     The bundle is brought up to date as well. Raises CAError.
     """
+    return _ensure(config, registry, env, fresh=False)
+
+
+def rotate(config: Config, registry: Registry, env: Mapping[str, str] = os.environ) -> CAPaths:
+    """A new authority with a new key in the place of the one of `config`. Raises CAError."""
+    return _ensure(config, registry, env, fresh=True)
+
+
+def _ensure(config: Config, registry: Registry, env: Mapping[str, str], *, fresh: bool) -> CAPaths:
     found = ca_paths(paths(config, env).ca)
     hosts = tuple(sorted(registry.hosts)) if config.ca.name_constrained else None
     try:
         private_folder(found.confdir)
-        if found.key_pem.exists():
-            _renew(found, hosts)
-        else:
+        if fresh or not found.key_pem.exists():
             key = ec.generate_private_key(ec.SECP256R1())
             _store(found, key, issue(key, hosts))
             logger.info("made a certificate authority in %s", found.confdir)
+        else:
+            _renew(found, hosts)
         bundle.write(found.bundle, found.cert_pem, env)
     except OSError as error:
         raise CAError(
@@ -171,6 +180,21 @@ def permitted(certificate: x509.Certificate) -> tuple[str, ...] | None:
             if name.value != "invalid"
         )
     )
+
+
+def describe(found: CAPaths) -> dict[str, Any]:
+    """What there is to know about the authority, as plain values. Raises CAError, OSError."""
+    _, certificate = load(found)
+    hosts = permitted(certificate)
+    return {
+        "name": certificate.subject.rfc4514_string(),
+        "sha256": certificate.fingerprint(hashes.SHA256()).hex(":").upper(),
+        "from": f"{certificate.not_valid_before_utc:%Y-%m-%d}",
+        "until": f"{certificate.not_valid_after_utc:%Y-%m-%d}",
+        "certificate": str(found.cert_pem),
+        "bundle": str(found.bundle),
+        "hosts": None if hosts is None else list(hosts),
+    }
 
 
 def is_ours(certificate: x509.Certificate) -> bool:

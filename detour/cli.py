@@ -7,7 +7,9 @@ from typing import Annotated
 import typer
 
 from detour import __version__
+from detour.commands import ca
 from detour.commands.env import env
+from detour.commands.exec import exec_
 from detour.commands.run import run
 
 app = typer.Typer(
@@ -35,7 +37,11 @@ def options(
 
 
 app.command()(run)
+app.command("exec", context_settings={"allow_interspersed_args": False, "ignore_unknown_options": True})(
+    exec_
+)
 app.command()(env)
+app.add_typer(ca.app, name="ca")
 
 
 def main() -> None:

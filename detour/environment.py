@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Final, Literal
+from urllib.parse import quote
+
+from pydantic import SecretStr
 
 from detour.bundle import ADDING, REPLACING
 from detour.ca import CAPaths
+from router_core.config.schema import Config
+from router_core.config.secrets import resolve
 
 type Shell = Literal["sh", "fish", "powershell"]
 
@@ -23,9 +29,19 @@ def reachable(address: str) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def variables(proxy: str, ca: CAPaths, env: Mapping[str, str]) -> dict[str, str]:
+def client_key(config: Config) -> SecretStr | None:
+    """The key that the proxy asks for, None where it asks for none. Raises SecretError."""
+    if not config.access.keys:
+        return None
+    return asyncio.run(resolve(config.access.keys[0].key))
+
+
+def variables(
+    proxy: str, ca: CAPaths, env: Mapping[str, str], key: SecretStr | None = None
+) -> dict[str, str]:
     """The variables for a proxy that listens on `proxy` (``HOST:PORT``), over those of `env`."""
-    url = f"http://{reachable(proxy)}"
+    user = f"detour:{quote(key.get_secret_value(), safe='')}@" if key else ""
+    url = f"http://{user}{reachable(proxy)}"
     exempt = dict.fromkeys([*LOOPBACK, *_exempt(env)])
     # Tools differ in which case they read; curl reads only the lower one of http_proxy.
     found = {
@@ -59,8 +75,8 @@ def _fish(name: str, value: str) -> str:
 
 def _powershell(name: str, value: str) -> str:
     # PowerShell takes the typographic quotes for quotes as well.
-    for quote in "'\u2018\u2019\u201a\u201b":
-        value = value.replace(quote, quote * 2)
+    for mark in "'\u2018\u2019\u201a\u201b":
+        value = value.replace(mark, mark * 2)
     return f"$Env:{name} = '{value}'"
 
 

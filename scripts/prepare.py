@@ -46,51 +46,36 @@ def is_usable(checkout: Path) -> bool:
 
 
 def say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    print(f"detour: {text}", file=sys.stderr, flush=True)
+
+
+def run(python: str | Path, *args: str | Path) -> bool:
+    """Whether ``python -I ARGS`` succeeded; -I keeps the caller's folder and variables off its path."""
+    return subprocess.run([python, "-I", *args], stdout=sys.stderr).returncode == 0
 
 
 def install(checkout: Path, lock: str) -> int:
     environment = checkout / ".venv"
+    python = environment / "bin/python"
     for file in environment.glob("installed-*"):
         file.unlink()
     if not is_usable(checkout):
-        say(f"detour: making {environment} with Python {sys.version.split()[0]}")
+        say(f"making {environment} with Python {sys.version.split()[0]}")
         # The interpreter's own path, not a link to it: after an upgrade of the system's python3 the
         # link would lead to a version whose packages are not here.
         interpreter = os.path.realpath(sys.executable)
-        code = subprocess.run(
-            [interpreter, "-I", "-m", "venv", "--clear", environment], stdout=sys.stderr
-        ).returncode
-        if code:
-            say(
-                f"detour: {interpreter} could not make a virtual environment; name another one with DETOUR_PYTHON"
-            )
+        if not run(interpreter, "-m", "venv", "--clear", environment):
+            say(f"{interpreter} cannot make a virtual environment; name another one with DETOUR_PYTHON")
             return 1
-    python = environment / "bin/python"
-    say(f"detour: installing what {lock} lists")
-    command = [
-        python,
-        "-I",
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-        "--require-hashes",
-    ]
-    code = subprocess.run([*command, "-r", checkout / lock], stdout=sys.stderr).returncode
-    if code:
-        say(
-            f"detour: pip could not install {lock} (exit code {code}, its own words above); run this again to retry"
-        )
+    say(f"installing what {lock} lists")
+    pip = ["-m", "pip", "install", "-qq", "--disable-pip-version-check", "--require-hashes", "-r"]
+    if not run(python, *pip, checkout / lock):
+        say(f"pip could not install {lock}, for the reason above; run this again to retry")
         return 1
-    purelib = subprocess.run(
-        [python, "-I", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    ).stdout.strip()
-    Path(purelib, "detour-checkout.pth").write_text(f"{checkout}\n")
+    # The checkout itself is found by its path, so that there is nothing to install again after a change.
+    where: list[str | Path] = [python, "-I", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
+    packages = subprocess.run(where, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+    Path(packages, "detour-checkout.pth").write_text(f"{checkout}\n")
     for held in LOCKS[lock]:
         file, content = stamp(checkout, held)
         file.write_bytes(content)

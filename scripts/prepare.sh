@@ -7,22 +7,26 @@ candidates() {
   if command -v uv >/dev/null 2>&1; then
     uv python find --no-python-downloads '>=3.12' 2>/dev/null || true
   fi
-  local found
-  for found in \
-    "${UV_PYTHON_INSTALL_DIR:-${XDG_DATA_HOME:-$HOME/.local/share}/uv/python}"/cpython-3.1[2-9]*/bin/python3 \
-    "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.1[2-9]*/bin/python3; do
-    [ -x "$found" ] && printf '%s\n' "$found"
+  local uvs=${UV_PYTHON_INSTALL_DIR:-${XDG_DATA_HOME:-${HOME-}/.local/share}/uv/python} minor found
+  for minor in 13 12 14; do
+    for found in "$uvs"/cpython-3.$minor*/bin/python3 "${PYENV_ROOT:-${HOME-}/.pyenv}"/versions/3.$minor*/bin/python3; do
+      [ -x "$found" ] && printf '%s\n' "$found"
+    done
   done
   return 0
 }
 
 # Each candidate is run, because a pyenv shim exists for versions that it then refuses to start,
-# and Debian ships python3 without the modules that make a virtual environment.
+# and Debian ships python3 without the modules that make a virtual environment. Free-threaded builds and
+# other implementations have no wheels to install.
 find_python() {
   local python
   while IFS= read -r python; do
-    if "$python" -I -c 'import sys, venv, ensurepip
-sys.exit(sys.version_info < (3, 12) or sys.implementation.name != "cpython")' >/dev/null 2>&1; then
+    if "$python" -I -c '
+import sys, sysconfig, venv, ensurepip
+sys.exit(
+    sys.version_info < (3, 12) or sys.implementation.name != "cpython" or sysconfig.get_config_var("Py_GIL_DISABLED")
+)' >/dev/null 2>&1; then
       printf '%s\n' "$python"
       return 0
     fi

@@ -19,8 +19,9 @@ def env(
     """Print the variables that lead tools through Detour: eval "$(detour env)"."""
     from detour import runtime
     from detour.ca import CAError, ensure_ca
-    from detour.environment import assignments, variables
+    from detour.environment import assignments, client_key, variables
     from detour.paths import paths
+    from router_core.config.secrets import SecretError
 
     loaded = load(config)
     running = runtime.read(paths(loaded.config).runtime)
@@ -31,9 +32,10 @@ def env(
         )
     try:
         ca = ensure_ca(loaded.config, loaded.registry)
-    except CAError as error:
+        key = client_key(loaded.config)
+    except (CAError, SecretError) as error:
         raise fail(str(error)) from None
-    found = variables(proxy, ca, os.environ)
+    found = variables(proxy, ca, os.environ, key)
     if json:
         print_json(found)
     else:

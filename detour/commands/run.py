@@ -13,11 +13,11 @@ def run(
     config: ConfigOption = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes that share the listening ports.")] = 1,
     log_format: Annotated[
-        Literal["auto", "human", "json"],
-        typer.Option(help="Lines for people or JSON; auto is human on a terminal and JSON elsewhere."),
-    ] = "auto",
+        Literal["human", "json"], typer.Option(help="How log lines are written.")
+    ] = "human",
+    private_to: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Serve the proxy, the gateway and the admin address until interrupted."""
     from detour.launcher import serve
 
-    raise typer.Exit(serve(config, workers, log_format))
+    raise typer.Exit(serve(config, workers, log_format, private_to))

@@ -85,9 +85,7 @@ class Upstream(Section):
 class EndpointConfig(Section):
     format: Format
     base_url: str | None = None
-    """Where the endpoint lives; the provider's `base_url` with `path` appended when absent."""
-    path: str = ""
-    """Appended to the provider's `base_url`, so that overriding that moves all endpoints."""
+    """Where the endpoint lives; the provider's `base_url` when absent."""
     operations: tuple[Operation, ...] = ()
     """The operations that are routed; all of the format when empty."""
     websocket: bool = False
@@ -340,6 +338,17 @@ class Limits(Section):
     json_answer: Size = 2 << 20
 
 
+class Log(Section):
+    """What is written besides standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    file: str | None = None
+    size: Size = 10 << 20
+    """At which the file is set aside."""
+    keep: int = Field(5, ge=1)
+    """How many files that were set aside are kept."""
+
+
 class Config(Section):
     version: Literal[1] = 1
     listen: Listen = Listen()
@@ -356,6 +365,7 @@ class Config(Section):
     ca: CA = CA()
     limits: Limits = Limits()
     usage: UsageConfig = UsageConfig()
+    log: Log = Log()
     state: str = "memory"
     data_dir: str | None = None
 

@@ -1,0 +1,102 @@
+"""``detour ca``: the certificate authority that tools have to trust."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from detour.commands.options import ConfigOption, JsonOption, fail, load, print_json
+
+if TYPE_CHECKING:
+    from detour.ca import CAPaths
+
+app = typer.Typer(help="Show, export and renew the certificate authority that tools have to trust.")
+
+
+def _ensure(config: Path | None) -> CAPaths:
+    from detour.ca import CAError, ensure_ca
+
+    loaded = load(config)
+    try:
+        return ensure_ca(loaded.config, loaded.registry)
+    except CAError as error:
+        raise fail(str(error)) from None
+
+
+@app.callback(invoke_without_command=True)
+def default(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        show()
+
+
+@app.command()
+def show(config: ConfigOption = None, json: JsonOption = False) -> None:
+    """Show the authority: its name, fingerprint, validity and the hosts it may sign for."""
+    from detour.ca import describe
+
+    found = _ensure(config)
+    facts: dict[str, Any] = describe(found)
+    if json:
+        print_json(facts)
+        return
+    for name, value in facts.items():
+        if isinstance(value, list):
+            value = "\n            ".join(value)
+        print(f"{name:<12}{'any' if value is None else value}")
+
+
+@app.command()
+def path(config: ConfigOption = None) -> None:
+    """Print the path of the certificate (never of the key)."""
+    print(_ensure(config).cert_pem)
+
+
+@app.command()
+def create(config: ConfigOption = None) -> None:
+    """Make the authority if there is none, and issue it again if it no longer fits the configuration."""
+    print(_ensure(config).cert_pem)
+
+
+@app.command()
+def export(
+    file: Annotated[Path | None, typer.Argument(help="Where to write it; standard output without.")] = None,
+    der: Annotated[bool, typer.Option(help="Binary DER instead of PEM.")] = False,
+    config: ConfigOption = None,
+) -> None:
+    """Write the certificate, for a device or a store that is to trust it."""
+    import ssl
+
+    content = _ensure(config).cert_pem.read_bytes()
+    if der:
+        content = ssl.PEM_cert_to_DER_cert(content.decode())
+    if file is None:
+        sys.stdout.buffer.write(content)
+        return
+    try:
+        file.write_bytes(content)
+    except OSError as error:
+        raise fail(f"{file}: {error.strerror}") from None
+
+
+@app.command()
+def rotate(config: ConfigOption = None) -> None:
+    """Make a new authority with a new key. Whatever trusted the earlier one has to be told anew."""
+    from detour import runtime
+    from detour.ca import CAError
+    from detour.ca import rotate as renew
+    from detour.paths import paths
+
+    loaded = load(config)
+    try:
+        found = renew(loaded.config, loaded.registry)
+    except CAError as error:
+        raise fail(str(error)) from None
+    print(found.cert_pem)
+    if running := runtime.read(paths(loaded.config).runtime):
+        print(
+            f"detour: the running instance (pid {running.pid}) signs with the earlier key; restart it",
+            file=sys.stderr,
+        )

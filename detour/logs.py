@@ -1,0 +1,130 @@
+"""Logging: lines for people or JSON, written by a thread of their own, without secrets.
+
+The record of a finished exchange comes from the logger ``detour.exchange`` with a dict in its attribute
+``exchange``; see `addons.accesslog`.
+"""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import logging.handlers
+import queue
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import orjson
+
+from detour.files import private_folder
+from detour.redaction import redact
+from router_core.config.schema import Log
+
+type Form = Literal["human", "json"]
+
+QUEUE: Final = 10_000
+"""Lines that may wait for a slow terminal or disk; further ones are dropped and counted."""
+QUIET: Final = ("mitmproxy", "httpx", "httpcore", "asyncio", "hpack")
+"""Loggers whose information is of no use to Detour's user: only warnings, unless debugging."""
+
+
+_LINE = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029)}
+_LINES = {code: text for code, text in _LINE.items() if chr(code) not in "\n\t"}
+
+
+class HumanFormatter(logging.Formatter):
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(level)s%(message)s", "%H:%M:%S")
+
+    def format(self, record: logging.LogRecord) -> str:
+        record.level = "" if record.levelno == logging.INFO else f"{record.levelname.lower()}: "
+        return redact(super().format(record))
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        # Clients choose some of the words, and must not paint the terminal or forge a line.
+        record.message = record.message.translate(_LINE if hasattr(record, "exchange") else _LINES)
+        return super().formatMessage(record)
+
+
+class JsonFormatter(logging.Formatter):
+    """One object a line: time (RFC 3339, UTC), level, logger, message; exchange or exception where there is one."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        moment = datetime.datetime.fromtimestamp(record.created, datetime.UTC)
+        line: dict[str, Any] = {
+            "time": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if exchange := getattr(record, "exchange", None):
+            line["exchange"] = exchange
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return redact(orjson.dumps(line, default=str).decode())
+
+
+class _Enqueue(logging.handlers.QueueHandler):
+    """Hands records to the writing thread; never waits, since it is called on the event loop."""
+
+    dropped = 0
+
+    def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
+        # The arguments may have changed by the time the thread looks at them.
+        record.msg, record.args = record.getMessage(), None
+        return record
+
+    def enqueue(self, record: logging.LogRecord) -> None:
+        try:
+            self.queue.put_nowait(record)
+        except queue.Full:
+            self.dropped += 1
+            return
+        if self.dropped:
+            missing, self.dropped = self.dropped, 0
+            note = f"{missing} log lines were dropped, the output is too slow"
+            self.enqueue(logging.LogRecord("detour", logging.WARNING, __file__, 0, note, None, None))
+
+
+def _handlers(form: Form, log: Log, file: Path | None) -> list[logging.Handler]:
+    found: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    if file:
+        private_folder(file.parent)
+        found.append(
+            logging.handlers.RotatingFileHandler(
+                file, maxBytes=log.size, backupCount=log.keep, encoding="utf-8", delay=True
+            )
+        )
+    for handler in found:
+        handler.setFormatter(JsonFormatter() if form == "json" else HumanFormatter())
+    if file and form == "human":
+        # A time of day is not enough in a file that lasts for days.
+        found[1].setFormatter(JsonFormatter())
+    return found
+
+
+@contextmanager
+def configured(form: Form, log: Log) -> Iterator[None]:
+    """Send the program's logging to standard error, and to the file of `log` if it names one.
+
+    What is still queued at the end is written. Raises OSError if the file's folder cannot be made.
+    """
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+    lines: queue.Queue[Any] = queue.Queue(QUEUE)
+    file = Path(log.file).expanduser().absolute() if log.file else None
+    listener = logging.handlers.QueueListener(lines, *_handlers(form, log, file))
+    root.handlers[:] = [_Enqueue(lines)]
+    root.setLevel(log.level.upper())
+    for name in QUIET:
+        logging.getLogger(name).setLevel(logging.NOTSET if log.level == "debug" else logging.WARNING)
+    listener.start()
+    try:
+        yield
+    finally:
+        listener.stop()
+        root.handlers[:], root.level = before, level
+        for handler in listener.handlers:
+            handler.close()
