@@ -7,13 +7,15 @@ import gc
 import logging
 import signal
 import sys
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any, Final
 
 from mitmproxy import options
 
 from addons.master import LeanMaster
 from addons.suite import Suite
-from detour import runtime
+from detour import logs, private, runtime
 from detour.ca import CAError, CAPaths, ensure_ca
 from detour.paths import paths
 from detour.ports import Address, bind_error, parse_address, raise_backlog, who_listens
@@ -23,33 +25,46 @@ from router_core.core import Core
 
 logger = logging.getLogger(__name__)
 
+LISTENERS: Final = ("proxy", "gateway", "admin")
+
 # The gateway is a reverse proxy for a place that does not exist: each request gets its destination from its plan.
 GATEWAY_MODE = "reverse:http://gateway.invalid"
 
 
-def serve(config_path: Path | None = None) -> int:
-    """Serve until SIGINT or SIGTERM. Returns the exit code: 0 done, 1 could not start, 2 bad configuration."""
+def serve(
+    config_path: Path | None = None, log_format: logs.Form = "human", private_to: int | None = None
+) -> int:
+    """Serve until SIGINT or SIGTERM. Returns the exit code: 0 done, 1 could not start, 2 bad configuration.
+
+    With `private_to` the instance listens on free loopback ports, is not announced to other commands, and
+    ends with the process of that number.
+    """
     try:
         loaded = load(config_path)
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2
-    for warning in loaded.warnings:
-        logger.warning("%s", warning)
+    try:
+        with logs.configured(log_format, loaded.config.log):
+            for warning in loaded.warnings:
+                logger.warning("%s", warning)
+            return _run(_serve(loaded, private_to))
+    except logs.LogError as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+def _run(serving: Coroutine[Any, Any, int]) -> int:
     try:
         import uvloop
     except ImportError:
-        return asyncio.run(_serve(loaded))
-    return uvloop.run(_serve(loaded))
+        return asyncio.run(serving)
+    return uvloop.run(serving)
 
 
-async def _serve(loaded: Loaded) -> int:
+async def _serve(loaded: Loaded, private_to: int | None) -> int:
     config = loaded.config
-    listen = {
-        name: parse_address(value)
-        for name in ("proxy", "gateway", "admin")
-        if (value := getattr(config.listen, name))
-    }
+    listen = _private() if private_to else _configured(config)
     if taken := [line for name, address in listen.items() if (line := _why_taken(name, address))]:
         print("\n".join(taken), file=sys.stderr)
         return 1
@@ -76,19 +91,34 @@ async def _serve(loaded: Loaded) -> int:
 
             admin = await serve_admin(listen["admin"], core)
             bound["admin"] = admin.address
-        _announce(loaded, bound)
+        if private_to:
+            ended = asyncio.create_task(private.ended(private_to))
+            ended.add_done_callback(lambda _: stop.set())
+        else:
+            _announce(loaded, bound)
+        _print_ready(bound)
         # What is here now stays: the collector need not look at it again.
         gc.collect()
         gc.freeze()
         await asyncio.wait([asyncio.ensure_future(stop.wait()), serving], return_when=asyncio.FIRST_COMPLETED)
     finally:
-        runtime.remove(paths(config).runtime)
+        if not private_to:
+            runtime.remove(paths(config).runtime)
         if admin:
             await admin.close()
         master.shutdown()
         await asyncio.wait([serving])
         await core.stop()
     return 0
+
+
+def _configured(config: Config) -> dict[str, Address]:
+    written = {name: getattr(config.listen, name) for name in LISTENERS}
+    return {name: parse_address(value) for name, value in written.items() if value}
+
+
+def _private() -> dict[str, Address]:
+    return {name: Address("127.0.0.1", 0) for name in LISTENERS}
 
 
 def configure(master: LeanMaster, config: Config, listen: dict[str, Address], ca: CAPaths) -> None:
@@ -106,11 +136,15 @@ def configure(master: LeanMaster, config: Config, listen: dict[str, Address], ca
         upstream_cert=False,
         # A stream may be as quiet as our own time limits allow, which are the ones that count.
         tcp_timeout=int(max(600, quiet + 60)),
-        ssl_verify_upstream_trusted_ca=str(Path(config.upstream.ca_bundle).expanduser()) if config.upstream.ca_bundle else None,
+        ssl_verify_upstream_trusted_ca=str(Path(config.upstream.ca_bundle).expanduser())
+        if config.upstream.ca_bundle
+        else None,
     )
 
 
-async def _bound(master: LeanMaster, serving: asyncio.Task, listen: dict[str, Address]) -> dict[str, str] | None:
+async def _bound(
+    master: LeanMaster, serving: asyncio.Task, listen: dict[str, Address]
+) -> dict[str, str] | None:
     """The addresses that are listened on, as ``HOST:PORT``, once they are; None if one cannot be."""
     proxyserver = master.addons.get("proxyserver")
     while not serving.done():
@@ -151,5 +185,8 @@ def _announce(loaded: Loaded, bound: dict[str, str]) -> None:
             config=str(loaded.path.resolve()) if loaded.path else None,
         ),
     )
-    line = " ".join(f"{name}={bound[name]}" for name in ("proxy", "gateway", "admin") if name in bound)
+
+
+def _print_ready(bound: dict[str, str]) -> None:
+    line = " ".join(f"{name}={bound[name]}" for name in LISTENERS if name in bound)
     print(f"detour ready {line}", flush=True)

@@ -34,6 +34,10 @@ _LINE = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0), 0
 _LINES = {code: text for code, text in _LINE.items() if chr(code) not in "\n\t"}
 
 
+class LogError(Exception):
+    """The log file cannot be written; the message names it and the remedy."""
+
+
 class HumanFormatter(logging.Formatter):
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(level)s%(message)s", "%H:%M:%S")
@@ -88,34 +92,33 @@ class _Enqueue(logging.handlers.QueueHandler):
             self.enqueue(logging.LogRecord("detour", logging.WARNING, __file__, 0, note, None, None))
 
 
-def _handlers(form: Form, log: Log, file: Path | None) -> list[logging.Handler]:
-    found: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
-    if file:
-        private_folder(file.parent)
-        found.append(
-            logging.handlers.RotatingFileHandler(
-                file, maxBytes=log.size, backupCount=log.keep, encoding="utf-8", delay=True
-            )
-        )
-    for handler in found:
-        handler.setFormatter(JsonFormatter() if form == "json" else HumanFormatter())
-    if file and form == "human":
-        # A time of day is not enough in a file that lasts for days.
-        found[1].setFormatter(JsonFormatter())
-    return found
+def _handlers(form: Form, log: Log) -> Iterator[logging.Handler]:
+    terminal = logging.StreamHandler(sys.stderr)
+    terminal.setFormatter(JsonFormatter() if form == "json" else HumanFormatter())
+    yield terminal
+    if log.file:
+        path = Path(log.file).expanduser().absolute()
+        try:
+            private_folder(path.parent)
+            file = logging.handlers.RotatingFileHandler(path, "a", log.size, log.keep, "utf-8")
+        except OSError as error:
+            raise LogError(
+                f"log.file: {error.filename}: {error.strerror}; name a file that you may write"
+            ) from None
+        file.setFormatter(JsonFormatter())
+        yield file
 
 
 @contextmanager
 def configured(form: Form, log: Log) -> Iterator[None]:
-    """Send the program's logging to standard error, and to the file of `log` if it names one.
+    """Send the program's logging to standard error, and as JSON to the file of `log` if it names one.
 
-    What is still queued at the end is written. Raises OSError if the file's folder cannot be made.
+    What is still queued at the end is written. Raises LogError.
     """
     root = logging.getLogger()
     before, level = root.handlers[:], root.level
     lines: queue.Queue[Any] = queue.Queue(QUEUE)
-    file = Path(log.file).expanduser().absolute() if log.file else None
-    listener = logging.handlers.QueueListener(lines, *_handlers(form, log, file))
+    listener = logging.handlers.QueueListener(lines, *_handlers(form, log))
     root.handlers[:] = [_Enqueue(lines)]
     root.setLevel(log.level.upper())
     for name in QUIET:

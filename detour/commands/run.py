@@ -11,7 +11,6 @@ from detour.commands.options import ConfigOption
 
 def run(
     config: ConfigOption = None,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that share the listening ports.")] = 1,
     log_format: Annotated[
         Literal["human", "json"], typer.Option(help="How log lines are written.")
     ] = "human",
@@ -20,4 +19,4 @@ def run(
     """Serve the proxy, the gateway and the admin address until interrupted."""
     from detour.launcher import serve
 
-    raise typer.Exit(serve(config, workers, log_format, private_to))
+    raise typer.Exit(serve(config, log_format, private_to))
