@@ -43,7 +43,9 @@ type Match = Surface | Passthrough | Disabled | None
 
 # Base URLs are written with and without /v1, and sometimes the tool adds its own to the one written.
 _V1: Final = ("", "/v1", "/v1/v1")
-_GEMINI_VERSIONS: Final = ("/v1beta", "/v1", "/v1alpha")
+# Amp asks for Google's models as Vertex AI names them.
+_GEMINI_VERSIONS: Final = ("/v1beta", "/v1", "/v1alpha", "/v1beta1/publishers/google")
+_OPENAI: Final = (Format.OPENAI_CHAT, Format.OPENAI_RESPONSES)
 _MODELS: Final = "/v1beta/models"
 _TEMPLATE: Final = re.compile(r"(?P<before>.*)/\{model\}:(?P<action>\w+)")
 # Segments that a server may resolve to another path, plainly or percent-encoded.
@@ -155,7 +157,10 @@ def _host(providers: tuple[Provider, ...]) -> _Host:
         for operation in endpoint.operations:
             for method, path in endpoint.routes(operation):
                 surface = _surface(endpoint.format, operation, provider, endpoint, "proxy", path)
-                for variant in _gemini_versions(path):
+                variants = _gemini_versions(path)
+                if endpoint.format in _OPENAI and not endpoint.root.endswith("/v1"):
+                    variants += (f"/v1{path}",)
+                for variant in variants:
                     table.add(method, endpoint.root + variant, surface)
     return _Host(providers, table, tuple((endpoint.root, provider) for endpoint, provider in pairs))
 

@@ -12,14 +12,8 @@ from router_core.config.document import Node, read
 from router_core.config.problems import ConfigError, Problem
 from router_core.config.schema import Config
 from router_core.config.validation import validate
-from router_core.providers.registry import (
-    Definition,
-    Mistake,
-    Registry,
-    assemble,
-    load_builtin,
-    read_definition,
-)
+from router_core.providers.definition import Definition, load_builtin, read_definition
+from router_core.providers.registry import Mistake, Registry, assemble
 
 __all__ = ["ConfigError", "Loaded", "Problem", "find", "load"]
 

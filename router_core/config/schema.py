@@ -9,7 +9,7 @@ import re
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, WithJsonSchema, field_validator, model_validator
 
 from router_core.config.units import Duration, Size
 from router_core.formats import Format, Operation
@@ -53,7 +53,23 @@ def parse_secret_ref(value: object) -> object:
     return SecretRef(kind="literal", literal=SecretStr(value))
 
 
-Secret = Annotated[SecretRef, BeforeValidator(parse_secret_ref)]
+Secret = Annotated[
+    SecretRef,
+    BeforeValidator(parse_secret_ref),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "minLength": 1, "examples": ["env:NAME", "file:PATH"]},
+                {
+                    "type": "object",
+                    "properties": {"command": {"type": "array", "items": {"type": "string"}, "minItems": 1}},
+                    "required": ["command"],
+                    "additionalProperties": False,
+                },
+            ]
+        }
+    ),
+]
 
 
 class Listen(Section):
@@ -339,10 +355,11 @@ class Limits(Section):
 
 
 class Log(Section):
-    """What is written besides standard error."""
+    """What is logged, and where besides standard error."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     file: str | None = None
+    """JSON lines are appended to it."""
     size: Size = 10 << 20
     """At which the file is set aside."""
     keep: int = Field(5, ge=1)
