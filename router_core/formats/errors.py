@@ -1,0 +1,181 @@
+"""Errors in each client's own format, and what an upstream's error body says.
+
+Shapes and types by status: Anthropic https://docs.claude.com/en/api/errors, OpenAI
+https://platform.openai.com/docs/guides/error-codes, Google google.rpc.Status with the code table of
+https://cloud.google.com/apis/design/errors, Ollama https://github.com/ollama/ollama/blob/main/docs/api.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from router_core.errors import Refusal
+from router_core.formats import Format
+from router_core.json_document import parse, serialise
+from router_core.sse import encode
+
+MAX_MESSAGE: Final = 4096
+"""Characters of an upstream's message that are passed on in another format."""
+
+ANTHROPIC_TYPES: Final = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+    529: "overloaded_error",
+}
+OPENAI_TYPES: Final = {
+    401: "authentication_error",
+    403: "permission_error",
+    429: "rate_limit_error",
+}
+GEMINI_STATUSES: Final = {
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    409: "ABORTED",
+    413: "INVALID_ARGUMENT",
+    429: "RESOURCE_EXHAUSTED",
+    499: "CANCELLED",
+    500: "INTERNAL",
+    501: "UNIMPLEMENTED",
+    503: "UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+    529: "UNAVAILABLE",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class WireError:
+    """An error without its format."""
+
+    status: int
+    message: str
+    type: str | None = None
+    """The type in the words of the format it came from."""
+    code: str | None = None
+    param: str | None = None
+
+
+def read_error(status: int, body: bytes) -> WireError:
+    """What an upstream's error body, or the data of an error event, says; any of the known shapes.
+
+    `status` counts unless the body itself holds an HTTP status of 400 and above.
+    """
+    try:
+        value = parse(body)
+    except ValueError:
+        return WireError(status, body[:MAX_MESSAGE].decode("utf-8", "replace").strip() or f"HTTP {status}")
+    if isinstance(value, list) and value:
+        value = value[0]
+    outer = value if isinstance(value, dict) else {}
+    inner: Any = outer
+    for key in ("response", "error"):
+        if isinstance(inner, dict) and isinstance(inner.get(key), dict | str):
+            inner = inner[key]
+    if isinstance(inner, str):
+        return WireError(status, inner[:MAX_MESSAGE])
+    message = next((v for k in ("message", "msg", "detail") if isinstance(v := inner.get(k), str) and v), "")
+    code = inner.get("code", outer.get("code"))
+    own = next((v for v in (code, inner.get("status_code"), outer.get("status_code"), outer.get("status"))
+                if type(v) is int and 400 <= v < 600), None)  # fmt: skip
+    kind = next(
+        (v for v in (inner.get("type"), inner.get("status")) if isinstance(v, str) and v != "error"), None
+    )
+    param = inner.get("param")
+    return WireError(
+        own or status,
+        (message or f"HTTP {status}")[:MAX_MESSAGE],
+        kind,
+        code if isinstance(code, str) else None,
+        param if isinstance(param, str) else None,
+    )
+
+
+def error_body(format: Format, error: Refusal | WireError) -> bytes:
+    """The JSON body that a client of `format` reads as an error."""
+    return serialise(_shape(format, _plain(error)))
+
+
+def error_event(format: Format, error: Refusal | WireError, sequence: int = 0) -> bytes:
+    """The same inside an event stream that has begun; the last bytes of the stream.
+
+    `sequence` is the ``sequence_number`` for OpenAI Responses, one more than the last that was sent.
+    """
+    plain = _plain(error)
+    match format:
+        case Format.ANTHROPIC:
+            return encode("error", error_body(format, plain))
+        case Format.OPENAI_CHAT:
+            return encode(None, error_body(format, plain)) + encode(None, b"[DONE]")
+        case Format.OPENAI_RESPONSES:
+            return _responses_event(plain, sequence)
+        case Format.GEMINI:
+            return b"data: " + error_body(format, plain) + b"\r\n\r\n"
+        case Format.OLLAMA:
+            return error_body(format, plain) + b"\n"
+
+
+def _plain(error: Refusal | WireError) -> WireError:
+    if isinstance(error, Refusal):
+        return WireError(error.status, error.message, code=error.code.value)
+    return error
+
+
+def _shape(format: Format, error: WireError) -> dict[str, Any]:
+    match format:
+        case Format.ANTHROPIC:
+            fallback = "api_error" if error.status >= 500 else "invalid_request_error"
+            kind = ANTHROPIC_TYPES.get(error.status, fallback)
+            if error.type in {*ANTHROPIC_TYPES.values(), "api_error"}:
+                kind = error.type
+            return {"type": "error", "error": {"type": kind, "message": error.message}}
+        case Format.GEMINI:
+            fallback = "INTERNAL" if error.status >= 500 else "INVALID_ARGUMENT"
+            status = GEMINI_STATUSES.get(error.status, fallback)
+            return {"error": {"code": error.status, "message": error.message, "status": status}}
+        case Format.OLLAMA:
+            return {"error": error.message}
+        case _:
+            return {
+                "error": {
+                    "message": error.message,
+                    "type": _openai_type(error.status),
+                    "param": error.param,
+                    "code": error.code or error.type,
+                }
+            }
+
+
+def _openai_type(status: int) -> str:
+    return OPENAI_TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
+
+
+def _responses_event(error: WireError, sequence: int) -> bytes:
+    # SDKs raise on `error`; Codex ends its turn on `response.failed` and skips the other.
+    code = error.code or error.type or _openai_type(error.status)
+    flat = {
+        "type": "error",
+        "code": code,
+        "message": error.message,
+        "param": error.param,
+        "sequence_number": sequence,
+    }
+    failed = {
+        "type": "response.failed",
+        "sequence_number": sequence + 1,
+        "response": {
+            "object": "response",
+            "status": "failed",
+            "error": {"code": code, "message": error.message},
+            "output": [],
+        },
+    }
+    return encode("error", serialise(flat)) + encode("response.failed", serialise(failed))
