@@ -9,7 +9,16 @@ import re
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, WithJsonSchema, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from router_core.config.units import Duration, Size
 from router_core.formats import Format, Operation
@@ -40,7 +49,12 @@ def parse_secret_ref(value: object) -> object:
         return value
     if isinstance(value, dict):
         argv = value.get("command")
-        if set(value) != {"command"} or not isinstance(argv, list) or not argv or not all(isinstance(a, str) for a in argv):
+        if (
+            set(value) != {"command"}
+            or not isinstance(argv, list)
+            or not argv
+            or not all(isinstance(a, str) for a in argv)
+        ):
             raise ValueError("a command reference is written as {command: [PROGRAM, ARG, ...]}")
         return SecretRef(kind="command", argv=tuple(argv))
     if not isinstance(value, str) or not value.strip():
@@ -205,7 +219,9 @@ class CredentialConfig(Section):
     def _safe_id(cls, value: str) -> str:
         # Ids become file names, metric labels and URL segments.
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,127}", value) or ".." in value:
-            raise ValueError("an id is made of letters, digits and . _ @ + - (no separators, no '..', at most 128)")
+            raise ValueError(
+                "an id is made of letters, digits and . _ @ + - (no separators, no '..', at most 128)"
+            )
         return value
 
 
@@ -228,16 +244,17 @@ class TargetConfig(Section):
     when: Condition = Condition()
 
 
-class VirtualModel(Section):
-    targets: tuple[TargetConfig, ...]
-    strategy: Literal["fallback", "round_robin", "weighted"] = "fallback"
+def _whole_target(value: object) -> object:
+    return {"target": value} if isinstance(value, str) else value
 
-    @field_validator("targets", mode="before")
-    @classmethod
-    def _shorthand(cls, value: object) -> object:
-        if isinstance(value, list | tuple):
-            return [{"target": v} if isinstance(v, str) else v for v in value]
-        return value
+
+Target = Annotated[TargetConfig, BeforeValidator(_whole_target, json_schema_input_type=str | TargetConfig)]
+"""A target, or its name alone."""
+
+
+class VirtualModel(Section):
+    targets: tuple[Target, ...]
+    strategy: Literal["fallback", "round_robin", "weighted"] = "fallback"
 
 
 class Breaker(Section):
