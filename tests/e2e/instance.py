@@ -1,0 +1,111 @@
+"""A real Detour in a process of its own, told what to do by a configuration and nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import ssl
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+
+READY = re.compile(r"^detour ready proxy=(?P<proxy>\S+) gateway=(?P<gateway>\S+) admin=(?P<admin>\S+)$")
+START = 30.0
+STOP = 10.0
+TIMEOUT = 20.0
+ROOT = Path(__file__).resolve().parents[2]
+
+# What a developer's shell has must not leak into the instance: real keys and a real proxy.
+_FORGET = re.compile(
+    r".*(_PROXY|_proxy|_API_KEY|_AUTH_TOKEN|_TOKEN)$|DETOUR_.*|SSL_CERT_.*|REQUESTS_CA_BUNDLE"
+)
+
+
+class Detour:
+    """A context manager: ready to serve inside, stopped after. `log` holds its standard error."""
+
+    def __init__(self, config: dict[str, Any], folder: Path, env: dict[str, str] | None = None) -> None:
+        self.folder = folder
+        self.config = folder / "detour.yaml"
+        self.config.write_text(json.dumps({"data_dir": str(folder / "data"), **config}, indent=1))
+        self.log = folder / "stderr.log"
+        self.env = {k: v for k, v in os.environ.items() if not _FORGET.fullmatch(k)}
+        self.env |= {"HOME": str(folder), "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **(env or {})}
+        self.proxy = self.gateway = self.admin = ""
+        self.output: list[str] = []
+
+    def __enter__(self) -> Self:
+        command = [sys.executable, "-m", "detour", "run", "--config", str(self.config)]
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                command, env=self.env, cwd=self.folder, stdout=subprocess.PIPE, stderr=log, text=True
+            )
+        ready = threading.Event()
+        self._reader = threading.Thread(target=self._read, args=(ready,), daemon=True)
+        self._reader.start()
+        if not ready.wait(START) or not self.proxy:
+            self.__exit__()
+            raise RuntimeError(f"detour is not ready; it said: {self.output}\n{self.log.read_text()}")
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(STOP)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self._reader.join(STOP)
+
+    def _read(self, ready: threading.Event) -> None:
+        assert self.process.stdout
+        for line in self.process.stdout:
+            self.output.append(line)
+            if match := READY.match(line):
+                self.proxy, self.gateway, self.admin = match.group("proxy", "gateway", "admin")
+                ready.set()
+        ready.set()
+
+    @property
+    def proxy_url(self) -> str:
+        return f"http://{self.proxy}"
+
+    @property
+    def gateway_url(self) -> str:
+        return f"http://{self.gateway}"
+
+    @property
+    def ca_file(self) -> Path:
+        return self.folder / "data" / "ca" / "mitmproxy-ca-cert.pem"
+
+    def tls(self) -> ssl.SSLContext:
+        """Trusts this instance's CA, and nothing else."""
+        return ssl.create_default_context(cafile=str(self.ca_file))
+
+    def client(self, *, http2: bool = False, **options: Any) -> httpx.Client:
+        """A client whose HTTPS_PROXY is this instance."""
+        options = {"timeout": TIMEOUT, **options}
+        return httpx.Client(verify=self.tls(), proxy=self.proxy_url, http2=http2, trust_env=False, **options)
+
+
+def base_config(ca_bundle: Path) -> dict[str, Any]:
+    """Every listener on a free port, and time limits that a test can wait for."""
+    return {
+        "listen": dict.fromkeys(("proxy", "gateway", "admin"), "127.0.0.1:0"),
+        "upstream": {
+            "ca_bundle": str(ca_bundle),
+            "connect_timeout": "1500ms",
+            "first_byte_timeout": "1500ms",
+            "idle_timeout": "2s",
+            "http2": "always",
+        },
+        "providers": {},
+        "credentials": [],
+    }

@@ -1,0 +1,208 @@
+"""The base-URL gateway: routed by model, or pinned to a provider by the path."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from websockets.sync.client import connect
+
+from detour.fakes import Fault
+from detour.fakes.steps import Reply
+from tests.e2e.conftest import House, Start
+from tests.e2e.instance import TIMEOUT
+from tests.e2e.wire import SHAPES
+from tests.upstream import FakeThread
+
+MODELS = {
+    "anthropic": "claude-sonnet-4-5-20250929",
+    "openai-chat": "gpt-5.1",
+    "openai-responses": "gpt-5.1",
+    "gemini": "gemini-2.5-flash",
+}
+
+
+@pytest.fixture
+def client(house: House) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=house.detour.gateway_url, timeout=TIMEOUT, trust_env=False) as client:
+        yield client
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["json", "stream"])
+@pytest.mark.parametrize("format", SHAPES)
+def test_routes_by_model(house: House, client: httpx.Client, format: str, stream: bool) -> None:
+    fake = house.fake(format)
+    path, headers, body = SHAPES[format].request(MODELS[format], stream=stream, key="whatever")
+    before = len(fake.record.requests)
+    answer = client.post(path, headers=headers, json=body)
+    assert answer.status_code == 200
+    assert "Hello " in answer.text
+    assert answer.headers["x-detour-id"]
+    seen = list(fake.record.requests)[before:]
+    assert [(r.target, r.model, r.key) for r in seen] == [
+        (path, MODELS[format], f"secret-{format.partition('-')[0]}")
+    ]
+    assert "whatever" not in repr(seen[0].headers)
+
+
+@pytest.mark.parametrize("prefix", ["/{provider}", "/api/provider/{provider}"])
+@pytest.mark.parametrize("format", SHAPES)
+def test_a_provider_in_the_path_pins_it(house: House, client: httpx.Client, format: str, prefix: str) -> None:
+    fake = house.fake(format)
+    model = f"unlisted-{format}-{len(prefix)}"
+    path, headers, body = SHAPES[format].request(model)
+    answer = client.post(prefix.format(provider=format.partition("-")[0]) + path, headers=headers, json=body)
+    assert answer.status_code == 200
+    (seen,) = [r for r in fake.record.requests if r.model == model]
+    assert seen.target == path
+
+
+def test_a_model_named_with_its_provider(house: House, client: httpx.Client) -> None:
+    path, headers, body = SHAPES["openai-chat"].request("openai/some-model")
+    assert client.post(path, headers=headers, json=body).status_code == 200
+    assert [r for r in house.openai.record.requests if r.model == "some-model"]
+
+
+def test_a_model_that_nobody_serves(client: httpx.Client) -> None:
+    for format in ("anthropic", "openai-chat", "openai-responses"):
+        path, headers, body = SHAPES[format].request("no-such-model-anywhere")
+        answer = client.post(path, headers=headers, json=body)
+        assert (answer.status_code, answer.headers["x-detour-error"]) == (404, "model_not_found"), format
+        assert "no-such-model-anywhere" in answer.json()["error"]["message"]
+
+
+def test_lists_models_in_the_askers_format(client: httpx.Client) -> None:
+    openai = client.get("/v1/models", headers={"authorization": "Bearer k"}).json()
+    assert openai["object"] == "list"
+    assert MODELS["anthropic"] in {m["id"] for m in openai["data"]}
+    anthropic = client.get("/v1/models", headers={"anthropic-version": "2023-06-01", "x-api-key": "k"}).json()
+    assert anthropic["has_more"] is False
+    assert {m["type"] for m in anthropic["data"]} == {"model"}
+    gemini = client.get("/v1beta/models").json()
+    assert all(m["name"].startswith("models/") for m in gemini["models"])
+
+
+def test_health_needs_no_key(client: httpx.Client, house: House) -> None:
+    assert client.get("/healthz").status_code == 200
+    assert httpx.get(f"http://{house.detour.admin}/healthz", trust_env=False).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/", "/v2/nothing", "/nobody/v1/messages", "/v1/messages/else"])
+def test_an_unknown_path_is_not_found(client: httpx.Client, path: str) -> None:
+    answer = client.post(path, json={"model": "gpt-5.1"})
+    assert (answer.status_code, answer.headers["x-detour-error"]) == (404, "not_found")
+    assert answer.json()["error"]["message"]
+
+
+def test_count_tokens_and_embeddings(house: House, client: httpx.Client) -> None:
+    path, headers, body = SHAPES["anthropic"].request(MODELS["anthropic"])
+    counted = client.post(path + "/count_tokens", headers=headers, json=body)
+    assert counted.json()["input_tokens"] > 0
+    embedded = client.post(
+        "/openai/v1/embeddings",
+        headers={"authorization": "Bearer k"},
+        json={"model": "text-embedding-3-small", "input": "a"},
+    )
+    assert embedded.json()["data"][0]["embedding"] == [0.25, -0.5, 1.0]
+
+
+def test_a_providers_other_paths_pass_when_listed(house: House, client: httpx.Client) -> None:
+    house.anthropic.pages["GET", "/v1/messages/batches"] = Reply(200, (), (b'{"data": []}',))
+    answer = client.get("/anthropic/v1/messages/batches")
+    assert answer.json() == {"data": []}
+    answer = client.get("/anthropic/v1/organizations/secrets")
+    assert (answer.status_code, answer.headers["x-detour-error"]) == (404, "not_found")
+
+
+def test_streams_arrive_as_they_happen(house: House, client: httpx.Client) -> None:
+    house.openai.script.add(Fault.gate("gateway-gate"), model="gateway-gate")
+    path, headers, body = SHAPES["openai-chat"].request("gateway-gate", stream=True)
+    with client.stream("POST", "/openai" + path, headers=headers, json=body) as answer:
+        parts = answer.iter_raw()
+        seen = b""
+        while b'"Hello "' not in seen:
+            seen += next(parts)
+        house.openai.open("gateway-gate")
+        seen += b"".join(parts)
+    assert seen.endswith(b"data: [DONE]\n\n")
+
+
+def test_a_websocket(house: House) -> None:
+    url = house.detour.gateway_url.replace("http", "ws", 1) + "/v1/responses"
+    for number in (1, 2):
+        with connect(url, proxy=None, additional_headers={"Authorization": "Bearer whatever"}) as websocket:
+            websocket.send(
+                json.dumps({"type": "response.create", "model": MODELS["openai-chat"], "input": "hi"})
+            )
+            events = [json.loads(websocket.recv(timeout=10))]
+            while events[-1]["type"] != "response.completed":
+                events.append(json.loads(websocket.recv(timeout=10)))
+        assert "".join(e["delta"] for e in events if "delta" in e) == house.openai.text, number
+    seen = house.openai.record.requests[-1]
+    assert (seen.protocol, seen.key, seen.target) == ("websocket", "secret-openai", "/v1/responses")
+
+
+def test_a_cross_format_target_is_unsupported_until_it_is_translated(
+    house: House, client: httpx.Client
+) -> None:
+    path, headers, body = SHAPES["anthropic"].request("openai/gpt-5.1")
+    answer = client.post(path, headers=headers, json=body)
+    assert answer.status_code in (200, 400)
+    if answer.status_code == 400:
+        assert answer.headers["x-detour-error"] == "unsupported"
+        assert answer.json()["type"] == "error"
+    else:
+        assert answer.json()["type"] == "message"
+
+
+class TestClientKeys:
+    @pytest.fixture
+    def url(self, start: Start, fakes: FakeThread) -> str:
+        self.fake = fakes.start("keyed")
+        detour = start(
+            env={"CLIENT": "client-secret"},
+            access={"keys": [{"name": "laptop", "key": "env:CLIENT"}]},
+            providers={"anthropic": {"base_url": self.fake.base_url("anthropic")}},
+            credentials=[{"id": "a", "provider": "anthropic", "api_key": "upstream-secret"}],
+        )
+        self.detour = detour
+        return detour.gateway_url
+
+    def test_a_key_is_needed(self, url: str) -> None:
+        path, headers, body = SHAPES["anthropic"].request("m", key="wrong")
+        for wrong in (headers, {}, {"authorization": "Bearer wrong"}, {"authorization": "Basic eDp5"}):
+            answer = httpx.post(url + "/anthropic" + path, headers=wrong, json=body, trust_env=False)
+            assert (answer.status_code, answer.headers["x-detour-error"]) == (401, "unauthorized")
+            assert answer.json()["type"] == "error"
+        assert not self.fake.record.requests
+        assert httpx.get(url + "/healthz", trust_env=False).status_code == 200
+
+    @pytest.mark.parametrize(
+        "place",
+        [
+            {"x-api-key": "client-secret"},
+            {"authorization": "Bearer client-secret"},
+            {"x-goog-api-key": "client-secret"},
+        ],
+        ids=lambda p: next(iter(p)),
+    )
+    def test_a_key_is_taken_where_tools_put_it(self, url: str, place: dict[str, str]) -> None:
+        path, _, body = SHAPES["anthropic"].request("m")
+        answer = httpx.post(url + "/anthropic" + path, headers=place, json=body, trust_env=False)
+        assert answer.status_code == 200
+        (seen,) = self.fake.record.requests
+        assert seen.key == "upstream-secret"
+        assert "client-secret" not in repr(seen.headers) + seen.target
+
+    def test_the_proxy_needs_it_too(self, url: str) -> None:
+        path, headers, body = SHAPES["anthropic"].request("m")
+        host = "https://api.anthropic.com"
+        with self.detour.client() as client, pytest.raises(httpx.ProxyError, match="407"):
+            client.post(host + path, headers=headers, json=body)
+        proxy = self.detour.proxy_url.replace("//", "//laptop:client-secret@")
+        with httpx.Client(verify=self.detour.tls(), proxy=proxy, trust_env=False) as client:
+            assert client.post(host + path, headers=headers, json=body).status_code == 200
+        (seen,) = self.fake.record.requests
+        assert "client-secret" not in repr(seen.headers)
