@@ -126,6 +126,9 @@ class FakeUpstream:
         assert task
         self._connections.add(task)
         seen = self.record.connection()
+        # asyncio does this only where it made the listening socket itself; without it each answer waits for
+        # the client's delayed acknowledgement.
+        writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             await self._serve(reader, writer, seen)
         except (ConnectionError, ssl.SSLError, asyncio.CancelledError):
