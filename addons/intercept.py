@@ -37,4 +37,4 @@ class Intercept:
         host = data.client_hello.sni
         if host is None and context.server.address:
             host = context.server.address[0]
-        return host is not None and self.core.registry.intercepts(host.lower().rstrip("."))
+        return host is not None and host.lower().rstrip(".") in self.core.registry.hosts

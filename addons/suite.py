@@ -7,6 +7,7 @@ from mitmproxy import ctx, exceptions
 from addons.access import Access
 from addons.failover.addon import Failover
 from addons.intercept import Intercept
+from addons.relay import Relay
 from addons.route import Route
 from addons.upstream import Upstream
 from addons.websocket import Websocket
@@ -52,4 +53,4 @@ def chain(core: Core) -> list[object]:
     """Access first: nothing of a client that may not come in reaches the others."""
     access, failover, upstream = Access(core), Failover(), Upstream(core)
     route = Route(core, access, failover, upstream)
-    return [access, Intercept(core), upstream, failover, route, Websocket(core, route)]
+    return [access, Intercept(core), upstream, failover, route, Relay(core), Websocket(core)]

@@ -18,7 +18,7 @@ from addons.suite import Suite
 from detour import logs, private, runtime
 from detour.ca import CAError, CAPaths, ensure_ca
 from detour.paths import paths
-from detour.ports import Address, bind_error, parse_address, raise_backlog, who_listens
+from detour.ports import Address, bind_error, parse_address, raise_backlog, settled, who_listens
 from router_core.config.loader import ConfigError, Loaded, load
 from router_core.config.schema import Config
 from router_core.core import Core
@@ -68,6 +68,7 @@ async def _serve(loaded: Loaded, private_to: int | None) -> int:
     if taken := [line for name, address in listen.items() if (line := _why_taken(name, address))]:
         print("\n".join(taken), file=sys.stderr)
         return 1
+    listen = {name: settled(address) for name, address in listen.items()}
     try:
         ca = ensure_ca(config, loaded.registry)
     except CAError as error:

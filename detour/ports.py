@@ -26,6 +26,16 @@ def parse_address(text: str) -> Address:
     return Address(host.strip("[]"), int(port))
 
 
+def settled(address: Address) -> Address:
+    """`address`, with a free port in the place of 0: mitmproxy takes two listeners on port 0 for one."""
+    if address.port:
+        return address
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.bind((address.host, 0))
+        return Address(address.host, probe.getsockname()[1])
+
+
 def bind_error(address: Address) -> OSError | None:
     """Why nothing can listen at `address` now, or None."""
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET

@@ -119,6 +119,7 @@ class FailoverStream(HttpStream):
     def connect(self) -> layer.CommandGenerator[str | None]:
         """Get a connection for `flow.request`. Returns what went wrong, or None."""
         known: set[Connection] = {c for c in self.http_layer.connections if c.connected}
+        limit, begun = self.config.upstream.connect_timeout, time.monotonic()
         connection, error = yield GetHttpConnection(
             (self.flow.request.host, self.flow.request.port),
             self.flow.request.scheme == "https",
@@ -126,7 +127,8 @@ class FailoverStream(HttpStream):
             "tcp",
         )
         if error:
-            return error
+            # What ends a connection that takes too long reports only that it was ended.
+            return f"connect timeout after {limit:g} s" if 0 < limit <= time.monotonic() - begun else error
         assert connection
         self.on_used_connection = connection in known
         self.context.server = self.flow.server_conn = connection
