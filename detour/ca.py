@@ -159,9 +159,13 @@ def constraints(hosts: Iterable[str]) -> x509.NameConstraints:
     addresses: list[x509.GeneralName] = []
     for host in hosts:
         try:
-            addresses.append(x509.IPAddress(ipaddress.ip_network(host.strip("[]"))))
+            address = ipaddress.ip_network(host.strip("[]"))
         except ValueError:
             names.append(x509.DNSName(host.encode("idna").decode()))
+            continue
+        addresses.append(x509.IPAddress(address))
+        # mitmproxy repeats the address as common name, which OpenSSL holds against the DNS names.
+        names.append(x509.DNSName(str(address.network_address)))
     # A kind of name that is not mentioned would be unconstrained.
     excluded = [] if addresses else [x509.IPAddress(ipaddress.ip_network(n)) for n in ("0.0.0.0/0", "::/0")]
     return x509.NameConstraints([*(names or [x509.DNSName("invalid")]), *addresses], excluded or None)
@@ -173,13 +177,8 @@ def permitted(certificate: x509.Certificate) -> tuple[str, ...] | None:
         found = certificate.extensions.get_extension_for_class(x509.NameConstraints).value
     except x509.ExtensionNotFound:
         return None
-    return tuple(
-        sorted(
-            str(name.value).partition("/")[0]
-            for name in found.permitted_subtrees or ()
-            if name.value != "invalid"
-        )
-    )
+    names = {str(name.value).partition("/")[0] for name in found.permitted_subtrees or ()}
+    return tuple(sorted(names - {"invalid"}))
 
 
 def describe(found: CAPaths) -> dict[str, Any]:
