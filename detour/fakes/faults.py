@@ -159,6 +159,20 @@ class Fault:
         return Fault("gate", build, in_stream=True)
 
     @staticmethod
+    def gates(name: str) -> Fault:
+        """A good answer that waits for ``open(f"{name}-{n}")`` before its `n`-th event of content, from 0."""
+
+        def build(call: Call, reply: Reply) -> list[Step]:
+            steps = _until(reply, 0)
+            for n, part in enumerate(reply.parts[reply.opening :]):
+                if n < reply.content:
+                    steps.append(Gate(f"{name}-{n}"))
+                steps.append(Data(part))
+            return [*steps, End()]
+
+        return Fault("gates", build, in_stream=True)
+
+    @staticmethod
     def gate_before_head(name: str) -> Fault:
         return Fault("gate-before-head", lambda call, reply: [Gate(name), *reply.steps()])
 
