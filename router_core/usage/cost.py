@@ -1,0 +1,191 @@
+"""What an exchange cost, in US dollars, and where the figure comes from.
+
+A provider's own figure goes before a configured price, and that before the catalogue of genai-prices, which
+ships with the package and knows historic prices, cache prices and tiers. No price is no cost: unknown is
+None, never 0.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from fnmatch import translate
+from functools import lru_cache
+from typing import Any, Final, Literal
+
+from router_core.config.schema import Price
+from router_core.exchange import Usage
+
+type Source = Literal["provider", "configured", "catalog"]
+
+MILLION: Final = Decimal(1_000_000)
+
+CATALOG_NAMES: Final[dict[str, str]] = {
+    "amp": "anthropic",
+    "antigravity": "google",
+    "bedrock": "aws",
+    "claude": "anthropic",
+    "claude-code": "anthropic",
+    "codex": "openai",
+    "copilot": "github-copilot",
+    "gemini": "google",
+    "gemini-cli": "google",
+    "github": "github-copilot",
+    "glm": "zai",
+    "glm-cn": "zhipuai",
+    "grok": "x-ai",
+    "kimi": "moonshotai",
+    "moonshot": "moonshotai",
+    "vertex": "google",
+    "xai": "x-ai",
+    "zhipu": "zhipuai",
+}
+"""Detour's provider names that the catalogue knows under another one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    amount: Decimal
+    """US dollars."""
+    source: Source
+    notional: bool = False
+    """What a subscription's use would have cost; no money was owed for it."""
+
+    @property
+    def nano(self) -> int:
+        """Billionths of a dollar, as the ledger keeps them."""
+        return int((self.amount * 1_000_000_000).to_integral_value())
+
+
+class Pricing:
+    """Prices exchanges by the configured prices and the catalogue. Safe to share between threads."""
+
+    def __init__(self, prices: Iterable[Price] = ()):
+        self._configured = [(re.compile(translate(p.model)), p) for p in prices]
+
+    def cost(
+        self,
+        usage: Usage,
+        provider: str,
+        model: str | None,
+        *,
+        at: float,
+        base_url: str | None = None,
+        subscription: bool = False,
+    ) -> Cost | None:
+        """The cost of `usage`, or None where it cannot be known.
+
+        `at` is when the request was made, in seconds since the epoch: the catalogue's prices have a history.
+        """
+        if usage.cost is not None:
+            return Cost(usage.cost, "provider", subscription)
+        if model is None or (usage.prompt is None and usage.output is None):
+            return None
+        total = Decimal(0)
+        source: Source = "configured"
+        for name, part in ((model, usage), *usage.others.items()):
+            configured = self._price(provider, name)
+            if configured is not None:
+                total += by_price(part, configured)
+                continue
+            amount = by_catalog(part, provider, name, at, base_url)
+            if amount is None:
+                return None
+            total += amount
+            source = "catalog"
+        return Cost(total, source, subscription)
+
+    def _price(self, provider: str, model: str) -> Price | None:
+        for pattern, price in self._configured:
+            if price.provider in (None, provider) and pattern.match(model):
+                return price
+        return None
+
+
+def by_price(usage: Usage, price: Price) -> Decimal:
+    """Dollars by one configured price."""
+    long = min(usage.cache_write_1h or 0, usage.cache_write or 0)
+    short = (usage.cache_write or 0) - long
+    write = price.input if price.cache_write is None else price.cache_write
+    tokens = (
+        (usage.input, price.input),
+        (usage.output, price.output),
+        (usage.cache_read, price.input if price.cache_read is None else price.cache_read),
+        (short, write),
+        (long, write if price.cache_write_1h is None else price.cache_write_1h),
+    )
+    return price.request + sum(((count or 0) * rate for count, rate in tokens), Decimal(0)) / MILLION
+
+
+def by_catalog(usage: Usage, provider: str, model: str, at: float, base_url: str | None) -> Decimal | None:
+    """Dollars by genai-prices; None where it has no price for the provider's model."""
+    # Its data takes longer to import than the rest of Detour, and only the ledger's thread needs it.
+    import genai_prices
+
+    name = _catalog_provider(provider, base_url)
+    if name is None:
+        return None
+    context = {"speed": "fast"} if usage.tier == "fast" else _context(usage.tier)
+    counts = _catalog_counts(usage)
+    exact = {**counts, **_catalog_details(usage)}
+    for figures in (exact, counts):
+        try:
+            return genai_prices.calc_price(
+                genai_prices.Usage(**figures),
+                model,
+                provider_id=name,
+                genai_request_timestamp=datetime.fromtimestamp(at, UTC),
+                price_context=context,
+            ).total_price
+        except ValueError:
+            # Details that overlap without saying how (cached audio) cannot be priced; the sums can.
+            continue
+        except LookupError:
+            return None
+    return None
+
+
+def _context(tier: str | None) -> dict[str, str] | None:
+    if tier == "batch":
+        return {"processing": "batch"}
+    return {"service_tier": tier} if tier else None
+
+
+def _catalog_counts(usage: Usage) -> dict[str, Any]:
+    return {
+        "input_tokens": usage.prompt or 0,
+        "output_tokens": usage.output or 0,
+        "cache_read_tokens": usage.cache_read or 0,
+        "cache_write_tokens": usage.cache_write or 0,
+    }
+
+
+def _catalog_details(usage: Usage) -> dict[str, Any]:
+    details = {
+        "cache_write_1h_tokens": min(usage.cache_write_1h or 0, usage.cache_write or 0),
+        "input_audio_tokens": usage.input_audio or 0,
+        "output_audio_tokens": usage.output_audio or 0,
+        "web_searches": usage.server_tools.get("web_search", 0),
+    }
+    return {name: count for name, count in details.items() if count}
+
+
+@lru_cache(maxsize=256)
+def _catalog_provider(provider: str, base_url: str | None) -> str | None:
+    """The catalogue's id of a provider: by its name, else by where it lives. Never guessed from a model."""
+    from genai_prices import data_snapshot
+
+    snapshot = data_snapshot.get_snapshot()
+    known = {p.id for p in snapshot.providers}
+    name = CATALOG_NAMES.get(provider, provider)
+    if name in known:
+        return name
+    if base_url:
+        try:
+            return snapshot.find_provider(None, None, base_url).id
+        except LookupError:
+            return None
+    return None

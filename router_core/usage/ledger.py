@@ -1,0 +1,272 @@
+"""The ledger's writer: takes entries from the request path and brings them to the database in batches.
+
+`Ledger.record` only appends to a bounded queue. A thread prices the entries and writes them; what the
+database does not take goes to a bounded spool on disk and is written when it answers again. What finds no
+room even there is dropped and counted.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from router_core.config.schema import RetainUsage
+from router_core.exchange import Exchange
+from router_core.usage import retention, rollup, spool
+from router_core.usage.budgets import Budgets
+from router_core.usage.cost import Pricing
+from router_core.usage.database import LedgerError, is_corrupt, open_ledger, sqlite_path
+from router_core.usage.entry import Entry, Unpriced, entry_of
+from router_core.usage.spool import Spool
+
+logger = logging.getLogger(__name__)
+
+QUEUE: Final = 20_000
+"""Entries that wait in memory."""
+BATCH: Final = 1000
+INTERVAL: Final = 0.25
+"""Seconds between batches."""
+BACKOFF: Final = (1.0, 30.0)
+"""Seconds until a database that failed is tried again: the first time, and at most."""
+REFRESH: Final = 30.0
+"""Seconds between two looks at what other processes have used, for budgets."""
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerStatus:
+    state: Literal["starting", "ok", "waiting", "refused", "stopped"]
+    """``waiting``: the database does not answer, entries are spooled; ``refused``: only the user can help."""
+    error: str
+    queued: int
+    written: int
+    spooled: int
+    """Bytes on disk."""
+    dropped: int
+    """Entries that found no room anywhere, since the start."""
+
+
+class Ledger:
+    """One writer for each process. Call `start` once, and `close` in the end; `record` is for any thread."""
+
+    def __init__(
+        self,
+        url: str,
+        spool_folder: Path,
+        *,
+        spool_limit: int = 64 << 20,
+        retain: RetainUsage | None = None,
+        pricing: Pricing | None = None,
+        budgets: Budgets | None = None,
+        subscriptions: Collection[str] = frozenset(),
+        wall: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.url = url
+        self.pricing = pricing or Pricing()
+        self.budgets = budgets
+        self.subscriptions = subscriptions
+        self._spool = Spool(spool_folder, spool_limit)
+        self._retention = retention.Retention(retain or RetainUsage(), wall, clock)
+        self._wall = wall
+        self._clock = clock
+        self._queue: deque[Unpriced] = deque()
+        self._held: list[Entry] = []
+        self._wake = threading.Event()
+        self._idle = threading.Condition()
+        self._busy = False
+        self._stopping = False
+        self._thread: threading.Thread | None = None
+        self._engine: Engine | None = None
+        self._state: Literal["starting", "ok", "waiting", "refused", "stopped"] = "starting"
+        self._error = ""
+        self._suspect = False
+        self._written = 0
+        self._dropped = 0
+        self._delay = 0.0
+        self._next_try = 0.0
+        self._next_refresh = 0.0
+
+    def start(self) -> None:
+        self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
+        self._thread.start()
+
+    def record(self, exchange: Exchange) -> None:
+        """Take down a finished exchange. Costs microseconds, never waits and never raises."""
+        try:
+            if len(self._queue) >= QUEUE:
+                self._dropped += 1
+                return
+            self._queue.append(entry_of(exchange, self.subscriptions))
+        except Exception:
+            logger.exception("the ledger cannot take down exchange %s", exchange.id)
+
+    def status(self) -> LedgerStatus:
+        try:
+            spooled = self._spool.size()
+        except OSError:
+            spooled = 0
+        queued = len(self._queue) + len(self._held)
+        return LedgerStatus(self._state, self._error, queued, self._written, spooled, self._dropped)
+
+    def flush(self, timeout: float = 5.0) -> bool:
+        """Wait until everything recorded until now is in the database or in the spool."""
+        with self._idle:
+            self._wake.set()
+            return self._idle.wait_for(lambda: not self._queue and not self._busy, timeout)
+
+    def close(self, timeout: float = 10.0) -> None:
+        """Write what is waiting and end the thread; what the database does not take stays in the spool."""
+        self._stopping = True
+        self._wake.set()
+        if self._thread:
+            self._thread.join(timeout)
+        self._state = "stopped"
+
+    # -- the thread -----------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while True:
+            last = self._stopping
+            try:
+                self._turn()
+            except Exception:
+                logger.exception("the ledger's writer failed")
+            if last and not self._queue:
+                break
+            if not self._queue:
+                self._wake.wait(INTERVAL)
+                self._wake.clear()
+        if self._engine is not None:
+            self._engine.dispose()
+
+    def _turn(self) -> None:
+        with self._idle:
+            self._busy = True
+            batch = [self._queue.popleft() for _ in range(min(BATCH, len(self._queue)))]
+        try:
+            entries = self._held + [self._price(unpriced) for unpriced in batch]
+            self._held = []
+            ready = self._ready()
+            if entries and not (ready and self._write(entries)):
+                self._put_by(entries)
+            elif ready:
+                self._catch_up()
+        finally:
+            with self._idle:
+                self._busy = False
+                self._idle.notify_all()
+
+    def _price(self, unpriced: Unpriced) -> Entry:
+        entry = unpriced.entry
+        try:
+            cost = self.pricing.cost(
+                unpriced.usage,
+                entry.provider,
+                entry.model or None,
+                at=entry.at / 1000,
+                base_url=unpriced.base_url,
+                subscription=entry.subscription,
+            )
+        except Exception:
+            logger.exception("no price for %s of %s", entry.model, entry.provider)
+            cost = None
+        if cost is not None:
+            entry.cost_source = cost.source
+            if cost.notional:
+                entry.notional = cost.nano
+            else:
+                entry.cost = cost.nano
+        if self.budgets is not None:
+            self.budgets.charge(entry)
+        return entry
+
+    def _ready(self) -> bool:
+        """Whether the database is open; tries to open it when its time has come."""
+        if self._engine is not None:
+            path = sqlite_path(self.url)
+            if path is None or path.exists():
+                return True
+            logger.warning("the ledger %s was removed; a new one is begun", path)
+            self._engine.dispose()
+            self._engine = None
+        if self._clock() < self._next_try:
+            return False
+        try:
+            self._engine = open_ledger(self.url, check=self._suspect)
+            self._suspect = False
+        except LedgerError as error:
+            self._fail("refused", str(error))
+        except (SQLAlchemyError, OSError) as error:
+            self._fail("waiting", _reason(error))
+        else:
+            if self._state != "starting":
+                logger.warning("the ledger's database answers again")
+            self._state, self._error, self._delay = "ok", "", 0.0
+        return self._engine is not None
+
+    def _write(self, entries: Sequence[Entry]) -> bool:
+        assert self._engine is not None
+        try:
+            with self._engine.connect().execution_options(write=True) as connection, connection.begin():
+                self._written += rollup.write(connection, entries)
+        except (SQLAlchemyError, OSError) as error:
+            self._engine.dispose()
+            self._engine = None
+            self._fail("waiting", _reason(error))
+            if isinstance(error, SQLAlchemyError) and is_corrupt(error):
+                # Opening it again decides whether to set the file aside: another process may have done so.
+                self._suspect, self._next_try = True, 0.0
+            return False
+        return True
+
+    def _fail(self, state: Literal["waiting", "refused"], error: str) -> None:
+        if (state, error) != (self._state, self._error):
+            logger.error("the ledger cannot be written, entries wait in %s: %s", self._spool.folder, error)
+        self._state, self._error = state, error
+        self._delay = min(max(self._delay * 2, BACKOFF[0]), BACKOFF[1])
+        self._next_try = self._clock() + self._delay
+
+    def _put_by(self, entries: list[Entry]) -> None:
+        try:
+            rest = entries[self._spool.append(entries) :]
+        except OSError as error:
+            # A full disk: memory is the last place.
+            logger.error("the ledger's spool cannot be written: %s", error)
+            self._held = entries[:QUEUE]
+            rest = entries[QUEUE:]
+        self._dropped += len(rest)
+
+    def _catch_up(self) -> None:
+        """What waits for a quiet moment: the spool, other processes' use, old rows."""
+        engine = self._engine
+        assert engine is not None
+        try:
+            for path in self._spool.waiting():
+                for entries in spool.read(path, BATCH):
+                    if not self._write(entries):
+                        return
+                path.unlink(missing_ok=True)
+            if self.budgets is not None and self._clock() >= self._next_refresh:
+                self._next_refresh = self._clock() + REFRESH
+                self.budgets.refresh(engine, self._wall())
+            if not self._stopping:
+                self._retention.run(engine)
+        except (SQLAlchemyError, OSError) as error:
+            engine.dispose()
+            self._engine = None
+            self._fail("waiting", _reason(error))
+
+
+def _reason(error: Exception) -> str:
+    """The database's own words, without the statement and its values."""
+    cause = getattr(error, "orig", None) or error
+    return " ".join(str(cause).split())[:300] or type(error).__name__

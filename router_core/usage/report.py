@@ -1,0 +1,246 @@
+"""Questions to the ledger, answered from the roll-ups."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import date, datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Engine, Integer, Table, func, select
+
+from router_core.usage.rollup import day_of
+from router_core.usage.tables import (
+    BUCKETS,
+    DIMENSIONS,
+    FIRST_BYTE_EDGES,
+    MEASURES,
+    attempts,
+    daily,
+    exchanges,
+    hourly,
+    sessions,
+)
+
+NANO: Final = 1_000_000_000
+
+GROUPS: Final = ("day", "hour", "month", *DIMENSIONS, "session")
+"""What a report can be grouped by; at most one of day, hour and month."""
+
+MAX_ROWS: Final = 10_000
+
+
+class QuestionError(ValueError):
+    """The question makes no sense; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    by: tuple[str, ...] = ()
+    since: date | None = None
+    until: date | None = None
+    """The last day that counts."""
+    where: Mapping[str, str] | None = None
+    """Dimension (or session) to the value that it must have."""
+    limit: int = MAX_ROWS
+
+    def __post_init__(self) -> None:
+        for name in self.by:
+            if name not in GROUPS:
+                raise QuestionError(f"usage cannot be grouped by {name!r}; choose from {', '.join(GROUPS)}")
+        for name in self.where or {}:
+            if name not in (*DIMENSIONS, "session"):
+                raise QuestionError(f"usage cannot be selected by {name!r}")
+        if sum(name in ("day", "hour", "month") for name in self.by) > 1:
+            raise QuestionError("usage is grouped by one of day, hour and month, not by two of them")
+        if self.by_session and "hour" in self.by:
+            raise QuestionError("sessions are kept by day, not by hour")
+
+    @property
+    def by_session(self) -> bool:
+        return "session" in self.by or "session" in (self.where or {})
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    group: dict[str, str]
+    """The value of each name in `Question.by`; hours as ISO 8601 with the local offset."""
+    requests: int
+    errors: int
+    cancelled: int
+    refused: int
+    failed_attempts: int
+    input: int
+    output: int
+    reasoning: int
+    cache_read: int
+    cache_write: int
+    cache_write_1h: int
+    server_tools: int
+    cost: float
+    """US dollars that are owed."""
+    notional: float
+    """US dollars that subscriptions covered."""
+    unpriced: int
+    """Exchanges whose cost is unknown."""
+    duration_ms: int
+    tokens_per_second: float | None
+    first_byte_ms: dict[str, int] | None = None
+    """``p50``, ``p90`` and ``p99``, by the hour only: the upper edge of the bucket that holds each."""
+
+    @property
+    def tokens(self) -> int:
+        return self.input + self.cache_read + self.cache_write + self.output
+
+    def document(self) -> dict[str, Any]:
+        """The row as JSON values, its group first."""
+        values = asdict(self)
+        return {**values.pop("group"), "tokens": self.tokens, **values}
+
+
+def ask(engine: Engine, question: Question) -> list[Row]:
+    """Rows in order of time, else of tokens, the largest first. Raises SQLAlchemyError."""
+    table = _table(question)
+    groups = [_group(table, name).label(f"group_{name}") for name in question.by]
+    measures = list(MEASURES) + (list(BUCKETS) if table is hourly else [])
+    sums = [func.sum(table.c[name]).label(name) for name in measures]
+    query = select(*groups, *sums).where(*_period(table, question))
+    for name, value in (question.where or {}).items():
+        query = query.where(table.c[name] == value)
+    if groups:
+        query = query.group_by(*groups)
+    with engine.connect() as connection:
+        found = [
+            _row(question, dict(record))
+            for record in connection.execute(query).mappings()
+            if record["requests"]
+        ]
+    return _ordered(question, found)[: question.limit]
+
+
+def recent(engine: Engine, limit: int = 100, before: int | None = None) -> list[dict[str, Any]]:
+    """The latest exchanges, newest first; `before` (milliseconds since the epoch) pages on."""
+    query = (
+        select(exchanges).order_by(exchanges.c.at.desc(), exchanges.c.id.desc()).limit(min(limit, MAX_ROWS))
+    )
+    if before is not None:
+        query = query.where(exchanges.c.at < before)
+    with engine.connect() as connection:
+        return [_exchange(dict(record)) for record in connection.execute(query).mappings()]
+
+
+def failures(engine: Engine, since: date, until: date) -> list[dict[str, Any]]:
+    """Failed attempts by provider, credential and status, the most first."""
+    start, end = _midnight(since) * 1000, _midnight(until + timedelta(days=1)) * 1000
+    keys = (attempts.c.provider, attempts.c.credential, attempts.c.status, attempts.c.phase)
+    query = select(
+        *keys, func.count().label("count"), func.sum(attempts.c.timeout.cast(Integer)).label("timeouts")
+    )
+    query = query.where(attempts.c.at >= start, attempts.c.at < end).group_by(*keys)
+    with engine.connect() as connection:
+        found = [dict(record) for record in connection.execute(query.limit(MAX_ROWS)).mappings()]
+    return sorted(found, key=lambda record: -record["count"])
+
+
+def _table(question: Question) -> Table:
+    if question.by_session:
+        return sessions
+    return hourly if "hour" in question.by else daily
+
+
+def _group(table: Table, name: str) -> ColumnElement[Any]:
+    if name == "month":
+        return func.substr(table.c.day, 1, 7)
+    return table.c[name]
+
+
+def _period(table: Table, question: Question) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    if table is hourly:
+        if question.since:
+            conditions.append(table.c.hour >= _midnight(question.since))
+        if question.until:
+            conditions.append(table.c.hour < _midnight(question.until + timedelta(days=1)))
+    else:
+        if question.since:
+            conditions.append(table.c.day >= question.since.isoformat())
+        if question.until:
+            conditions.append(table.c.day <= question.until.isoformat())
+    return conditions
+
+
+def _midnight(day: date) -> int:
+    return int(datetime(day.year, day.month, day.day).timestamp())
+
+
+_ADDED: Final = (
+    "requests",
+    "errors",
+    "cancelled",
+    "refused",
+    "failed_attempts",
+    "input",
+    "output",
+    "reasoning",
+    "cache_read",
+    "cache_write",
+    "cache_write_1h",
+    "server_tools",
+    "cost",
+    "notional",
+    "unpriced",
+    "duration_ms",
+)
+
+
+def _row(question: Question, record: Mapping[str, Any]) -> Row:
+    values: dict[str, Any] = {name: int(record[name]) for name in _ADDED}
+    values["cost"], values["notional"] = values["cost"] / NANO, values["notional"] / NANO
+    spent = int(record["generation_ms"])
+    return Row(
+        group={name: _label(name, record[f"group_{name}"]) for name in question.by},
+        **values,
+        tokens_per_second=round(int(record["generated"]) * 1000 / spent, 1) if spent else None,
+        first_byte_ms=_percentiles([int(record[name]) for name in BUCKETS])
+        if "hour" in question.by
+        else None,
+    )
+
+
+def _label(name: str, value: Any) -> str:
+    return datetime.fromtimestamp(int(value)).astimezone().isoformat() if name == "hour" else str(value)
+
+
+def _percentiles(counts: list[int]) -> dict[str, int] | None:
+    number = sum(counts)
+    if not number:
+        return None
+    edges = (*FIRST_BYTE_EDGES, FIRST_BYTE_EDGES[-1])
+    found = {}
+    for name, share in (("p50", 0.5), ("p90", 0.9), ("p99", 0.99)):
+        seen = 0
+        for edge, count in zip(edges, counts, strict=True):
+            seen += count
+            if seen >= share * number:
+                found[name] = edge
+                break
+    return found
+
+
+def _ordered(question: Question, rows: list[Row]) -> list[Row]:
+    unit = next((name for name in ("hour", "day", "month") if name in question.by), None)
+    if unit:
+        return sorted(rows, key=lambda row: (row.group[unit], -row.tokens))
+    return sorted(rows, key=lambda row: (-row.tokens, -row.requests, list(row.group.values())))
+
+
+def _exchange(record: dict[str, Any]) -> dict[str, Any]:
+    for name in ("cost", "notional"):
+        if record[name] is not None:
+            record[name] = record[name] / NANO
+    return record
+
+
+def today(now: float) -> date:
+    """The local date of seconds since the epoch."""
+    return date.fromisoformat(day_of(int(now * 1000)))

@@ -1,0 +1,134 @@
+"""Sums of entries, and how they are added to the roll-up tables."""
+
+from __future__ import annotations
+
+import time
+from bisect import bisect_left
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import Connection, Table
+from sqlalchemy.dialects import postgresql, sqlite
+
+from router_core.usage.entry import Entry
+from router_core.usage.tables import (
+    BUCKETS,
+    DIMENSIONS,
+    FIRST_BYTE_EDGES,
+    MEASURES,
+    TOKENS,
+    attempts,
+    daily,
+    exchanges,
+    hourly,
+    sessions,
+)
+
+type Sums = dict[tuple[Any, ...], dict[str, int]]
+"""Primary key of a roll-up row to its measures."""
+
+
+def day_of(at: int) -> str:
+    """The local date of milliseconds since the epoch."""
+    return time.strftime("%Y-%m-%d", time.localtime(at / 1000))
+
+
+def measures_of(entry: Entry) -> dict[str, int]:
+    """One entry as the measures of a roll-up row, first byte buckets included."""
+    found = dict.fromkeys((*MEASURES, *BUCKETS), 0)
+    found["requests"] = 1
+    found["errors"] = int(entry.result == "error")
+    found["cancelled"] = int(entry.result == "cancelled")
+    found["refused"] = int(entry.result == "refused")
+    found["failed_attempts"] = len(entry.failures)
+    for name in TOKENS:
+        found[name] = getattr(entry, name) or 0
+    found["server_tools"] = sum(entry.server_tools.values())
+    found["cost"] = entry.cost or 0
+    found["notional"] = entry.notional or 0
+    found["unpriced"] = int(entry.tokens > 0 and entry.cost is None and entry.notional is None)
+    found["duration_ms"] = entry.duration_ms or 0
+    if entry.first_byte_ms is not None:
+        found[BUCKETS[bisect_left(FIRST_BYTE_EDGES, entry.first_byte_ms)]] = 1
+        if entry.stream and entry.output and entry.duration_ms is not None:
+            found["generated"] = entry.output
+            found["generation_ms"] = max(0, entry.duration_ms - entry.first_byte_ms)
+    return found
+
+
+def write(connection: Connection, entries: Iterable[Entry]) -> int:
+    """Write entries with their failures and sums; those already there change nothing. Returns how many were new.
+
+    Must run inside a transaction, so that rows and sums stay together.
+    """
+    batch = {entry.id: entry for entry in entries}
+    if not batch:
+        return 0
+    insert = _insert(connection)
+    statement = insert(exchanges).on_conflict_do_nothing().returning(exchanges.c.id)
+    added = connection.execute(statement, [_row(e) for e in batch.values()]).scalars().all()
+    new = [batch[id] for id in added]
+    if failures := [row for entry in new for row in _failures(entry)]:
+        connection.execute(insert(attempts).on_conflict_do_nothing(), failures)
+    hours: Sums = {}
+    days: Sums = {}
+    talks: Sums = {}
+    for entry in new:
+        sums = measures_of(entry)
+        names = tuple(getattr(entry, dimension) for dimension in DIMENSIONS)
+        day = day_of(entry.at)
+        _add(hours, (entry.at // 3_600_000 * 3600, *names), sums)
+        _add(days, (day, *names), sums)
+        if entry.session:
+            _add(talks, (day, entry.session, *names), sums)
+    for table, rows in ((hourly, hours), (daily, days), (sessions, talks)):
+        _upsert(connection, table, rows)
+    return len(new)
+
+
+def _add(sums: Sums, key: tuple[Any, ...], more: dict[str, int]) -> None:
+    row = sums.get(key)
+    if row is None:
+        sums[key] = dict(more)
+    else:
+        for name, value in more.items():
+            row[name] += value
+
+
+def _upsert(connection: Connection, table: Table, sums: Sums) -> None:
+    if not sums:
+        return
+    keys = [column.name for column in table.primary_key]
+    values = [column.name for column in table.columns if not column.primary_key]
+    statement = _insert(connection)(table)
+    statement = statement.on_conflict_do_update(
+        index_elements=keys,
+        set_={name: table.c[name] + statement.excluded[name] for name in values},
+    )
+    # One order for everybody, or two processes could each wait for a row that the other holds.
+    rows = [dict(zip(keys, key, strict=True)) | {n: sums[key][n] for n in values} for key in sorted(sums)]
+    connection.execute(statement, rows)
+
+
+def _insert(connection: Connection) -> Any:
+    return postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+
+
+def _row(entry: Entry) -> dict[str, Any]:
+    row = {column.name: getattr(entry, column.name) for column in exchanges.columns}
+    row["server_tools"] = ",".join(f"{name}={calls}" for name, calls in sorted(entry.server_tools.items()))
+    row["notes"] = "; ".join(entry.notes)
+    return row
+
+
+def _failures(entry: Entry) -> list[dict[str, Any]]:
+    own = ("exchange", "at")
+    return [
+        {"exchange": entry.id, "at": entry.at}
+        | {
+            column.name: getattr(failure, column.name)
+            for column in attempts.columns
+            if column.name not in own
+        }
+        for failure in entry.failures
+    ]

@@ -1,0 +1,132 @@
+"""The ledger's tables. `router_core.usage.migrations` brings a database to this shape, step by step.
+
+``exchanges`` holds a row for each exchange and ``attempts`` one for each attempt that failed. The roll-ups
+hold sums: ``hourly`` (UTC) for charts, ``daily`` (local days) for reports, ``sessions`` (daily too) for
+conversations, which are too many for the others. Reports read roll-ups only, so they do not slow down as
+``exchanges`` grows.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, MetaData, Table, Text
+
+metadata = MetaData()
+
+
+def _text(name: str, primary_key: bool = False) -> Column:
+    return Column(name, Text, nullable=False, primary_key=primary_key)
+
+
+def _figure(name: str) -> Column:
+    return Column(name, BigInteger)
+
+
+TOKENS: Final = (
+    "input",
+    "output",
+    "reasoning",
+    "cache_read",
+    "cache_write",
+    "cache_write_1h",
+    "input_audio",
+    "output_audio",
+    "input_image",
+    "output_image",
+)
+
+DIMENSIONS: Final = ("provider", "credential", "model", "client", "tool")
+"""What every roll-up can be asked by."""
+
+FIRST_BYTE_EDGES: Final = (100, 200, 400, 700, 1000, 1500, 2000, 3000, 5000, 8000, 13000, 30000)
+"""Upper edges in milliseconds of the buckets ``fb0`` ...; the last bucket has none."""
+
+BUCKETS: Final = tuple(f"fb{i}" for i in range(len(FIRST_BYTE_EDGES) + 1))
+
+MEASURES: Final = (
+    "requests",
+    "errors",
+    "cancelled",
+    "refused",
+    "failed_attempts",
+    *TOKENS,
+    "server_tools",
+    "cost",
+    "notional",
+    "unpriced",
+    "duration_ms",
+    "generated",
+    "generation_ms",
+)
+"""Sums of a roll-up. Money is in billionths of a dollar; ``unpriced`` counts exchanges that used tokens at an
+unknown price; ``generated`` tokens came in ``generation_ms`` after their first byte."""
+
+exchanges = Table(
+    "exchanges",
+    metadata,
+    _text("id", primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    *(_text(name) for name in DIMENSIONS),
+    _text("asked"),
+    _text("session"),
+    _text("format"),
+    _text("operation"),
+    Column("stream", Boolean, nullable=False),
+    Column("websocket", Boolean, nullable=False),
+    _text("result"),
+    Column("status", Integer),
+    _text("error"),
+    Column("attempts", Integer, nullable=False),
+    _figure("first_byte_ms"),
+    _figure("duration_ms"),
+    *(_figure(name) for name in TOKENS),
+    _text("server_tools"),
+    _text("notes"),
+    Column("subscription", Boolean, nullable=False),
+    _figure("cost"),
+    _figure("notional"),
+    _text("cost_source"),
+    Index("exchanges_at", "at"),
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    _text("exchange", primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    _text("provider"),
+    _text("credential"),
+    _text("model"),
+    _text("phase"),
+    Column("status", Integer),
+    Column("timeout", Boolean, nullable=False),
+    _figure("duration_ms"),
+    _figure("input"),
+    _figure("output"),
+    Index("attempts_at", "at"),
+)
+
+
+def _rollup(name: str, *keys: Column, measures: tuple[str, ...] = MEASURES) -> Table:
+    return Table(
+        name,
+        metadata,
+        *keys,
+        *(_text(dimension, primary_key=True) for dimension in DIMENSIONS),
+        *(Column(measure, BigInteger, nullable=False) for measure in measures),
+    )
+
+
+hourly = _rollup(
+    "hourly",
+    Column("hour", BigInteger, primary_key=True, autoincrement=False),
+    measures=(*MEASURES, *BUCKETS),
+)
+"""``hour`` is the first second of the hour since the epoch."""
+
+daily = _rollup("daily", _text("day", primary_key=True))
+"""``day`` is the local date, ``YYYY-MM-DD``."""
+
+sessions = _rollup("sessions", _text("day", primary_key=True), _text("session", primary_key=True))
