@@ -155,9 +155,8 @@ class _Reader:
 
 
 class _Abort(Exception):
-    def __init__(self, mark: yaml.Mark | None, what: str, remedy: str) -> None:
+    def __init__(self, mark: Any, what: str, remedy: str) -> None:
         super().__init__(what)
-        assert mark is not None
         self.mark, self.what, self.remedy = mark, what, remedy
 
 

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 
+from router_core.config.checks import Report, check
 from router_core.config.document import Node, read
 from router_core.config.problems import ConfigError, Problem
 from router_core.config.schema import Config
+from router_core.config.targets import check_models
 from router_core.config.validation import validate
 from router_core.providers.definition import Definition, load_builtin, read_definition
 from router_core.providers.registry import Mistake, Registry, assemble
@@ -28,6 +30,8 @@ class Loaded:
     warnings: list[Problem]
     files: tuple[Path, ...]
     """Everything that was read: what a hot reload watches."""
+    inactive: dict[str, str]
+    """Id of a credential that cannot be used to the reason, e.g. an unset variable."""
     tree: Node = field(repr=False)
 
     def line(self, *path: str | int) -> int:
@@ -69,15 +73,18 @@ def load(path: Path | None = None, env: Mapping[str, str] = os.environ) -> Loade
 def parse(data: bytes, path: Path, env: Mapping[str, str] = os.environ) -> Loaded:
     """The configuration in `data`, as if it stood at `path`. Raises ConfigError with every mistake."""
     file = str(path)
-    tree, problems = read(data, file)
-    config, tree, found = validate(Config, tree, file)
+    written, problems = read(data, file)
+    config, tree, found = validate(Config, written, file, {"folder": path.parent, "home": env.get("HOME")})
     problems += found
     definitions, files = _definitions(path, env, problems)
     registry, mistakes = assemble(definitions, config.providers)
     problems += [_place(m, definitions, file, tree) for m in mistakes]
-    if problems:
-        raise ConfigError(problems)
-    return Loaded(config, registry, path, [], (path, *files), tree)
+    report = Report(file, tree, written)
+    check(config, registry, report, env)
+    check_models(config, registry, report)
+    if problems or report.errors:
+        raise ConfigError([*problems, *report.errors])
+    return Loaded(config, registry, path, sorted(set(report.warnings)), (path, *files), report.inactive, tree)
 
 
 def _definitions(

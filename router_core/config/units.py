@@ -35,10 +35,14 @@ def parse_size(value: object) -> int:
 Duration = Annotated[
     float,
     BeforeValidator(parse_duration),
-    WithJsonSchema({"type": ["string", "integer"], "pattern": r"^\d+(\.\d+)?\s*(ms|s|m|h|d)$", "examples": ["10s", "5m"]}),
+    WithJsonSchema(
+        {"type": ["string", "integer"], "pattern": r"^\d+(\.\d+)?\s*(ms|s|m|h|d)$", "examples": ["10s", "5m"]}
+    ),
 ]
 Size = Annotated[
     int,
     BeforeValidator(parse_size),
-    WithJsonSchema({"type": "string", "pattern": r"^\d+(\.\d+)?\s*(B|KB|MB|GB)$", "examples": ["64KB", "1GB"]}),
+    WithJsonSchema(
+        {"type": "string", "pattern": r"^\d+(\.\d+)?\s*(B|KB|MB|GB)$", "examples": ["64KB", "1GB"]}
+    ),
 ]

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from router_core.config.document import Node, Path, suggest_key
-from router_core.config.problems import Problem, shown
+from router_core.config.problems import Problem, nearest, shown
 
 type ErrorDetails = Mapping[str, Any]
 
@@ -106,6 +106,8 @@ def _problem(model: type[BaseModel], tree: Node, file: str, path: Path, details:
             f"{shown(key)} cannot be {shown(details['input'])}",
             f"write one of {context['expected']}",
         )
+    elif kind.startswith("union_tag"):
+        what, remedy = f"{shown(key)} must be a text or a mapping", "write PROVIDER/MODEL or {targets: [...]}"
     elif kind in _BOUND:
         name, words = _BOUND[kind]
         what = f"{shown(key)} must be {words} {context[name]}"

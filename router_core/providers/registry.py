@@ -125,6 +125,7 @@ class _Builder:
 
     def build(self) -> Provider | None:
         before = len(self.mistakes)
+        self.check_name(self.name, "name")
         config = self.resolve(self.name, ())
         if config is None:
             return None
@@ -235,14 +236,17 @@ class _Builder:
                 self.report(key, f"{shown(text)} is not a route", "write POST /PATH or GET /PATH")
         return tuple(routes)
 
+    def check_name(self, name: str, key: str) -> None:
+        if not _NAME.fullmatch(name):
+            remedy = "write small letters, digits and single hyphens, e.g. local-vllm"
+            self.report((key,), f"{shown(name)} cannot be a provider's name", remedy)
+        elif name in RESERVED:
+            self.report((key,), f"{shown(name)} is the beginning of gateway paths", "choose another name")
+
     def check(self, config: ProviderConfig) -> None:
         """What the schema cannot see."""
-        for name, key in ((self.name, "name"), *((alias, "aliases") for alias in config.aliases or ())):
-            if not _NAME.fullmatch(name):
-                remedy = "write small letters, digits and single hyphens, e.g. local-vllm"
-                self.report((key,), f"{shown(name)} cannot be a provider's name", remedy)
-            elif name in RESERVED:
-                self.report((key,), f"{shown(name)} is the beginning of gateway paths", "choose another name")
+        for alias in config.aliases or ():
+            self.check_name(alias, "aliases")
         if config.base_url:
             for what, remedy in base_url_faults(config.base_url, config.insecure):
                 self.report(("base_url",), what, remedy)

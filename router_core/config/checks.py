@@ -1,0 +1,269 @@
+"""What only the whole configuration can tell: references between its parts, addresses, secrets."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from router_core.config.document import Node
+from router_core.config.problems import Problem, nearest, shown
+from router_core.config.schema import Config, CredentialConfig, OAuth, QuotaLimit, SecretRef
+from router_core.config.secrets import SecretError, describe, file_warning, resolve_now
+from router_core.config.values import (
+    Fault,
+    base_url_faults,
+    header_faults,
+    is_loopback,
+    parse_address,
+    proxy_faults,
+)
+from router_core.providers.model import Provider
+from router_core.providers.registry import Registry
+
+type Path_ = tuple[str | int, ...]
+
+_PREFIX: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_TIME_OF_DAY: Final = re.compile(r"(?:[01]\d|2[0-3]):[0-5]\d")
+_STATE_SCHEMES: Final = ("redis://", "rediss://", "unix://")
+_ANY: Final = ("0.0.0.0", "::")
+
+
+@dataclass(slots=True)
+class Report:
+    """Collects errors and warnings with the lines of `tree`."""
+
+    file: str
+    tree: Node
+    """What was valid: the lines of what the configuration holds."""
+    written: Node
+    """The whole file: names that stand in a broken part are known all the same."""
+    errors: list[Problem] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
+    inactive: dict[str, str] = field(default_factory=dict)
+    """Id of a credential to the reason why it cannot be used."""
+
+    def names(self, section: str) -> set[str]:
+        """The keys that stand in a section of the file, broken entries included."""
+        node = self.written.child(section)
+        return set(node.value) if node is not None and isinstance(node.value, dict) else set()
+
+    def error(self, path: Path_, what: str, remedy: str = "") -> None:
+        self.errors.append(Problem(self.file, self.tree.line_of(path), what, remedy))
+
+    def faults(self, path: Path_, faults: Iterable[Fault], whose: str = "") -> None:
+        for what, remedy in faults:
+            self.error(path, whose + what, remedy)
+
+    def warn(self, path: Path_, what: str, remedy: str = "") -> None:
+        self.warnings.append(Problem(self.file, self.tree.line_of(path), what, remedy))
+
+
+def check(config: Config, registry: Registry, report: Report, env: Mapping[str, str]) -> None:
+    """Everything but the model names, which are in `router_core.config.targets`."""
+    _listeners(config, report)
+    _access(config, report, env)
+    _upstream(config, report)
+    _credentials(config, registry, report, env)
+    _usage(config, registry, report)
+    if config.state != "memory" and not config.state.startswith(_STATE_SCHEMES):
+        report.error(
+            ("state",), f"{shown(config.state)} is no place for state", "write memory or redis://HOST:PORT/0"
+        )
+
+
+def _listeners(config: Config, report: Report) -> None:
+    taken: dict[str, tuple[str, int]] = {}
+    for name in ("proxy", "gateway", "admin", "transparent"):
+        text = getattr(config.listen, name)
+        address = parse_address(text) if text else None
+        if address is None:
+            continue
+        host, port = address
+        for other, (other_host, other_port) in taken.items():
+            same = host == other_host or host in _ANY or other_host in _ANY
+            if port and port == other_port and same:
+                what = f"listen.{name} and listen.{other} are both at {text}"
+                report.error(("listen", name), what, "give each its own port")
+        taken[name] = address
+        if is_loopback(host):
+            continue
+        if name == "transparent":
+            # Redirected clients know of no proxy and can present no key.
+            what = "whoever is redirected to the transparent listener uses your credentials"
+            report.warn(("listen", name), what, "let the firewall redirect only your own machines")
+        elif not config.access.keys:
+            what = f"listen.{name} is open to other machines, and access.keys is empty"
+            report.error(("listen", name), what, "add access.keys, or listen on 127.0.0.1")
+    if not taken and report.tree.child("listen") is not None:
+        report.error(("listen",), "every listener is switched off", "give at least one an address")
+
+
+def _access(config: Config, report: Report, env: Mapping[str, str]) -> None:
+    seen: set[str] = set()
+    for number, entry in enumerate(config.access.keys):
+        path: Path_ = ("access", "keys", number)
+        if entry.name in seen:
+            report.error((*path, "name"), f"client {shown(entry.name)} is given twice", "rename one of them")
+        seen.add(entry.name)
+        if reason := _secret((*path, "key"), entry.key, report, env):
+            report.warn((*path, "key"), f"client {shown(entry.name)} cannot get in: {reason}")
+
+
+def _upstream(config: Config, report: Report) -> None:
+    if config.upstream.proxy:
+        report.faults(("upstream", "proxy"), proxy_faults(config.upstream.proxy))
+    bundle = config.upstream.ca_bundle
+    if bundle and not Path(bundle).is_file():
+        report.error(("upstream", "ca_bundle"), f"there is no file {bundle}", "name a PEM file")
+
+
+def _credentials(config: Config, registry: Registry, report: Report, env: Mapping[str, str]) -> None:
+    seen: set[str] = set()
+    for number, credential in enumerate(config.credentials):
+        path: Path_ = ("credentials", number)
+        # Ids become file names, which some systems compare without case.
+        if credential.id.casefold() in seen:
+            report.error(
+                (*path, "id"), f"credential id {shown(credential.id)} is given twice", "rename one of them"
+            )
+        seen.add(credential.id.casefold())
+        provider = _provider(credential, path, registry, report)
+        _credential(credential, provider, path, registry, report)
+        if credential.enabled:
+            _usable(credential, provider, path, report, env)
+
+
+def _provider(
+    credential: CredentialConfig, path: Path_, registry: Registry, report: Report
+) -> Provider | None:
+    name = credential.provider
+    provider = registry.provider(name)
+    if provider is not None:
+        return provider
+    if name in registry.templates:
+        what = f"{shown(name)} is a pattern without an address"
+        report.error(
+            (*path, "provider"), what, f"add providers: {{NAME: {{extends: {name}, base_url: ...}}}}"
+        )
+    elif name not in report.names("providers"):
+        # A provider that stands there but is broken has been reported already.
+        remedy = (
+            nearest(name, registry.names) or "`detour models` lists the providers; add yours under providers"
+        )
+        report.error((*path, "provider"), f"unknown provider {shown(name)}", remedy)
+    return None
+
+
+def _credential(
+    credential: CredentialConfig, provider: Provider | None, path: Path_, registry: Registry, report: Report
+) -> None:
+    kinds = [key for key in ("api_key", "oauth", "token_file") if getattr(credential, key) is not None]
+    if len(kinds) > 1:
+        report.error((*path, kinds[1]), f"has {' and '.join(kinds)}", "keep one of them")
+    elif not kinds and provider is not None and provider.auth:
+        report.error(path, f"credential {shown(credential.id)} holds no secret", "add api_key: env:NAME")
+    prefix = credential.prefix
+    if prefix is not None:
+        if not _PREFIX.fullmatch(prefix):
+            what, remedy = f"{shown(prefix)} cannot be a prefix", "use letters, digits and . _ -"
+            report.error((*path, "prefix"), what, remedy)
+        elif prefix in registry.names or prefix in registry.templates:
+            what = f"prefix {shown(prefix)} is also a provider's name"
+            report.error((*path, "prefix"), what, "choose another prefix")
+    if credential.proxy and credential.proxy not in ("direct", "none"):
+        report.faults((*path, "proxy"), proxy_faults(credential.proxy))
+    if credential.base_url:
+        insecure = provider.insecure if provider else False
+        report.faults((*path, "base_url"), base_url_faults(credential.base_url, insecure))
+    for header, fault in header_faults(credential.headers):
+        report.faults((*path, "headers", header), [fault])
+    for number, limit in enumerate(credential.limits):
+        report.faults((*path, "limits", number), _limit_faults(limit))
+    if credential.oauth:
+        report.faults((*path, "oauth"), _oauth_faults(credential.oauth))
+
+
+def _limit_faults(limit: QuotaLimit) -> list[Fault]:
+    found: list[Fault] = []
+    if limit.tokens is None and limit.requests is None:
+        found.append(("a limit limits nothing", "add tokens or requests"))
+    if limit.reset_at is not None:
+        if limit.window != "day":
+            found.append(("reset_at is a time of day", "write window: day, or remove it"))
+        if not _TIME_OF_DAY.fullmatch(limit.reset_at):
+            found.append((f"reset_at {shown(limit.reset_at)} is no time of day", "write HH:MM, e.g. 07:30"))
+    return found
+
+
+def _oauth_faults(oauth: OAuth) -> list[Fault]:
+    found = [(f"token_url: {what}", remedy) for what, remedy in base_url_faults(oauth.token_url, False)]
+    if oauth.refresh_token is None and oauth.token_file is None:
+        found.append(("oauth has no refresh token", "add token_file: PATH or refresh_token: env:NAME"))
+    return found
+
+
+def _usable(
+    credential: CredentialConfig,
+    provider: Provider | None,
+    path: Path_,
+    report: Report,
+    env: Mapping[str, str],
+) -> None:
+    """Warns of everything because of which the credential will not be used, or of a careless secret."""
+    reasons: list[tuple[Path_, str]] = []
+    if provider is not None and not provider.enabled:
+        reasons.append(((*path, "provider"), f"provider {provider.name} is disabled"))
+    refs = [((*path, "api_key"), credential.api_key)]
+    if credential.oauth:
+        refs += [
+            ((*path, "oauth", key), getattr(credential.oauth, key))
+            for key in ("client_secret", "refresh_token")
+        ]
+    for where, ref in refs:
+        if ref is not None and (reason := _secret(where, ref, report, env)):
+            reasons.append((where, reason))
+    if credential.token_file and not Path(credential.token_file).is_file():
+        reasons.append(((*path, "token_file"), f"there is no file {credential.token_file}"))
+    for where, reason in reasons:
+        report.inactive.setdefault(credential.id, reason)
+        report.warn(where, f"credential {shown(credential.id)} is inactive: {reason}")
+
+
+def _secret(path: Path_, ref: SecretRef, report: Report, env: Mapping[str, str]) -> str | None:
+    """Why `ref` leads to no secret, or None. Warns of secrets that others may read."""
+    if ref.kind == "command":
+        program = ref.argv[0]
+        return None if shutil.which(program, path=env.get("PATH")) else f"{describe(ref)} is not there"
+    if ref.kind == "literal":
+        report.warn(path, "the secret itself stands in the file", "write env:NAME or file:PATH instead")
+    if ref.kind == "file" and (reason := file_warning(Path(ref.name))):
+        if "other users" not in reason:
+            return reason
+        report.warn(path, reason, f"run chmod 600 {ref.name}")
+    try:
+        resolve_now(ref, env)
+    except SecretError as error:
+        return str(error)
+    return None
+
+
+def _usage(config: Config, registry: Registry, report: Report) -> None:
+    clients = [key.name for key in config.access.keys]
+    credentials = [credential.id for credential in config.credentials]
+    for number, budget in enumerate(config.usage.budgets):
+        for key, known in (("client", clients), ("credential", credentials)):
+            name = getattr(budget, key)
+            if name is not None and name not in known:
+                what = f"budget for an unknown {key} {shown(name)}"
+                report.error(
+                    ("usage", "budgets", number, key), what, nearest(name, known) or f"name a known {key}"
+                )
+    for number, price in enumerate(config.usage.prices):
+        if price.provider is not None and price.provider not in registry.names:
+            remedy = nearest(price.provider, registry.names)
+            what = f"price for an unknown provider {shown(price.provider)}"
+            report.error(("usage", "prices", number, "provider"), what, remedy)
