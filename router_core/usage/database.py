@@ -99,7 +99,7 @@ def connect(url: str) -> Engine:
         raise LedgerError(
             "usage.ledger is not a database URL; write sqlite or postgresql://USER@HOST/NAME"
         ) from None
-    except (NoSuchModuleError, ModuleNotFoundError) as error:
+    except (NoSuchModuleError, ImportError) as error:
         raise LedgerError(
             f"usage.ledger needs a driver: pip install 'detour[postgresql]' ({error})"
         ) from None

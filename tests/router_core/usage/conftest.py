@@ -24,6 +24,7 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     initdb, server = _server_binary("initdb"), _server_binary("postgres")
     if not initdb or not server:
         pytest.skip("no PostgreSQL server is installed")
+    pytest.importorskip("psycopg", reason="psycopg needs libpq", exc_type=ImportError)
     # PostgreSQL refuses to run as root, and a Unix socket's path is short.
     user = "nobody" if os.geteuid() == 0 else None
     folder = Path(subprocess.check_output(["mktemp", "-d", "/tmp/detour-pg.XXXXXX"], text=True).strip())
