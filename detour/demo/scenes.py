@@ -138,7 +138,12 @@ async def fail_over(stage: Stage, console: Console, fault: Fault, what: str, acc
 
 
 async def rewrite(stage: Stage, console: Console) -> None:
-    sent = {"model": "fast", "messages": [{"role": "user", "content": "hello"}]}
+    sent = {
+        "model": "fast",
+        "messages": [{"role": "user", "content": "Say hello."}],
+        "reasoning_effort": "high",
+        "metadata": {"team": "blue"},
+    }
     url = f"http://{stage.gateway}/v1/chat/completions"
     headers = {"authorization": f"Bearer {CLIENT_KEY}"}
     async with httpx.AsyncClient(trust_env=False) as client:
@@ -147,7 +152,8 @@ async def rewrite(stage: Stage, console: Console) -> None:
     expect(answer.status_code == 200, f"the answer is {answer.status_code}: {answer.text[:200]}")
     seen = stage.openai.record.requests[-1]
     show_diff(console, sent, seen.document)
-    expect(seen.model == "gpt-5-mini", f"the provider was asked for {seen.model}")
+    expected = {"model": "gpt-5-mini", "messages": sent["messages"], "reasoning_effort": "low"}
+    expect(seen.document == {**expected, "max_completion_tokens": 256}, "this is not what the rule says")
     expect(seen.key == stage.key("openai-account"), "the provider did not get the configured credential")
     expect(answer.json()["choices"][0]["message"]["content"] == stage.openai.text, "the answer is another's")
 

@@ -69,6 +69,15 @@ class Stage:
             ]
             + [{"id": "openai-account", "provider": "openai", "api_key": "env:DEMO_OPENAI"}],
             "models": {"fast": "openai/gpt-5-mini"},
+            "rewrites": [
+                {
+                    "name": "frugal",
+                    "when": {"provider": "openai"},
+                    "set": {"reasoning_effort": "low"},
+                    "default": {"max_completion_tokens": 256},
+                    "drop": ["metadata"],
+                }
+            ],
         }
 
     def introduce(self, console: Console) -> None:
