@@ -51,7 +51,9 @@ class Access:
         """The name of the client key `key`. Compares with every key, in constant time."""
         found = None
         for name, secret in self.core.access_keys.items():
-            if hmac.compare_digest(secret.get_secret_value().encode(), key.encode("utf-8", "surrogateescape")):
+            if hmac.compare_digest(
+                secret.get_secret_value().encode(), key.encode("utf-8", "surrogateescape")
+            ):
                 found = name
         return found
 

@@ -19,8 +19,11 @@ def summary(call: Call) -> dict[str, Any]:
     exchange = call.exchange
     assert exchange
     attempt = exchange.attempt
-    usage = {name: value for name in ("input", "output", "reasoning", "cache_read", "cache_write")
-             if (value := getattr(exchange.usage, name)) is not None}
+    usage = {
+        name: value
+        for name in ("input", "output", "reasoning", "cache_read", "cache_write")
+        if (value := getattr(exchange.usage, name)) is not None
+    }
     return {
         "id": exchange.id,
         "client": exchange.client.name or exchange.client.address,

@@ -24,7 +24,9 @@ def refusal_response(format: Format, refusal: Refusal, exchange_id: str | None =
 def broken_answer(call: Call, message: str) -> http.Response:
     """For a client that has seen nothing yet of an answer that broke off."""
     exchange_id = call.exchange.id if call.exchange else None
-    return refusal_response(call.surface.format, Refusal(Code.UPSTREAM_UNREACHABLE, f"{message}."), exchange_id)
+    return refusal_response(
+        call.surface.format, Refusal(Code.UPSTREAM_UNREACHABLE, f"{message}."), exchange_id
+    )
 
 
 def broken_event(call: Call, message: str) -> bytes:
@@ -33,3 +35,10 @@ def broken_event(call: Call, message: str) -> bytes:
     if response is None or "event-stream" not in response.headers.get("content-type", ""):
         return b""
     return error_event(call.surface.format, Refusal(Code.UPSTREAM_UNREACHABLE, f"{message}."))
+
+
+def keep_alive(call: Call) -> bytes:
+    """An event that says nothing, in the client's format."""
+    if call.surface.format is Format.ANTHROPIC:
+        return b'event: ping\ndata: {"type": "ping"}\n\n'
+    return b": keep-alive\n\n"

@@ -53,7 +53,9 @@ class Call:
     """Decided at the headers; the body that follows is dropped unread."""
     outgoing: Outgoing | None = None
     outcome: Outcome | None = None
-    """How the attempt that just failed ended."""
+    """How the attempt that just failed ended, until it is reported."""
+    pending: asyncio.Task[Attempt | Refusal | None] | None = None
+    """The plan still waits for a credential."""
     responder: Responder | None = None
     answers: list[Answer] = field(default_factory=list)
     final: http.Response | None = None
@@ -73,6 +75,12 @@ class Call:
     on_deadline: Callable[[], None] | None = None
     observers: list[Callable[[bytes], None]] = field(default_factory=list)
     """Called with each piece of the upstream's answer as it came."""
+
+    @property
+    def under_way(self) -> tuple[Exchange, Attempt]:
+        """The exchange and its attempt. Only for a call that has been sent."""
+        assert self.exchange and self.exchange.attempt
+        return self.exchange, self.exchange.attempt
 
     def arm(self, seconds: float) -> None:
         """Wake the stream after `seconds`, replacing an earlier deadline; 0 is none."""

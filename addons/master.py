@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from mitmproxy import addonmanager, exceptions, flow, hooks, master, options
 from mitmproxy.addons import core, disable_h2c, next_layer, proxyserver, tlsconfig
+from mitmproxy.utils import asyncio_utils
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +40,7 @@ class DirectAddonManager(addonmanager.AddonManager):
         self._table.clear()
         super().clear()
 
-    def handlers(self, event: hooks.Hook) -> list[Handler]:
+    def handlers(self, event: hooks.Hook | type[hooks.Hook]) -> list[Handler]:
         found = self._table.get(event.name)
         if found is None:
             found = [func for addon in self.chain for _, func in self._iter_hooks(addon, event)]
@@ -46,17 +48,22 @@ class DirectAddonManager(addonmanager.AddonManager):
         return found
 
     async def trigger_event(self, event: hooks.Hook) -> None:
-        handlers = self.handlers(event)
-        if handlers:
+        if handlers := self.handlers(event):
             await self._call(handlers, event.args())
 
     async def handle_lifecycle(self, event: hooks.Hook) -> None:
-        handlers = self.handlers(event)
-        args = event.args() if handlers or "update" not in self._table or self._table["update"] else ()
-        if handlers:
-            await self._call(handlers, args)
-        if args and isinstance(args[0], flow.Flow):
-            await self.trigger_event(hooks.UpdateHook([args[0]]))
+        if handlers := self.handlers(event):
+            await self._call(handlers, event.args())
+        if updates := self.handlers(hooks.UpdateHook):
+            subject = event.args()[0]
+            if isinstance(subject, flow.Flow):
+                await self._call(updates, ([subject],))
+
+    def _iter_hooks(self, addon, event):
+        for each in addonmanager.traverse([addon]):
+            func = getattr(each, event.name, None)
+            if callable(func):
+                yield each, func
 
     async def _call(self, handlers: list[Handler], args) -> None:
         for handler in handlers:
@@ -78,11 +85,35 @@ class LeanMaster(master.Master):
     def __init__(self, opts: options.Options, *addons: object) -> None:
         super().__init__(opts)
         self.addons = DirectAddonManager(self)
+        self.proxyserver = proxyserver.Proxyserver()
         self.addons.add(
             core.Core(),
             *addons,
             disable_h2c.DisableH2C(),
-            proxyserver.Proxyserver(),
+            self.proxyserver,
             next_layer.NextLayer(),
             tlsconfig.TlsConfig(),
         )
+        self.serving = asyncio.Event()
+        """Set when all listeners are open."""
+
+    async def run(self) -> None:
+        """Serve until `shutdown`. Raises OSError if a listener cannot be opened."""
+        loop = asyncio.get_running_loop()
+        with asyncio_utils.install_exception_handler(self._asyncio_exception_handler):
+            loop.set_task_factory(eager_tasks)
+            try:
+                if not await self.proxyserver.setup_servers():
+                    raise next(s.last_exception for s in self.proxyserver.servers if s.last_exception)
+                await self.running()
+                self.serving.set()
+                await self.should_exit.wait()
+            finally:
+                loop.set_task_factory(None)
+                await self.done()
+
+
+def eager_tasks(loop: asyncio.AbstractEventLoop, coro: Coroutine, **kwargs: Any) -> asyncio.Task:
+    """asyncio's eager tasks, which mitmproxy relies on, also for a loop that passes newer arguments on."""
+    kwargs.pop("eager_start", None)
+    return asyncio.eager_task_factory(loop, coro, **kwargs)

@@ -6,6 +6,7 @@ import logging
 import time
 
 from mitmproxy import http
+from router_core.respond import Responder
 
 from addons import accesslog
 from addons.answers import refusal_response
@@ -13,7 +14,6 @@ from addons.call import Answer, Call, calls, failed
 from router_core.core import Core
 from router_core.errors import Code, Refusal
 from router_core.exchange import Headers, Outcome
-from router_core.respond import Responder
 
 logger = logging.getLogger(__name__)
 
@@ -42,9 +42,15 @@ class Relay:
 
     def _begin(self, call: Call) -> None:
         flow, exchange = call.flow, call.exchange
-        assert flow.response and exchange and exchange.attempt
-        exchange.first_byte = exchange.attempt.first_byte
+        assert flow.response and exchange
         call.next_responder = self._continue(call)
+        if call.pending:
+            # Keep-alives of our own, while no upstream has answered.
+            flow.response.headers["x-detour-id"] = exchange.id
+            fit_framing(flow)
+            return
+        assert exchange.attempt
+        exchange.first_byte = exchange.attempt.first_byte
         call.next_responder(flow.response)
         if flow.response.status_code == 101:
             return
@@ -61,7 +67,9 @@ class Relay:
             exchange = call.exchange
             assert exchange and exchange.attempt
             headers = list(response.headers.items(multi=True))
-            call.responder = Responder(exchange, exchange.attempt, self.core.rules, response.status_code, headers)
+            call.responder = Responder(
+                exchange, exchange.attempt, self.core.rules, response.status_code, headers
+            )
 
         return responder_for
 
@@ -84,7 +92,10 @@ class Relay:
         if call.whole and flow.response is not call.final:
             self._change_whole(call)
         if flow.websocket is None:
-            await self.finish(call, Outcome("done", flow.response.status_code, list(flow.response.headers.items(multi=True))))
+            await self.finish(
+                call,
+                Outcome("done", flow.response.status_code, list(flow.response.headers.items(multi=True))),
+            )
 
     def _change_whole(self, call: Call) -> None:
         flow = call.flow
@@ -100,8 +111,8 @@ class Relay:
         if call is None:
             return
         message = flow.error.msg if flow.error else "error"
-        phase = "body" if call.committed else "headers"
-        await self.finish(call, Outcome(phase, error=message, cancelled=call.cancelled))
+        outcome = Outcome("body" if call.committed else "headers", error=message, cancelled=call.cancelled)
+        await self.finish(call, outcome)
 
     async def websocket_end(self, flow: http.HTTPFlow) -> None:
         if call := calls.get(flow):
@@ -114,6 +125,8 @@ class Relay:
             return
         call.finished = True
         call.disarm()
+        if call.pending:
+            call.pending.cancel()
         exchange.ended = time.monotonic()
         exchange.status = call.flow.response.status_code if call.flow.response else None
         if outcome.error:
@@ -167,4 +180,6 @@ def fit_framing(flow: http.HTTPFlow) -> None:
 
 
 def to_headers(pairs: Headers) -> http.Headers:
-    return http.Headers([(k.encode("utf-8", "surrogateescape"), v.encode("utf-8", "surrogateescape")) for k, v in pairs])
+    return http.Headers(
+        [(k.encode("utf-8", "surrogateescape"), v.encode("utf-8", "surrogateescape")) for k, v in pairs]
+    )

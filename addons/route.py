@@ -6,6 +6,7 @@ logs an exception in a hook and then sends the unmodified request on, with the c
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from functools import wraps
@@ -31,6 +32,9 @@ from router_core.prepare import Outgoing, prepare
 from router_core.providers.model import Provider
 
 logger = logging.getLogger(__name__)
+
+REASSURE = 5.0
+"""Seconds after which the client of a stream is told that it is still being waited for a credential."""
 
 BUG = Refusal(Code.INTERNAL, "Detour failed on this request and did not send it; the log has the details.")
 
@@ -88,20 +92,28 @@ class Route:
             case Surface():
                 return Call(flow, found, config)
             case surfaces.Disabled(provider, via):
-                refusal = Refusal(Code.PROVIDER_DISABLED, f"The provider {provider.name} is disabled in the configuration.")
-                return Call(flow, other(provider, via), config, refusal)
+                refusal = Refusal(
+                    Code.PROVIDER_DISABLED, f"The provider {provider.name} is disabled in the configuration."
+                )
+                return Call(flow, other(provider, via), config, refusal=refusal)
             case surfaces.Passthrough(provider, "gateway", url):
                 return Call(flow, other(provider, "gateway", url), config)
             case None if is_gateway(flow):
-                refusal = Refusal(Code.NOT_FOUND, f"The gateway has no {flow.request.method} {flow.request.path.partition('?')[0]}.")
-                return Call(flow, other(None, "gateway"), config, refusal)
+                refusal = Refusal(
+                    Code.NOT_FOUND,
+                    f"The gateway has no {flow.request.method} {flow.request.path.partition('?')[0]}.",
+                )
+                return Call(flow, other(None, "gateway"), config, refusal=refusal)
             case _:
                 return None
 
     def _refused_key(self, flow: http.HTTPFlow) -> Refusal | None:
         if not self.core.access_keys or self.access.key_name(gateway_key(flow.request)):
             return None
-        return Refusal(Code.UNAUTHORIZED, "This gateway needs one of the keys of access.keys, sent where your tool sends its API key.")
+        return Refusal(
+            Code.UNAUTHORIZED,
+            "This gateway needs one of the keys of access.keys, sent where your tool sends its API key.",
+        )
 
     @fail_closed
     async def request(self, flow: http.HTTPFlow) -> None:
@@ -117,9 +129,16 @@ class Route:
                 call.refusal = plan
             else:
                 call.exchange.plan = plan
-                await self._take_attempt(call)
+                await self._first_attempt(call)
         if call.refusal:
             self._answer(call, call.refusal)
+
+    async def _first_attempt(self, call: Call) -> None:
+        taken = await self._take_attempt(call)
+        while call.pending and not self.failover.installed:
+            taken = await self._take_attempt(call)
+        if not taken and not call.pending and not call.refusal:
+            call.refusal = Refusal(Code.NO_CREDENTIAL, "No credential is left that could serve this request.")
 
     def _read(self, call: Call) -> Refusal | None:
         """Make the exchange of `call`, whose request is now all here."""
@@ -127,7 +146,9 @@ class Route:
         body = flow.request.raw_content or b""
         if len(body) > call.config.limits.body:
             return too_large(call.config.limits.body)
-        request = Request(flow.request.method, flow.request.path, list(flow.request.headers.items(multi=True)), body)
+        request = Request(
+            flow.request.method, flow.request.path, list(flow.request.headers.items(multi=True)), body
+        )
         exchange = Exchange(
             id=new_id(),
             surface=call.surface,
@@ -154,42 +175,59 @@ class Route:
     async def upstream_attempt(self, call: Call) -> None:
         """The failover's hook: report the attempt that failed, and prepare the next one."""
         try:
-            exchange, outcome = call.exchange, call.outcome
-            assert exchange and exchange.plan and exchange.attempt and outcome
-            attempt = exchange.attempt
-            failed(attempt, outcome, time.monotonic())
-            verdict = await exchange.plan.report(attempt, outcome)
-            logger.info(
-                "%s attempt %d on %s [%s] failed: %s",
-                exchange.id, attempt.number, attempt.provider.name, attempt.credential_id, verdict.reason,
-            )
-            if verdict.retry and await self._take_attempt(call):
+            retry = call.outcome is None or await self._report(call, call.outcome)
+            if retry and await self._take_attempt(call):
                 return
-            call.final = self._best_answer(call)
+            if not call.pending:
+                call.final = self._best_answer(call)
         except Exception:
             logger.exception("choosing the next attempt failed")
             call.final = refusal_response(call.surface.format, BUG)
 
+    async def _report(self, call: Call, outcome: Outcome) -> bool:
+        exchange = call.exchange
+        assert exchange and exchange.plan and exchange.attempt
+        attempt, call.outcome = exchange.attempt, None
+        failed(attempt, outcome, time.monotonic())
+        verdict = await exchange.plan.report(attempt, outcome)
+        logger.info(
+            "%s attempt %d on %s [%s] failed: %s",
+            exchange.id,
+            attempt.number,
+            attempt.provider.name,
+            attempt.credential_id or "client's own",
+            verdict.reason,
+        )
+        return verdict.retry
+
     async def _take_attempt(self, call: Call) -> bool:
-        """Take the plan's next attempt and make it `flow.request`. False if there is none."""
+        """Take the plan's next attempt and make it `flow.request`.
+
+        False if there is none, or, with `call.pending`, if it is not known yet after `REASSURE` seconds.
+        """
         exchange = call.exchange
         assert exchange and exchange.plan
         while True:
-            attempt = await exchange.plan.next()
-            if not isinstance(attempt, Attempt):
-                call.refusal = attempt
+            call.pending = call.pending or asyncio.create_task(exchange.plan.next())
+            if not call.pending.done():
+                await asyncio.wait([call.pending], timeout=REASSURE)
+                if not call.pending.done():
+                    return False
+            taken, call.pending = call.pending.result(), None
+            if not isinstance(taken, Attempt):
+                call.refusal = taken
                 return False
-            outgoing = prepare(exchange, attempt, self.core.rules)
+            outgoing = prepare(exchange, taken, self.core.rules)
             if isinstance(outgoing, Refusal):
                 call.refusal = outgoing
-                exchange.plan.pass_over(attempt, outgoing.message)
+                exchange.plan.pass_over(taken, outgoing.message)
                 continue
             call.refusal = None
-            attempt.started = time.monotonic()
-            exchange.attempts.append(attempt)
+            taken.started = time.monotonic()
+            exchange.attempts.append(taken)
             exchange.fired[:] = outgoing.fired
             call.outgoing = outgoing
-            self._apply(call.flow, attempt, outgoing)
+            self._apply(call.flow, taken, outgoing)
             return True
 
     def _apply(self, flow: http.HTTPFlow, attempt: Attempt, outgoing: Outgoing) -> None:
@@ -241,7 +279,9 @@ def provider_host(flow: http.HTTPFlow) -> str:
 
 
 def too_large(limit: int) -> Refusal:
-    return Refusal(Code.REQUEST_TOO_LARGE, f"The request body is over the limit of {limit >> 20} MiB (limits.body).")
+    return Refusal(
+        Code.REQUEST_TOO_LARGE, f"The request body is over the limit of {limit >> 20} MiB (limits.body)."
+    )
 
 
 def unreachable(exchange: Exchange) -> Refusal:
@@ -250,7 +290,9 @@ def unreachable(exchange: Exchange) -> Refusal:
         f"{a.provider.name} ({a.outcome.error or a.outcome.status})" for a in exchange.attempts if a.outcome
     )
     timeout = bool(exchange.attempts) and all(a.outcome and a.outcome.timeout for a in exchange.attempts)
-    return Refusal(Code.UPSTREAM_UNREACHABLE, f"No upstream answered: {tried}.", status=504 if timeout else 502)
+    return Refusal(
+        Code.UPSTREAM_UNREACHABLE, f"No upstream answered: {tried}.", status=504 if timeout else 502
+    )
 
 
 def other(provider: Provider | None, via: Literal["proxy", "gateway"], url: str | None = None) -> Surface:

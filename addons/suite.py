@@ -25,7 +25,9 @@ class Suite:
         self.addons: list[object] = [] if core is None else chain(core)
 
     def load(self, loader) -> None:
-        loader.add_option("detour_config", str, "", "Detour's configuration file; without one, its usual places.")
+        loader.add_option(
+            "detour_config", str, "", "Detour's configuration file; without one, its usual places."
+        )
 
     def configure(self, updated: set[str]) -> None:
         if self.core is None and "detour_config" in updated:

@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 from weakref import WeakKeyDictionary
 
 from mitmproxy import connection, ctx, http, tls
+from mitmproxy.net.server_spec import ServerSpec
 from mitmproxy.proxy import server_hooks
 
 from router_core.core import Core
@@ -65,10 +66,10 @@ class Upstream:
 
     def http_connect_upstream(self, flow: http.HTTPFlow) -> None:
         via = flow.server_conn.via
-        if via and (credential := self._proxy_credentials.get(via.address)):
+        if via and (credential := self._proxy_credentials.get(via[1])):
             flow.request.headers["proxy-authorization"] = credential
 
-    def via(self, url: str | None) -> tuple[str, tuple[str, int]] | None:
+    def via(self, url: str | None) -> ServerSpec | None:
         """mitmproxy's form of an outbound proxy's URL; remembers its user and password.
 
         Raises ValueError for a scheme that mitmproxy cannot speak.
@@ -77,12 +78,14 @@ class Upstream:
             return None
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(f"an outbound proxy is http://HOST:PORT or https://HOST:PORT, not {parts.scheme}://")
+            raise ValueError(
+                f"an outbound proxy is http://HOST:PORT or https://HOST:PORT, not {parts.scheme}://"
+            )
         address = (parts.hostname, parts.port or (443 if parts.scheme == "https" else 80))
         if parts.username is not None:
             pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
             self._proxy_credentials[address] = "Basic " + base64.b64encode(pair.encode()).decode()
-        return parts.scheme, address
+        return ("https" if parts.scheme == "https" else "http"), address
 
     def _arm(self, client: connection.Client, server: connection.Connection) -> None:
         seconds = self.core.config.upstream.connect_timeout
@@ -94,12 +97,12 @@ class Upstream:
         if timer := self._timers.pop(server, None):
             timer.cancel()
 
-    def _give_up(self, client: connection.Client, server: connection.Server) -> None:
+    def _give_up(self, client: connection.Client, server: connection.Connection) -> None:
         self._timers.pop(server, None)
         handler = _handler(client)
         if handler is None:
             return
-        via = server.via.address if server.via else None
+        via = server.via[1] if isinstance(server, connection.Server) and server.via else None
         for open_connection, transport in list(handler.transports.items()):
             is_it = open_connection is server or (via and getattr(open_connection, "address", None) == via)
             if is_it and transport.handler:

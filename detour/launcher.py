@@ -84,8 +84,10 @@ async def _serve(loaded: Loaded, private_to: int | None) -> int:
     serving = asyncio.create_task(master.run())
     admin = None
     try:
-        bound = await _bound(master, serving, listen)
-        if bound is None:
+        try:
+            bound = await _bound(master, serving)
+        except OSError as error:
+            print(error, file=sys.stderr)
             return 1
         if "admin" in listen:
             from detour.admin.server import serve_admin
@@ -143,29 +145,22 @@ def configure(master: LeanMaster, config: Config, listen: dict[str, Address], ca
     )
 
 
-async def _bound(
-    master: LeanMaster, serving: asyncio.Task, listen: dict[str, Address]
-) -> dict[str, str] | None:
-    """The addresses that are listened on, as ``HOST:PORT``, once they are; None if one cannot be."""
-    proxyserver = master.addons.get("proxyserver")
-    while not serving.done():
-        servers = list(proxyserver.servers)
-        if failed := [s for s in servers if s.last_exception]:
-            for server in failed:
-                print(server.last_exception, file=sys.stderr)
-            return None
-        if proxyserver.is_running and servers and all(s.is_running for s in servers):
-            break
-        await asyncio.sleep(0.005)
+async def _bound(master: LeanMaster, running: asyncio.Task) -> dict[str, str]:
+    """The addresses that are listened on, as ``HOST:PORT``, once they are. Raises OSError if one cannot be."""
+    serving = asyncio.create_task(master.serving.wait())
+    await asyncio.wait([serving, running], return_when=asyncio.FIRST_COMPLETED)
+    if running.done():
+        serving.cancel()
+        await running
     bound = {}
-    for server in proxyserver.servers:
+    for server in master.proxyserver.servers:
         name = "proxy" if server.mode.type_name == "regular" else "gateway"
         host, port = server.listen_addrs[0][:2]
         bound[name] = str(Address(host, port))
         for listener in server._servers:
             for sock in listener.sockets:
                 raise_backlog(sock, master.addons.get("detour").core.config.limits.backlog)
-    return None if serving.done() else bound
+    return bound
 
 
 def _why_taken(name: str, address: Address) -> str | None:

@@ -9,8 +9,8 @@ from mitmproxy.proxy import events, layer
 from mitmproxy.proxy.layers.http import (
     GetHttpConnection,
     GetHttpConnectionCompleted,
-    HTTPMode,
     HttpLayer,
+    HTTPMode,
 )
 from mitmproxy.proxy.layers.http._http2 import Http2Client
 

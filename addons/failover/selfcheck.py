@@ -38,7 +38,11 @@ USED: dict[str, tuple[str, ...]] = {
         "SendHttp",
         "ErrorCode",
     ),
-    "mitmproxy.proxy.layers.http._http2:Http2Client": ("_handle_event", "stream_queue", "provisional_max_concurrency"),
+    "mitmproxy.proxy.layers.http._http2:Http2Client": (
+        "_handle_event",
+        "stream_queue",
+        "provisional_max_concurrency",
+    ),
     "mitmproxy.proxy.layer:NextLayer": ("_ask",),
     "mitmproxy.proxy.server:ConnectionHandler": ("server_event", "open_connection", "close_connection"),
     "mitmproxy.addons.next_layer:NextLayer": ("next_layer",),
@@ -49,7 +53,13 @@ PARAMETERS: dict[str, tuple[str, ...]] = {
     "mitmproxy.proxy.layers.http:HttpStream.__init__": ("self", "context", "stream_id"),
     "mitmproxy.proxy.layers.http:HttpLayer.__init__": ("self", "context", "mode"),
     "mitmproxy.proxy.layers.http:HttpLayer.get_connection": ("self", "event", "reuse"),
-    "mitmproxy.proxy.layers.http:RequestHeaders.__init__": ("self", "stream_id", "request", "end_stream", "replay_flow"),
+    "mitmproxy.proxy.layers.http:RequestHeaders.__init__": (
+        "self",
+        "stream_id",
+        "request",
+        "end_stream",
+        "replay_flow",
+    ),
     "mitmproxy.proxy.layers.http:RequestProtocolError.__init__": ("self", "stream_id", "message", "code"),
 }
 
@@ -72,7 +82,9 @@ def problems() -> list[str]:
             found.append(f"mitmproxy has no {path}")
             continue
         annotations = getattr(owner, "__annotations__", {})
-        found += [f"{path} has no {name}" for name in names if not hasattr(owner, name) and name not in annotations]
+        found += [
+            f"{path} has no {name}" for name in names if not hasattr(owner, name) and name not in annotations
+        ]
     for path, expected in PARAMETERS.items():
         try:
             parameters = tuple(inspect.signature(_resolve(path)).parameters)  # type: ignore[arg-type]

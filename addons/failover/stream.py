@@ -30,7 +30,7 @@ from mitmproxy.proxy.layers.http import (
     SendHttp,
 )
 
-from addons.answers import broken_answer, broken_event
+from addons.answers import broken_answer, broken_event, keep_alive
 from addons.call import Answer, Call, calls
 from addons.failover.events import DeadlinePassed, UpstreamAttemptHook
 from addons.failover.hold import Hold, Kind, Step, kind_of
@@ -106,6 +106,8 @@ class FailoverStream(HttpStream):
         self.call = calls.get(self.flow)
         if self.call is None:
             return (yield from super().make_server_connection())
+        if self.call.pending and not (yield from self.settle_attempt(0)):
+            return False
         while True:
             if (yield from self.check_killed(True)):
                 return False
@@ -170,10 +172,10 @@ class FailoverStream(HttpStream):
             yield from super().state_wait_for_response_headers(event)
             return
         call, response = self.call, event.response
-        attempt = call.exchange.attempt
+        exchange, attempt = call.under_way
         attempt.first_byte = time.monotonic()
         call.disarm()
-        kind = kind_of(response, attempt.endpoint.format, call.exchange.stream)
+        kind = kind_of(response, attempt.endpoint.format, exchange.stream)
         if kind is Kind.NOTHING and self.alive:
             # The client has been promised an event stream, and this is none.
             yield from self.attempt_failed(
@@ -185,7 +187,9 @@ class FailoverStream(HttpStream):
             yield from self.commit()
             return
         self.server_state = self.state_hold_response
-        call.arm(self.config.limits.hold_time if kind is Kind.ERROR else self.config.upstream.first_byte_timeout)
+        call.arm(
+            self.config.limits.hold_time if kind is Kind.ERROR else self.config.upstream.first_byte_timeout
+        )
 
     def state_hold_response(self, event: events.Event) -> layer.CommandGenerator[None]:
         assert self.hold and self.call
@@ -297,7 +301,10 @@ class FailoverStream(HttpStream):
                 self.state_hold_response,
             ):
                 yield from self.broke_off(event.message)
-            elif self.client_state == self.state_done and self.server_state not in (self.state_done, self.state_errored):
+            elif self.client_state == self.state_done and self.server_state not in (
+                self.state_done,
+                self.state_errored,
+            ):
                 yield from self.end_broken_answer(event.message)
             return
         self.call.disarm()
@@ -316,8 +323,8 @@ class FailoverStream(HttpStream):
             self.call.disarm()
             yield from self.send_again()
             return
-        phase = "headers" if self.server_state == self.state_wait_for_response_headers else "opening"
-        yield from self.attempt_failed(Outcome(phase=phase, error=message), ended=True)
+        outcome = Outcome("opening" if self.hold else "headers", error=message)
+        yield from self.attempt_failed(outcome, ended=True)
 
     def deadline_passed(self, call: Call) -> layer.CommandGenerator[None]:
         if call is not self.call:
@@ -331,7 +338,9 @@ class FailoverStream(HttpStream):
             elif self.hold.kind is Kind.ERROR:
                 yield from self.attempt_failed(self.outcome_of_hold())
             else:
-                yield from self.attempt_failed(Outcome(phase="opening", error="first byte timeout", timeout=True))
+                yield from self.attempt_failed(
+                    Outcome(phase="opening", error="first byte timeout", timeout=True)
+                )
         elif self.server_state in (self.state_stream_response_body, self.state_consume_response_body):
             quiet = time.monotonic() - call.last_byte
             if (left := self.config.upstream.idle_timeout - quiet) > 0.01:
@@ -342,10 +351,10 @@ class FailoverStream(HttpStream):
 
     def attempt_failed(self, outcome: Outcome, ended: bool = False) -> layer.CommandGenerator[None]:
         """End this attempt, and go on with the next one or with the best answer there is."""
-        assert self.call and self.call.exchange
+        assert self.call
         self.call.disarm()
         if self.hold and self.hold.kind is Kind.ERROR:
-            attempt = self.call.exchange.attempt
+            _, attempt = self.call.under_way
             self.call.answers.append(Answer(attempt, self.hold.response, self.hold.body))
         self.hold = None
         if not ended:
@@ -361,14 +370,38 @@ class FailoverStream(HttpStream):
         before = len(call.exchange.attempts)
         self.server_state = self.state_between_attempts
         yield UpstreamAttemptHook(call)
-        if (yield from self.check_killed(True)):
-            yield DropStream(self.stream_id)
-            return False
-        if len(call.exchange.attempts) > before:
-            self.server_state = self.state_wait_for_response_headers
-            return True
-        yield from self.give_up()
+        return (yield from self.settle_attempt(before))
+
+    def settle_attempt(self, before: int) -> layer.CommandGenerator[bool]:
+        """Wait until there is an attempt after the first `before`, or certainly none."""
+        call = self.call
+        assert call and call.exchange
+        while not (yield from self.check_killed(True)):
+            if not call.pending:
+                if len(call.exchange.attempts) > before:
+                    self.server_state = self.state_wait_for_response_headers
+                    return True
+                yield from self.give_up()
+                return False
+            if call.exchange.stream:
+                yield from self.reassure()
+            yield UpstreamAttemptHook(call)
+        yield DropStream(self.stream_id)
         return False
+
+    def reassure(self) -> layer.CommandGenerator[None]:
+        """While every credential is cooling: a keep-alive, so that the client of a stream goes on waiting."""
+        assert self.call
+        if not self.alive:
+            self.flow.response = http.Response.make(200, b"", {"content-type": "text/event-stream"})
+            self.flow.response.headers.pop("content-length", None)
+            yield HttpResponseHeadersHook(self.flow)
+            if (yield from self.check_killed(True)):
+                return
+            yield from self.start_response_stream()
+            self.alive = True
+            self.server_state = self.state_between_attempts
+        yield SendHttp(ResponseData(self.stream_id, keep_alive(self.call)), self.context.client)
 
     def state_between_attempts(self, event: events.Event) -> layer.CommandGenerator[None]:
         """Nothing of the old attempt matters any more, and there is no new one yet."""
@@ -405,7 +438,8 @@ class FailoverStream(HttpStream):
                 yield SendHttp(ResponseEndOfMessage(self.stream_id), self.context.client)
             else:
                 yield SendHttp(
-                    ResponseProtocolError(self.stream_id, message, ErrorCode.GENERIC_SERVER_ERROR), self.context.client
+                    ResponseProtocolError(self.stream_id, message, ErrorCode.GENERIC_SERVER_ERROR),
+                    self.context.client,
                 )
         self.server_state = self.state_errored
         self.flow.live = False

@@ -6,7 +6,6 @@ Usage: scripts/bench [--rounds N] [--seconds S] [--json]
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import statistics
 import sys

@@ -69,7 +69,9 @@ class Client(asyncio.Protocol):
         if end < 0 or self.done is None or self.done.done():
             return
         match = re.search(rb"\r\ncontent-length: (\d+)", self.buffer[:end].lower())
-        complete = len(self.buffer) >= end + 4 + int(match[1]) if match else self.buffer.endswith(b"\r\n0\r\n\r\n")
+        complete = (
+            len(self.buffer) >= end + 4 + int(match[1]) if match else self.buffer.endswith(b"\r\n0\r\n\r\n")
+        )
         if complete:
             self.done.set_result(bytes(self.buffer))
 

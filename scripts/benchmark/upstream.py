@@ -22,7 +22,10 @@ ANSWER = orjson.dumps(
         "usage": {"input_tokens": 12, "output_tokens": 34},
     }
 )
-JSON = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (len(ANSWER), ANSWER)
+JSON = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (
+    len(ANSWER),
+    ANSWER,
+)
 SSE = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 
 
@@ -35,17 +38,29 @@ START = event(
     b"message_start",
     {
         "type": "message_start",
-        "message": {"id": "msg_01", "type": "message", "role": "assistant", "model": "claude-sonnet-4-5",
-                    "content": [], "usage": {"input_tokens": 12, "output_tokens": 1}},
+        "message": {
+            "id": "msg_01",
+            "type": "message",
+            "role": "assistant",
+            "model": "claude-sonnet-4-5",
+            "content": [],
+            "usage": {"input_tokens": 12, "output_tokens": 1},
+        },
     },
-) + event(b"content_block_start", {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}})
+) + event(
+    b"content_block_start",
+    {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+)
 DELTA = event(
     b"content_block_delta",
     {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "y" * 100}},
 )
 STOP = (
     event(b"content_block_stop", {"type": "content_block_stop", "index": 0})
-    + event(b"message_delta", {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 34}})
+    + event(
+        b"message_delta",
+        {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 34}},
+    )
     + event(b"message_stop", {"type": "message_stop"})
     + b"0\r\n\r\n"
 )
