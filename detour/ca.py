@@ -207,7 +207,7 @@ def _renew(found: CAPaths, hosts: tuple[str, ...] | None) -> None:
     if found.key_pem.stat().st_mode & 0o077:
         found.key_pem.chmod(0o600)
         logger.warning("%s could be read by others; its mode is 0600 now", found.key_pem)
-    reason = _reason(certificate, hosts)
+    reason = unfit(certificate, hosts)
     if reason and is_ours(certificate):
         # Names are only added: another configuration may share this authority, and two that take turns
         # must not take each other's hosts away.
@@ -226,8 +226,8 @@ def _renew(found: CAPaths, hosts: tuple[str, ...] | None) -> None:
         write_atomic(found.cert_pem, pem, 0o644)
 
 
-def _reason(certificate: x509.Certificate, hosts: tuple[str, ...] | None) -> str | None:
-    """Why `certificate` no longer fits, or None."""
+def unfit(certificate: x509.Certificate, hosts: tuple[str, ...] | None) -> str | None:
+    """Why `certificate` no longer fits `hosts` (None: any host), or None."""
     if certificate.not_valid_after_utc - datetime.datetime.now(datetime.UTC) < RENEW:
         return f"it expires on {certificate.not_valid_after_utc:%Y-%m-%d}"
     allowed = permitted(certificate)

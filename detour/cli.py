@@ -8,6 +8,8 @@ import typer
 
 from detour import __version__
 from detour.commands import ca
+from detour.commands.demo import demo
+from detour.commands.doctor import doctor
 from detour.commands.env import env
 from detour.commands.exec import exec_
 from detour.commands.run import run
@@ -37,10 +39,12 @@ def options(
 
 
 app.command()(run)
+app.command()(demo)
 app.command("exec", context_settings={"allow_interspersed_args": False, "ignore_unknown_options": True})(
     exec_
 )
 app.command()(env)
+app.command()(doctor)
 app.add_typer(ca.app, name="ca")
 
 
