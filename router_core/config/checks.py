@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from router_core.config.document import Node
 from router_core.config.problems import Problem, nearest, shown
@@ -164,7 +165,7 @@ def _credential(
     kinds = [key for key in ("api_key", "oauth", "token_file") if getattr(credential, key) is not None]
     if len(kinds) > 1:
         report.error((*path, kinds[1]), f"has {' and '.join(kinds)}", "keep one of them")
-    elif not kinds and provider is not None and provider.auth:
+    elif not kinds and provider is not None and _wants_key(credential, provider):
         report.error(path, f"credential {shown(credential.id)} holds no secret", "add api_key: env:NAME")
     prefix = credential.prefix
     if prefix is not None:
@@ -185,6 +186,12 @@ def _credential(
         report.faults((*path, "limits", number), _limit_faults(limit))
     if credential.oauth:
         report.faults((*path, "oauth"), _oauth_faults(credential.oauth))
+
+
+def _wants_key(credential: CredentialConfig, provider: Provider) -> bool:
+    # A server on this machine often asks for none.
+    parts = urlsplit(credential.base_url or provider.base_url)
+    return bool(provider.auth) and not is_loopback(parts.hostname or "")
 
 
 def _limit_faults(limit: QuotaLimit) -> list[Fault]:

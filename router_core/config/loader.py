@@ -84,7 +84,18 @@ def parse(data: bytes, path: Path, env: Mapping[str, str] = os.environ) -> Loade
     check_models(config, registry, report)
     if problems or report.errors:
         raise ConfigError([*problems, *report.errors])
-    return Loaded(config, registry, path, sorted(set(report.warnings)), (path, *files), report.inactive, tree)
+    warnings = sorted(set(report.warnings))
+    if path.resolve() == packaged().resolve():
+        warnings = _default_warnings(file, report)
+    return Loaded(config, registry, path, warnings, (path, *files), report.inactive, tree)
+
+
+def _default_warnings(file: str, report: Report) -> list[Problem]:
+    """One line for the default configuration, whose credentials are all but a few inactive with everybody."""
+    if not report.inactive:
+        return []
+    what = f"inactive, since their variables are not set: {', '.join(report.inactive)}"
+    return [Problem(file, 0, what, "set the variables of those that you have, e.g. ANTHROPIC_API_KEY")]
 
 
 def _definitions(

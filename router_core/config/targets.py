@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import graphlib
 import re
 from typing import Final
@@ -11,11 +10,12 @@ from router_core.config.checks import Report
 from router_core.config.problems import nearest, shown
 from router_core.config.schema import Config, VirtualModel
 from router_core.providers.registry import Registry
+from router_core.routing.names import FAMILIES, match_wildcard, split_effort
 
 MAX_CIRCLES: Final = 20
 """Circles that are reported at once."""
 
-_EFFORT: Final = re.compile(r"\([^()]*\)$")
+_FAMILIES: Final = tuple(start for start, _ in FAMILIES)
 _SPAN: Final = re.compile(r"(?:[01]\d|2[0-3]):[0-5]\d-(?:[01]\d|2[0-4]):[0-5]\d")
 
 
@@ -32,7 +32,7 @@ def check_models(config: Config, registry: Registry, report: Report) -> None:
         else:
             targets = [(entry, path)]
         for target, where in targets:
-            other = names.check(name, target, where)
+            other = names.check(target, where)
             if other is not None:
                 edges.setdefault(name, {}).setdefault(other, where)
     _circles(edges, report)
@@ -62,46 +62,52 @@ class _Names:
         self.registry, self.report = registry, report
         # Those that were cut out as broken count as well: what is wrong with them has been said.
         self.models = {*config.models, *report.names("models")}
-        self.prefixes = {c.prefix for c in config.credentials if c.prefix}
+        self.heads = {*report.names("providers"), *(c.prefix for c in config.credentials if c.prefix)}
         self.patterns = [pattern for c in config.credentials for pattern in c.models.include]
-        self.declared = report.names("providers")
-        self.listed = {
-            name for p in registry.providers.values() for m in p.models for name in (m.id, *m.aliases)
-        }
+        self.patterns += [name for name in self.models if "*" in name]
+        providers = registry.providers.values()
+        self.listed = {name for p in providers for m in p.models for name in (m.id, *m.aliases)}
+        used = [registry.provider(c.provider) for c in config.credentials]
+        self.anything = any(p is not None and not p.models for p in used)
 
-    def check(self, name: str, target: str, where: tuple[str | int, ...]) -> str | None:
+    def check(self, target: str, where: tuple[str | int, ...]) -> str | None:
         """The other entry of ``models`` that `target` names, or None; errors and warnings are reported."""
-        plain = _EFFORT.sub("", target).strip()
+        plain = split_effort(target)[0]
+        for name in (target, plain):
+            if name in self.models:
+                return name
         head, slash, rest = plain.partition("/")
         provider = self.registry.provider(head) if slash else None
-        # An entry called like one of a provider's models may lead to that very model.
-        if plain in self.models and not (plain == name and provider is not None):
-            return plain
         if provider is not None and rest:
             if not provider.enabled:
                 self.report.warn(where, f"target {shown(target)}: provider {provider.name} is disabled")
-        elif not plain or (slash and not rest):
+        elif not plain.strip() or (slash and not rest):
             self.report.error(where, f"target {shown(target)} names no model", "write PROVIDER/MODEL")
-        elif head in self.registry.templates:
+        elif slash and head in self.registry.templates:
             what = f"target {shown(target)}: {head} is a pattern without an address"
             self.report.error(where, what, "name a provider that extends it")
-        elif (
-            plain in self.listed or (slash and head in self.prefixes | self.declared) or self._included(plain)
-        ):
-            pass
-        elif slash:
-            known = [*self.registry.names, *self.prefixes]
-            remedy = nearest(head, known) or "write PROVIDER/MODEL, PREFIX/MODEL or the name of another model"
+        elif not (self._known(plain) or (slash and head in self.heads)):
+            self._unknown(target, head if slash else None, where)
+        return None
+
+    def _known(self, name: str) -> bool:
+        """Whether the router finds something for a name without provider."""
+        return (
+            name in self.listed
+            or any(match_wildcard(pattern, name) is not None for pattern in self.patterns)
+            or ("/" not in name and (self.anything or "*" in name or name.startswith(_FAMILIES)))
+        )
+
+    def _unknown(self, target: str, head: str | None, where: tuple[str | int, ...]) -> None:
+        if head is None:
+            remedy = nearest(target, sorted(self.models | self.listed)) or "write PROVIDER/MODEL"
+            self.report.error(where, f"target {shown(target)} is no model that is known here", remedy)
+        else:
+            remedy = nearest(head, sorted({*self.registry.names, *self.heads}))
+            remedy = remedy or "write PROVIDER/MODEL, PREFIX/MODEL or the name of another model"
             self.report.error(
                 where, f"target {shown(target)} names an unknown provider {shown(head)}", remedy
             )
-        else:
-            remedy = nearest(plain, sorted(self.models | self.listed)) or "write PROVIDER/MODEL"
-            self.report.error(where, f"target {shown(target)} is no model that is known here", remedy)
-        return None
-
-    def _included(self, name: str) -> bool:
-        return any(fnmatch.fnmatchcase(name, pattern) for pattern in self.patterns)
 
 
 def _circles(edges: dict[str, dict[str, tuple[str | int, ...]]], report: Report) -> None:
@@ -114,9 +120,6 @@ def _circles(edges: dict[str, dict[str, tuple[str | int, ...]]], report: Report)
             circle = list(reversed(error.args[1]))
             where = edges[circle[0]].pop(circle[1])
             what = f"models in a circle: {' -> '.join(circle)}"
-            remedy = (
-                "write PROVIDER/MODEL for the model itself"
-                if len(circle) == 2
-                else "let one of them lead out"
-            )
+            own = len(circle) == 2 and "/" not in circle[0]
+            remedy = f"write PROVIDER/{circle[0]}" if own else "let one of them lead to a provider"
             report.error(where, what, remedy)

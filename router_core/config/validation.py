@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import types
 import typing
 from collections.abc import Mapping
@@ -102,10 +103,10 @@ def _problem(model: type[BaseModel], tree: Node, file: str, path: Path, details:
         expected, remedy = _WRONG_TYPE[kind]
         what = f"{shown(key)} must be {expected}"
     elif kind in ("literal_error", "enum"):
-        what, remedy = (
-            f"{shown(key)} cannot be {shown(details['input'])}",
-            f"write one of {context['expected']}",
-        )
+        known = context["expected"]
+        what = f"{shown(key)} cannot be {shown(details['input'])}"
+        remedy = nearest(str(details["input"]), re.findall("'([^']*)'", known))
+        remedy = remedy or f"write {'one of ' if ' or ' in known else ''}{known}"
     elif kind.startswith("union_tag"):
         what, remedy = f"{shown(key)} must be a text or a mapping", "write PROVIDER/MODEL or {targets: [...]}"
     elif kind in _BOUND:
@@ -135,6 +136,8 @@ def _below(hint: Any, part: str | int) -> list[Any]:
 
 
 def _alternatives(hint: Any) -> list[Any]:
+    if isinstance(hint, typing.TypeAliasType):
+        return _alternatives(hint.__value__)
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         return [each for arg in args for each in _alternatives(arg)]
