@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from detour import __version__
-from detour.commands import ca
+from detour.commands import ca, usage
 from detour.commands.demo import demo
 from detour.commands.doctor import doctor
 from detour.commands.env import env
@@ -46,6 +46,7 @@ app.command("exec", context_settings={"allow_interspersed_args": False, "ignore_
 app.command()(env)
 app.command()(doctor)
 app.add_typer(ca.app, name="ca")
+app.add_typer(usage.app, name="usage")
 
 
 def main() -> None:

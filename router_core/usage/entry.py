@@ -144,10 +144,9 @@ def _result(exchange: Exchange) -> Result:
     outcome = exchange.attempt.outcome if exchange.attempt else None
     if outcome is not None and outcome.cancelled:
         return "cancelled"
-    if exchange.attempt is None and exchange.error:
-        return "refused"
-    failed = exchange.error or exchange.status is None or exchange.status >= 400
-    return "error" if failed else "ok"
+    if not exchange.error and exchange.status is not None and exchange.status < 400:
+        return "ok"
+    return "error" if exchange.attempt else "refused"
 
 
 def _failed(outcome: Outcome | None) -> bool:

@@ -109,6 +109,10 @@ class Ledger:
         except Exception:
             logger.exception("the ledger cannot take down exchange %s", exchange.id)
 
+    def replace_budgets(self, budgets: Budgets) -> None:
+        """Put other budgets in force; what was used so far is read from the ledger in a moment."""
+        self.budgets, self._next_refresh = budgets, 0.0
+
     def status(self) -> LedgerStatus:
         try:
             spooled = self._spool.size()

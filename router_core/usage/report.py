@@ -77,8 +77,8 @@ class Row:
     cache_write: int
     cache_write_1h: int
     server_tools: int
-    cost: float
-    """US dollars that are owed."""
+    cost: float | None
+    """US dollars that are owed; None where nothing of it is known."""
     notional: float
     """US dollars that subscriptions covered."""
     unpriced: int
@@ -195,7 +195,8 @@ _ADDED: Final = (
 
 def _row(question: Question, record: Mapping[str, Any]) -> Row:
     values: dict[str, Any] = {name: int(record[name]) for name in _ADDED}
-    values["cost"], values["notional"] = values["cost"] / NANO, values["notional"] / NANO
+    known = values["cost"] or not values["unpriced"]
+    values["cost"], values["notional"] = values["cost"] / NANO if known else None, values["notional"] / NANO
     spent = int(record["generation_ms"])
     return Row(
         group={name: _label(name, record[f"group_{name}"]) for name in question.by},

@@ -147,6 +147,14 @@ def test_entries_survive_the_spool() -> None:
             from_json(wrong)
 
 
+def test_an_unknown_cost_is_not_reported_as_zero(ledger: Engine) -> None:
+    entry = entry_of(exchange()).entry
+    with ledger.connect().execution_options(write=True) as connection, connection.begin():
+        rollup.write(connection, [entry])
+    (row,) = report.ask(ledger, Question())
+    assert (row.cost, row.unpriced) == (None, 1)
+
+
 def test_results() -> None:
     def result(*attempts, **values) -> str:
         return entry_of(exchange(*attempts, **values)).entry.result

@@ -1,0 +1,64 @@
+"""The ledger of a configuration."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from router_core.config.schema import Config, UsageConfig, parse_secret_ref
+from router_core.config.secrets import SecretError, resolve_now
+from router_core.usage.budgets import Budgets
+from router_core.usage.cost import Pricing
+from router_core.usage.database import LedgerError, sqlite_url
+from router_core.usage.ledger import Ledger
+
+
+def ledger_url(usage: UsageConfig, data: Path, env: Mapping[str, str] = os.environ) -> str | None:
+    """The database's URL, or None where no ledger is kept. Raises LedgerError. `data` is the data folder."""
+    if usage.ledger is None:
+        return None
+    if usage.ledger == "sqlite":
+        return sqlite_url(data / "ledger.db")
+    if usage.ledger.startswith(("env:", "file:")):
+        try:
+            return resolve_now(parse_secret_ref(usage.ledger), env).get_secret_value().strip()  # type: ignore[arg-type]
+        except (SecretError, ValueError) as error:
+            raise LedgerError(f"usage.ledger: {error}") from None
+    return usage.ledger
+
+
+def make_ledger(config: Config, data: Path, env: Mapping[str, str] = os.environ) -> Ledger | None:
+    """The writer of `config`'s ledger, not started yet; None where none is kept. Raises LedgerError."""
+    url = ledger_url(config.usage, data, env)
+    if url is None:
+        return None
+    return Ledger(
+        url,
+        data / "ledger-spool",
+        spool_limit=config.usage.spool,
+        retain=config.usage.retain,
+        pricing=Pricing(config.usage.prices),
+        budgets=Budgets(config.usage.budgets),
+        subscriptions=subscriptions(config),
+    )
+
+
+def apply(ledger: Ledger, config: Config) -> None:
+    """Take over prices, budgets and subscriptions of a configuration that was loaded anew.
+
+    The database and how long it keeps what stay as they were at the start.
+    """
+    ledger.pricing = Pricing(config.usage.prices)
+    ledger.subscriptions = subscriptions(config)
+    ledger.replace_budgets(Budgets(config.usage.budgets))
+
+
+def subscriptions(config: Config) -> frozenset[str]:
+    """Ids of the credentials whose use owes no money."""
+    return frozenset(
+        c.id
+        for c in config.credentials
+        if c.billing == "subscription"
+        or (c.billing is None and (c.oauth is not None or c.token_file is not None))
+    )
