@@ -1,0 +1,229 @@
+"""Each check of the doctor, by a configuration or a machine that is in the state it looks for."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import httpx
+import pytest
+
+from detour import doctor, runtime
+from detour.ca import ensure_ca
+from detour.doctor import machine, network
+from detour.doctor.network import Answer
+from router_core.config.loader import Loaded, parse
+
+
+def loaded(folder: Path, text: str = "") -> Loaded:
+    return parse(f"version: 1\ndata_dir: {folder}/data\n{text}".encode(), folder / "detour.yaml", {})
+
+
+def told(findings) -> list[tuple[str, str, str]]:
+    return [(f.level, f.subject, f.what) for f in findings]
+
+
+def test_this_interpreter_and_this_mitmproxy_will_do():
+    assert [f.level for f in [*machine.interpreter(), *machine.mitmproxy()]] == ["ok", "ok"]
+
+
+def test_what_is_missing_of_mitmproxy_is_said(monkeypatch):
+    from addons.failover import selfcheck
+
+    monkeypatch.setattr(selfcheck, "problems", lambda: ["HttpStream.flow_done is gone"])
+
+    (found,) = machine.mitmproxy()
+    assert (
+        found.level == "bad" and "HttpStream.flow_done is gone" in found.what and "failover" in found.remedy
+    )
+
+
+def test_a_taken_port_is_said_with_its_holder(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        port = holder.getsockname()[1]
+        config = loaded(tmp_path, f"listen: {{proxy: '127.0.0.1:{port}', gateway: null, admin: null}}").config
+
+        (found,) = machine.ports(config, {})
+
+    assert (found.level, found.subject) == ("bad", "listen.proxy")
+    assert f"127.0.0.1:{port}: Address already in use" in found.what
+    if Path("/proc/net/tcp").exists():
+        assert f"(pid {os.getpid()})" in found.what
+
+
+def test_detours_own_ports_are_no_trouble(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        address = f"127.0.0.1:{holder.getsockname()[1]}"
+        config = loaded(tmp_path, f"listen: {{proxy: '{address}', gateway: null, admin: null}}").config
+        runtime.write(tmp_path / "data" / "runtime.json", runtime.Runtime(address, None, None, None))
+
+        (found,) = machine.ports(config, {})
+
+    assert (found.level, found.what) == ("ok", f"{address} is Detour's (pid {os.getpid()})")
+
+
+def test_a_free_port_is_free(tmp_path):
+    config = loaded(tmp_path, "listen: {proxy: '127.0.0.1:0', gateway: null, admin: null}").config
+
+    assert told(machine.ports(config, {})) == [("ok", "listen.proxy", "127.0.0.1:0 is free")]
+
+
+def test_the_authority(tmp_path):
+    state = loaded(tmp_path)
+    (absent,) = machine.authority(state, {})
+    found = ensure_ca(state.config, state.registry, {})
+    (made,) = machine.authority(state, {})
+    found.key_pem.chmod(0o640)
+    opened = list(machine.authority(state, {}))
+    found.key_pem.write_text("broken")
+    broken = list(machine.authority(state, {}))
+
+    assert (absent.level, made.level) == ("note", "ok")
+    assert opened[0].level == "bad" and "can be read by others" in opened[0].what
+    assert broken[-1].level == "bad" and "holds no unencrypted private key" in broken[-1].what
+
+
+def test_an_authority_that_lacks_a_host_is_said(tmp_path):
+    state = loaded(tmp_path)
+    ensure_ca(state.config, state.registry, {})
+    more = loaded(
+        tmp_path,
+        "providers: {mine: {extends: openai, hosts: [ai.example.com], base_url: 'https://ai.example.com/v1'}}",
+    )
+
+    (found,) = machine.authority(more, {})
+
+    assert found.level == "note" and "does not name ai.example.com" in found.what
+
+
+async def test_credentials_by_what_stands_behind_them(tmp_path):
+    (tmp_path / "key").write_text("sk-secret-secret-secret\n")
+    state = loaded(
+        tmp_path,
+        f"""credentials:
+  - {{id: set, provider: openai, api_key: env:SET}}
+  - {{id: unset, provider: openai, api_key: env:UNSET}}
+  - {{id: file, provider: openai, api_key: "file:{tmp_path}/key"}}
+  - {{id: nofile, provider: openai, api_key: "file:{tmp_path}/nokey"}}
+  - {{id: command, provider: openai, api_key: {{command: [sh, -c, "exit 3"]}}}}
+  - {{id: off, provider: openai, api_key: env:SET, enabled: false}}
+""",
+    )
+
+    found = await machine.credentials(state, {"SET": "sk-secret-secret-secret", "PATH": os.environ["PATH"]})
+
+    assert [(f.subject.removeprefix("credential "), f.level) for f in found] == [
+        ("set", "ok"),
+        ("unset", "note"),
+        ("file", "ok"),
+        ("nofile", "bad"),
+        ("command", "bad"),
+        ("off", "note"),
+    ]
+    assert "sk-secret" not in repr(found)
+
+
+def test_a_proxy_setting_that_leads_in_a_circle_is_found(tmp_path):
+    state = loaded(
+        tmp_path,
+        "upstream: {proxy: 'http://localhost:8080'}\n"
+        "credentials: [{id: a, provider: openai, api_key: env:A, proxy: 'http://127.0.0.1:8080'}]\n",
+    )
+
+    found = told(machine.proxy_variables(state, {}))
+
+    assert [(level, subject) for level, subject, _ in found] == [
+        ("bad", "upstream.proxy"),
+        ("bad", "credential a"),
+    ]
+
+
+def test_variables_that_lead_nowhere_or_past_detour_are_noted(tmp_path):
+    env = {"HTTPS_PROXY": "http://127.0.0.1:8080", "NO_PROXY": "localhost,.anthropic.com"}
+
+    found = [what for _, _, what in told(machine.proxy_variables(loaded(tmp_path), env))]
+
+    assert found[0] == "HTTPS_PROXY leads to Detour, which does not run"
+    assert found[1].startswith("NO_PROXY leads past Detour for api.anthropic.com")
+
+
+def test_a_folder_that_cannot_be_written_is_bad(tmp_path):
+    (tmp_path / "data").write_text("a file")
+
+    (found,) = machine.folders(loaded(tmp_path).config, {})
+
+    assert found.level == "bad" and f"{tmp_path}/data cannot be written" in found.what
+
+
+@pytest.mark.parametrize(
+    ("skews", "level", "what"),
+    [
+        ([], "note", "nobody could be asked for the time"),
+        ([1.0, -2.0, 900.0], "ok", "agrees with the providers'"),
+        ([3600.0, 3601.0, 0.0], "bad", "3600 s ahead of the providers'"),
+        ([-3600.0], "bad", "3600 s behind the providers'"),
+    ],
+)
+def test_the_clock_is_judged_by_the_median(skews, level, what):
+    found = network.clock([Answer("https://a.example/", 1.0, skew) for skew in skews])
+
+    assert (found.level, found.what) == (level, what)
+
+
+async def test_any_answer_means_reachable_and_tells_the_time():
+    def answer(request: httpx.Request) -> httpx.Response:
+        assert "authorization" not in request.headers
+        return httpx.Response(404, headers={"date": "Thu, 01 Jan 1970 00:00:00 GMT"})
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:
+        found = await network.ask(client, "https://a.example/")
+
+    assert found.milliseconds is not None and found.error == ""
+    assert found.skew is not None and found.skew > 1e9
+
+
+async def test_a_failure_is_told_in_its_own_words():
+    def refuse(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("connection refused")
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(refuse)) as client:
+        assert await network.ask(client, "https://a.example/") == Answer(
+            "https://a.example/", error="connection refused"
+        )
+
+
+async def test_an_unreachable_provider_is_bad_only_where_it_is_used(tmp_path, monkeypatch):
+    async def unreachable(client, url):
+        return Answer(url, error="no route")
+
+    monkeypatch.setattr(network, "ask", unreachable)
+
+    found = {f.subject: f for f in await network.providers(loaded(tmp_path), {"openai"})}
+
+    assert (
+        found["openai"].level == "bad"
+        and "api.openai.com cannot be reached: no route" in found["openai"].what
+    )
+    assert found["anthropic"].level == "note"
+    assert found["ollama"].level == "note"
+
+
+async def test_a_broken_upstream_setting_is_one_finding(tmp_path):
+    (tmp_path / "broken.pem").write_text("no certificate")
+    state = loaded(tmp_path, f"upstream: {{ca_bundle: {tmp_path}/broken.pem}}")
+
+    (found,) = await network.providers(state, set())
+
+    assert (found.level, found.subject) == ("bad", "upstream")
+
+
+async def test_offline_asks_nobody(tmp_path, monkeypatch):
+    async def never(*_):
+        raise AssertionError("asked")
+
+    monkeypatch.setattr(network, "providers", never)
+
+    subjects = {f.subject for f in await doctor.examine(loaded(tmp_path), {}, offline=True)}
+
+    assert {"python", "mitmproxy", "ca", "listen.proxy"} <= subjects
