@@ -73,13 +73,23 @@ def place_of(host: str, path: str, content_type: str) -> Place:
 class Redactor:
     """Finds and replaces. Not thread-safe but for `know`, which any thread may call."""
 
-    def __init__(self, key: bytes, user_patterns: Iterable[str] = (), headers: Iterable[str] = ()) -> None:
-        """`headers` are further names of credential headers, those of the registry's providers.
+    def __init__(
+        self,
+        key: bytes,
+        user_patterns: Iterable[str] = (),
+        names: Iterable[str] = (),
+        headers: Iterable[str] = (),
+    ) -> None:
+        """`names` are the user's names of headers, query parameters, form fields and JSON keys; `headers` those
+        of further credential headers, of the registry's providers.
 
         Raises re.error for a user pattern that is no regular expression.
         """
         self._key = key
-        self._headers = frozenset(h.lower() for h in headers)
+        names = tuple(names)
+        self._names = frozenset(_plain_name(n.encode()) for n in names)
+        self._roots = patterns.KEY_ROOTS + tuple(n.lower().encode() for n in names)
+        self._headers = frozenset(h.lower() for h in (*headers, *names))
         self._user = [re.compile(p.encode()) for p in user_patterns]
         self._known: dict[bytes, bytes] = {}
         self._learned: dict[bytes, bytes] = {}
@@ -173,7 +183,7 @@ class Redactor:
         pairs = []
         for pair in query.split("&"):
             name, equals, value = pair.partition("=")
-            kind = _kind(name.encode("utf-8", "surrogateescape"), login=True)
+            kind = self._kind(name.encode("utf-8", "surrogateescape"), login=True)
             if equals and value and kind and not PLACEHOLDER.fullmatch(value):
                 raw = unquote_to_bytes(value)
                 if kind == "secret":
@@ -293,10 +303,10 @@ class Redactor:
         if place.login:
             names: Iterable[tuple[int, int]] = (m.span() for m in patterns.ANY_KEY.finditer(data))
         else:
-            names = _names(data)
+            names = _names(data, self._roots)
         found: list[Span] = []
         for start, end in names:
-            kind = _kind(data[start:end], login=place.login)
+            kind = self._kind(data[start:end], place.login)
             if kind is None:
                 continue
             match = patterns.AFTER_KEY.match(data, end)
@@ -308,8 +318,19 @@ class Redactor:
 
     def _fields(self, data: bytes) -> Iterable[Span]:
         for match in patterns.FORM_FIELD.finditer(data):
-            if kind := _kind(match["name"], login=True):
+            if kind := self._kind(match["name"], login=True):
                 yield Span(*match.span("value"), kind)
+
+    def _kind(self, name: bytes, login: bool) -> Kind | None:
+        """What the value of a key so named is, or None if it is no secret."""
+        plain = _plain_name(name)
+        if plain.endswith(patterns.SECRET_ENDINGS) or (login and plain in patterns.LOGIN_NAMES):
+            return "secret"
+        if plain in self._names:
+            return "pattern"
+        if plain.endswith(patterns.EMAIL_ENDINGS):
+            return "email"
+        return "account" if plain.endswith(patterns.ACCOUNT_ENDINGS) else None
 
     def _compile(self) -> None:
         values = [*self._known, *self._learned]
@@ -353,12 +374,12 @@ def _begins_here(run: bytes, start: int) -> bool:
     return start >= 3 and run[start - 3] == 0x25
 
 
-def _names(data: bytes) -> Iterable[tuple[int, int]]:
+def _names(data: bytes, roots: Iterable[bytes]) -> Iterable[tuple[int, int]]:
     """(start, end) of each name in `data` that holds a root of the tables of keys, in no order."""
     lowered = data.lower()
     seen: set[int] = set()
     size = len(data)
-    for root in patterns.KEY_ROOTS:
+    for root in roots:
         position = lowered.find(root)
         while position >= 0:
             start, end = position, position + len(root)
@@ -372,13 +393,8 @@ def _names(data: bytes) -> Iterable[tuple[int, int]]:
             position = lowered.find(root, end)
 
 
-def _kind(name: bytes, login: bool) -> Kind | None:
-    plain = name.decode("latin-1").lower().replace("_", "").replace("-", "")
-    if plain.endswith(patterns.SECRET_ENDINGS) or (login and plain in patterns.LOGIN_NAMES):
-        return "secret"
-    if plain.endswith(patterns.EMAIL_ENDINGS):
-        return "email"
-    return "account" if plain.endswith(patterns.ACCOUNT_ENDINGS) else None
+def _plain_name(name: bytes) -> str:
+    return name.decode("latin-1").lower().replace("_", "").replace("-", "")
 
 
 def _value(match: re.Match[bytes], kind: Kind, login: bool) -> Span | None:

@@ -1,0 +1,179 @@
+"""The folder of records: where they lie, how one is found, and when they go.
+
+``CAPTURES/2026-08-22/ID.jsonl``, by the day (UTC) on which the exchange began. Exchanges that will be kept
+only if they fail are written to ``CAPTURES/.spool/PROCESS/`` first. Files are 0600, folders 0700.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from router_core.capture.record import SUFFIX, NotARecord, Summary, summarise
+
+SPOOL: Final = ".spool"
+PROCESS: Final = f"{os.getpid()}-{secrets.token_hex(4)}"
+"""Names this process's spool: in a container the next process may well have the same number."""
+_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+
+class NoSuchRecord(LookupError):
+    """No record, or more than one, answers to an id; the message says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A file of the folder that is no record."""
+
+    path: Path
+    why: str
+
+
+def private_folder(path: Path) -> None:
+    """Makes `path` and what is missing above it, with mode 0700. Raises OSError."""
+    for folder in (*reversed(path.parents), path):
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+
+
+def redaction_key(path: Path) -> bytes:
+    """The key of this installation's placeholders in `path`, made when there is none. Raises OSError."""
+    private_folder(path.parent)
+    if not path.exists():
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(secrets.token_bytes(32))
+        try:
+            # A link, unlike a rename, never replaces the key of a process that was faster.
+            with contextlib.suppress(FileExistsError):
+                os.link(temporary, path)
+        finally:
+            temporary.unlink()
+    key = path.read_bytes()
+    if len(key) < 32:
+        raise OSError(
+            f"{path} is damaged; delete it (placeholders of older records will differ from new ones)"
+        )
+    return key
+
+
+def record_path(folder: Path, id: str, created: float) -> Path:
+    """Where the record `id` belongs. Raises ValueError for an id that is no file name."""
+    if not _ID.fullmatch(id):
+        raise ValueError(f"{id!r} cannot be a record's name")
+    return folder / time.strftime("%Y-%m-%d", time.gmtime(created)) / f"{id}{SUFFIX}"
+
+
+def spool_path(folder: Path, id: str) -> Path:
+    if not _ID.fullmatch(id):
+        raise ValueError(f"{id!r} cannot be a record's name")
+    return folder / SPOOL / PROCESS / f"{id}{SUFFIX}"
+
+
+def paths(folder: Path) -> list[Path]:
+    """The files of records, oldest first: ids sort by time, and so do the days."""
+    return sorted(folder.glob(f"[0-9]*-[0-9]*-[0-9]*/*{SUFFIX}"))
+
+
+def summaries(folder: Path, newest_first: bool = True) -> Iterator[Summary | Unreadable]:
+    """Each record in one line; files that are none are named with the reason."""
+    found = paths(folder)
+    for path in reversed(found) if newest_first else found:
+        try:
+            yield summarise(path)
+        except NotARecord as error:
+            yield Unreadable(path, str(error).removeprefix(f"{path}: "))
+        except OSError as error:
+            yield Unreadable(path, error.strerror or str(error))
+
+
+def find(folder: Path, name: str) -> Path:
+    """The record named by its id, the beginning of it, a file's path, or ``last``. Raises NoSuchRecord."""
+    if (os.path.sep in name or name.endswith(SUFFIX)) and Path(name).is_file():
+        return Path(name)
+    found = paths(folder)
+    if name == "last":
+        if not found:
+            raise NoSuchRecord(f"there are no records in {folder}; set capture.mode to all or errors")
+        return found[-1]
+    matching = [p for p in found if p.stem.startswith(name)]
+    exact = [p for p in matching if p.stem == name]
+    if len(exact or matching) == 1:
+        return (exact or matching)[0]
+    if not matching:
+        raise NoSuchRecord(f"no record {name!r} in {folder}; `detour capture list` shows what there is")
+    shown = ", ".join(p.stem for p in matching[:5])
+    raise NoSuchRecord(
+        f"{name!r} begins the ids of {len(matching)} records: {shown}{' ...' if len(matching) > 5 else ''}"
+    )
+
+
+def prune(
+    folder: Path, days: float, size: int, keep: frozenset[Path] = frozenset(), now: float | None = None
+) -> list[Path]:
+    """Deletes records older than `days`, then the oldest until the rest is within `size` bytes.
+
+    `keep` are records that are being written. Returns what was deleted.
+    """
+    oldest = (time.time() if now is None else now) - days * 86400
+    files: list[tuple[Path, os.stat_result]] = []
+    for path in paths(folder):
+        with contextlib.suppress(OSError):
+            files.append((path, path.stat()))
+    total = sum(stat.st_size for _, stat in files)
+    deleted: list[Path] = []
+    for path, stat in files:
+        if path in keep or (stat.st_mtime >= oldest and total <= size):
+            continue
+        with contextlib.suppress(OSError):
+            path.unlink()
+            deleted.append(path)
+        total -= stat.st_size
+    for day in {path.parent for path in deleted}:
+        with contextlib.suppress(OSError):
+            day.rmdir()
+    return deleted
+
+
+def adopt(folder: Path) -> int:
+    """Moves what a process that died left in its spool to the records: nobody knows how they ended.
+
+    Returns how many there were.
+    """
+    adopted = 0
+    for left in folder.glob(f"{SPOOL}/*"):
+        if _alive(left.name):
+            continue
+        for path in sorted(left.glob(f"*{SUFFIX}")):
+            with contextlib.suppress(NotARecord, OSError, ValueError):
+                summary = summarise(path)
+                target = record_path(folder, path.stem, summary.opening.created)
+                private_folder(target.parent)
+                path.replace(target)
+                adopted += 1
+        shutil.rmtree(left, ignore_errors=True)
+    return adopted
+
+
+def _alive(process: str) -> bool:
+    """Whether the process that named its spool `process` still runs."""
+    pid, _, _ = process.partition("-")
+    if process == PROCESS or not pid.isdigit():
+        return True
+    if int(pid) == os.getpid():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True

@@ -1,0 +1,178 @@
+"""Carries what the proxy reports to the writer's process, in a thread that does nothing else."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import orjson
+
+from router_core.capture.queue import Item, Queue
+from router_core.capture.writer import Stats, encode
+
+logger = logging.getLogger(__name__)
+
+INTERVAL: Final = 0.05
+"""Seconds that reports are gathered before they are handed over."""
+RESTART: Final = 10.0
+"""Seconds between two starts of a writer that dies."""
+SAY_INTERVAL: Final = 30.0
+"""Seconds between two warnings about dropped records."""
+PIPE_SIZE: Final = 1 << 20
+
+_PROGRAM: Final = "import sys; sys.path[:0] = sys.argv[1:]; import runpy; runpy.run_module('router_core.capture.writer', run_name='__main__')"
+
+
+class Pump:
+    """Starts the writer with the first report, and again should it die."""
+
+    def __init__(self, queue: Queue, introduction: Callable[[], list[Item]]) -> None:
+        """`introduction` is what a new writer is told first."""
+        self._queue = queue
+        self._introduction = introduction
+        self._thread: threading.Thread | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._closing = threading.Event()
+        self._ended = Stats()
+        """Of writers that have died."""
+        self._current = Stats()
+        self._tail = b""
+        self._started_at = -RESTART
+        self._said_at = -SAY_INTERVAL
+        self._said = 0
+        self.generation = 0
+        """Which writer it is; recordings that an earlier one began are lost."""
+        self.refused = 0
+        """Records that the proxy's side dropped, for want of room in the queue."""
+        self.problem: str | None = None
+
+    @property
+    def stats(self) -> Stats:
+        one, two = self._ended, self._current
+        return Stats(
+            one.recorded + two.recorded,
+            one.discarded + two.discarded,
+            one.dropped + two.dropped + self.refused,
+            one.pruned + two.pruned,
+            one.bytes + two.bytes,
+            two.problem or self.problem,
+        )
+
+    @property
+    def running(self) -> bool:
+        """Whether `start` has been called: before, there is nobody to be told anything."""
+        return self._thread is not None
+
+    def start(self) -> None:
+        """Starts the thread if it is not running."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
+            self._thread.start()
+
+    def close(self, timeout: float) -> None:
+        """Hands over what is queued and waits, at most `timeout` seconds, until it is written."""
+        self._closing.set()
+        self._queue.filled.set()
+        if self._thread is None:
+            return
+        deadline = time.monotonic() + timeout
+        self._thread.join(timeout)
+        if process := self._process:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(max(0.0, deadline - time.monotonic()))
+        if self._thread.is_alive() or (self._process and self._process.poll() is None):
+            logger.warning("capture: the disk did not take everything within %g s", timeout)
+
+    def _run(self) -> None:
+        while not self._closing.is_set():
+            self._queue.filled.wait()
+            self._closing.wait(INTERVAL)
+            self._hand_over()
+        self._hand_over()
+        if self._process and self._process.stdin:
+            with contextlib.suppress(OSError):
+                self._process.stdin.close()
+            self._process.wait()
+            self._listen()
+        self._say(now=True)
+
+    def _hand_over(self) -> None:
+        self._queue.filled.clear()
+        while operations := self._queue.take():
+            try:
+                self._write(encode(operations))
+            except (OSError, ValueError) as error:
+                self._lost(error)
+                self.refused += sum(operation[0] == "finish" for operation in operations)
+        self._listen()
+        self._say()
+
+    def _write(self, data: bytes) -> None:
+        """Waits for the writer, for as long as it takes. Raises OSError when there is none."""
+        process = self._process or self._start()
+        assert process.stdin
+        handle = process.stdin.fileno()
+        view = memoryview(data)
+        while view:
+            view = view[os.write(handle, view) :]
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        if time.monotonic() - self._started_at < RESTART:
+            raise OSError("the writer has just died")
+        self._started_at = time.monotonic()
+        # The child finds the packages where this process did; a checkout need not be installed.
+        root = str(Path(__file__).resolve().parents[2])
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-c", _PROGRAM, root],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        )
+        assert process.stdin and process.stdout
+        os.set_blocking(process.stdout.fileno(), False)
+        with contextlib.suppress(ImportError, AttributeError, OSError):
+            import fcntl
+
+            fcntl.fcntl(process.stdin.fileno(), fcntl.F_SETPIPE_SZ, PIPE_SIZE)
+        self._process = process
+        self._write(encode(self._introduction()))
+        return process
+
+    def _lost(self, error: Exception) -> None:
+        """The writer died, and with it what it was writing."""
+        self.generation += 1
+        self.problem = f"the writer's process ended ({error})"
+        if self._process:
+            self._listen()
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+            logger.error("capture: %s", self.problem)
+        self._ended, self._current = replace(self.stats, dropped=self.stats.dropped - self.refused), Stats()
+
+    def _listen(self) -> None:
+        """Reads what the writer says of itself."""
+        if self._process is None or self._process.stdout is None:
+            return
+        with contextlib.suppress(OSError):
+            while data := os.read(self._process.stdout.fileno(), 65536):
+                *lines, self._tail = (self._tail + data).split(b"\n")
+                if lines:
+                    self._current = Stats(**orjson.loads(lines[-1]))
+
+    def _say(self, now: bool = False) -> None:
+        """Warns about dropped records, not more often than it can be read."""
+        stats = self.stats
+        fresh = stats.dropped - self._said
+        if fresh > 0 and (now or time.monotonic() - self._said_at > SAY_INTERVAL):
+            self._said, self._said_at = stats.dropped, time.monotonic()
+            logger.warning("capture: %d records were dropped: %s", fresh, stats.problem)

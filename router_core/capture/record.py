@@ -1,0 +1,336 @@
+"""What a record is: one exchange as it went over the wire, and how it is read back from its file.
+
+A record is a file of JSON Lines, described in ``docs/capture.md``. Every line stands by itself, so a file
+that was cut off anywhere is a valid record of what had happened until then.
+"""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import orjson
+
+from router_core.exchange import Exchange, Headers
+
+FORMAT: Final = "detour-capture"
+VERSION: Final = 1
+SUFFIX: Final = ".jsonl"
+
+
+class NotARecord(ValueError):
+    """A file that is no record; the message says what it is instead, as far as that can be told."""
+
+
+@dataclass(slots=True)
+class Opening:
+    """What is known of an exchange when it begins: the first line of its record."""
+
+    id: str
+    created: float
+    """Wall clock, seconds since the epoch."""
+    method: str
+    url: str
+    """As the client meant it, with its query."""
+    via: str = "proxy"
+    """``proxy``, ``gateway``, ``import`` or ``replay``."""
+    client: str | None = None
+    """The name of the client's access key, or its address."""
+    tool: str | None = None
+    provider: str | None = None
+    """None where only the plan knows it."""
+    format: str | None = None
+    operation: str | None = None
+    """None for traffic that is no surface and passes through."""
+    model: str | None = None
+    """As the client asked for it."""
+    stream: bool = False
+    websocket: bool = False
+
+    @property
+    def host(self) -> str:
+        return urlsplit(self.url).hostname or ""
+
+    @property
+    def path(self) -> str:
+        return urlsplit(self.url).path
+
+    @classmethod
+    def of(cls, exchange: Exchange, url: str) -> Opening:
+        surface = exchange.surface
+        return cls(
+            id=exchange.id,
+            created=exchange.created,
+            method=exchange.request.method,
+            url=url,
+            via=surface.via,
+            client=exchange.client.name or exchange.client.address,
+            tool=exchange.client.tool,
+            provider=surface.provider.name if surface.provider else None,
+            format=str(surface.format),
+            operation=str(surface.operation),
+            model=exchange.model,
+            stream=exchange.stream,
+            websocket=exchange.websocket,
+        )
+
+
+@dataclass(slots=True)
+class Body:
+    """A body as it was recorded: decoded from its content encoding, secrets replaced."""
+
+    data: bytes = b""
+    chunks: list[tuple[float, int]] = field(default_factory=list)
+    """(seconds since the exchange began, bytes), in order of arrival."""
+    unreadable: str | None = None
+    """Why there is no more of it than `data`."""
+
+    def add(self, data: bytes, chunks: list[tuple[float, int]]) -> None:
+        self.data += data
+        self.chunks += chunks
+
+    def pieces(self) -> list[tuple[float, bytes]]:
+        """The body as it arrived: (seconds, bytes)."""
+        result: list[tuple[float, bytes]] = []
+        position = 0
+        for at, size in self.chunks:
+            result.append((at, self.data[position : position + size]))
+            position += size
+        return result
+
+
+@dataclass(slots=True)
+class Sent:
+    """A request as it went over one hop."""
+
+    at: float
+    method: str
+    url: str
+    headers: Headers = field(default_factory=list)
+    body: Body = field(default_factory=Body)
+    http: str | None = None
+
+    def header(self, name: str) -> str:
+        """The value of header `name` (lower case), or an empty string."""
+        return next((v for k, v in self.headers if k.lower() == name), "")
+
+
+@dataclass(slots=True)
+class Received:
+    """An answer as it came over one hop."""
+
+    at: float
+    status: int
+    headers: Headers = field(default_factory=list)
+    body: Body = field(default_factory=Body)
+    http: str | None = None
+
+    def header(self, name: str) -> str:
+        """The value of header `name` (lower case), or an empty string."""
+        return next((v for k, v in self.headers if k.lower() == name), "")
+
+    @property
+    def is_stream(self) -> bool:
+        return "event-stream" in self.header("content-type")
+
+
+@dataclass(slots=True)
+class Hop:
+    """One request and its answer: between the client and Detour (number 0), or one attempt at an upstream."""
+
+    number: int = 0
+    request: Sent | None = None
+    response: Received | None = None
+    timings: dict[str, float] = field(default_factory=dict)
+    """Seconds since the exchange began, by name: ``connected``, ``tls``, ``first_byte`` ..."""
+    about: dict[str, Any] = field(default_factory=dict)
+    """Of an attempt: provider, credential, model, format, reason, rules, and its outcome."""
+
+
+@dataclass(slots=True)
+class Frame:
+    """A WebSocket message."""
+
+    at: float
+    number: int
+    """Of the hop."""
+    from_client: bool
+    opcode: str
+    """``text`` or ``binary``."""
+    data: bytes
+
+
+@dataclass(slots=True)
+class Record:
+    opening: Opening
+    client: Hop = field(default_factory=Hop)
+    attempts: list[Hop] = field(default_factory=list)
+    frames: list[Frame] = field(default_factory=list)
+    plan: list[dict[str, Any]] = field(default_factory=list)
+    """Targets in order with their reasons, and those that were skipped."""
+    end: dict[str, Any] | None = None
+    """The last line; None while the exchange goes on, and after a crash."""
+    problems: list[str] = field(default_factory=list)
+    """What could not be read or was not recorded."""
+
+    @property
+    def id(self) -> str:
+        return self.opening.id
+
+    @property
+    def status(self) -> int | None:
+        if self.end and self.end.get("status") is not None:
+            return self.end["status"]
+        return self.client.response.status if self.client.response else None
+
+    @property
+    def upstream(self) -> Hop | None:
+        """The last attempt: the one whose answer the client got."""
+        return self.attempts[-1] if self.attempts else None
+
+    def hop(self, number: int) -> Hop:
+        """Hop `number`, made if it is new; 0 is the client's."""
+        if number == 0:
+            return self.client
+        for hop in self.attempts:
+            if hop.number == number:
+                return hop
+        self.attempts.append(Hop(number))
+        return self.attempts[-1]
+
+
+@dataclass(slots=True)
+class Summary:
+    """A record in one line, from its file's first and last lines."""
+
+    opening: Opening
+    path: Path
+    size: int
+    """Bytes of the file."""
+    end: dict[str, Any] | None
+
+    def values(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        end = self.end or {}
+        return {
+            **asdict(self.opening),
+            **{k: v for k, v in end.items() if k not in ("kind", "t") and v is not None},
+            "seconds": end.get("t"),
+            "finished": self.end is not None,
+            "file": str(self.path),
+            "size": self.size,
+        }
+
+
+def read(path: Path) -> Record:
+    """The record in `path`. Raises NotARecord, OSError."""
+    with path.open("rb") as file:
+        record = Record(_opening(file.readline(), path))
+        cursors: dict[int, int] = {}
+        for number, line in enumerate(file, 2):
+            if not line.endswith(b"\n"):
+                record.problems.append(f"line {number} was cut off")
+                break
+            try:
+                _apply(record, orjson.loads(line), cursors)
+            except (ValueError, KeyError, TypeError, IndexError) as error:
+                record.problems.append(f"line {number}: {error}")
+    return record
+
+
+def summarise(path: Path) -> Summary:
+    """What `path` holds, without reading all of it. Raises NotARecord, OSError."""
+    with path.open("rb") as file:
+        opening = _opening(file.readline(), path)
+        size = file.seek(0, 2)
+        file.seek(max(0, size - 16384))
+        last = file.read().splitlines()[-1]
+    end = None
+    if last.startswith(b'{"kind":"end"'):
+        try:
+            end = orjson.loads(last)
+        except ValueError:
+            end = None
+    return Summary(opening, path, size, end)
+
+
+def _opening(line: bytes, path: Path) -> Opening:
+    try:
+        first = orjson.loads(line)
+    except ValueError:
+        first = None
+    if not isinstance(first, dict) or first.get("format") != FORMAT:
+        raise NotARecord(
+            f"{path}: not a capture of Detour; bring other formats in with `detour capture import`"
+        )
+    if first.get("version") != VERSION:
+        raise NotARecord(f"{path}: format version {first.get('version')}, this Detour reads {VERSION}")
+    fields = Opening.__dataclass_fields__
+    try:
+        return Opening(**{k: v for k, v in first["exchange"].items() if k in fields})
+    except (KeyError, TypeError, AttributeError):
+        raise NotARecord(f"{path}: the first line lacks what every record begins with") from None
+
+
+def _apply(record: Record, line: dict[str, Any], cursors: dict[int, int]) -> None:
+    """Adds one line to `record`. `cursors` count what was taken of an attempt's body by ``same`` lines."""
+    at, hop = float(line["t"]), record.hop(line.get("attempt", 0))
+    match line["kind"]:
+        case "request":
+            hop.request = Sent(at, line["method"], line["url"], _headers(line), http=line.get("http"))
+            hop.about.update(line.get("about", {}))
+        case "response":
+            hop.response = Received(at, line["status"], _headers(line), http=line.get("http"))
+        case "body":
+            message = hop.request if line["of"] == "request" else hop.response
+            if message is None:
+                raise ValueError("a body without its headers")
+            if "unreadable" in line:
+                message.body.unreadable = line["unreadable"]
+            else:
+                chunks = [(float(t), int(n)) for t, n in line.get("chunks", ())]
+                data = _same(record, line, chunks, cursors) if "same" in line else _data(line)
+                message.body.add(data, chunks or [(at, len(data))])
+        case "message":
+            record.frames.append(
+                Frame(at, line.get("attempt", 0), line["from"] == "client", line["opcode"], _data(line))
+            )
+        case "timing":
+            hop.timings[line["name"]] = at
+        case "outcome":
+            hop.about["outcome"] = {k: v for k, v in line.items() if k not in ("kind", "t", "attempt")}
+        case "plan":
+            record.plan = line["targets"]
+        case "cut":
+            record.problems.append(f"recording stopped {at:.3f} s after the beginning: {line['reason']}")
+        case "end":
+            record.end = line
+
+
+def _same(
+    record: Record, line: dict[str, Any], chunks: list[tuple[float, int]], cursors: dict[int, int]
+) -> bytes:
+    """The bytes of another body that a ``same`` line points to."""
+    source = line["same"]
+    if source == 0:
+        assert record.client.request
+        return record.client.request.body.data
+    response = record.hop(source).response
+    if response is None:
+        raise ValueError(f"the answer of attempt {source} is missing")
+    begin = cursors.get(source, 0)
+    cursors[source] = begin + sum(n for _, n in chunks)
+    return response.body.data[begin : cursors[source]]
+
+
+def _headers(line: dict[str, Any]) -> Headers:
+    return [(str(k), str(v)) for k, v in line["headers"]]
+
+
+def _data(line: dict[str, Any]) -> bytes:
+    if "text" in line:
+        return line["text"].encode()
+    return base64.b64decode(line["base64"])

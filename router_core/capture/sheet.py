@@ -1,0 +1,329 @@
+"""Writes one record: bodies decoded and redacted, one line of JSON for each thing that happened.
+
+Everything here runs in the writer's thread. `Sheet` methods take seconds since the exchange began; `number`
+is the hop's: 0 for the client's, else the attempt's.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from router_core.capture.chunks import Chunk, ChunkRedactor, Piece
+from router_core.capture.folder import private_folder
+from router_core.capture.mirror import Mirror
+from router_core.capture.record import FORMAT, VERSION, Opening
+from router_core.capture.redaction import BODY, Place, Redactor, place_of
+from router_core.encoding import DecodingError, decoder
+from router_core.exchange import Headers
+
+MAX_RECORD: Final = 256 << 20
+"""Bytes of one record's file; what comes after is not recorded."""
+
+
+class BodyLines:
+    """One body on its way into the record."""
+
+    def __init__(self, redactor: Redactor, place: Place, encoding: str, where: dict[str, Any]) -> None:
+        self._where = where
+        self._fresh: list[Chunk] = []
+        self._redacted = ChunkRedactor(redactor, place)
+        self.unreadable: str | None = None
+        self._said = False
+        self._last = 0.0
+        try:
+            self._decoder = decoder(encoding)
+        except DecodingError as error:
+            self.unreadable = str(error)
+
+    @property
+    def finished(self):
+        return self._redacted.finished
+
+    def add(self, at: float, data: bytes) -> None:
+        if self.unreadable:
+            return
+        self._last = at
+        try:
+            self._fresh.append(Chunk(at, self._decoder.feed(data)))
+        except DecodingError as error:
+            self.unreadable = str(error)
+
+    def lines(self) -> list[dict[str, Any]]:
+        """What can be written now."""
+        fresh, self._fresh = self._fresh, []
+        return self._lines(self._redacted.feed(fresh)) if fresh else self._lines([])
+
+    def close(self, at: float) -> list[dict[str, Any]]:
+        """What was held back."""
+        if not self.unreadable and (rest := self._decoder.close()):
+            self._fresh.append(Chunk(at, rest))
+        lines = self.lines()
+        return lines + self._lines(self._redacted.close())
+
+    def _lines(self, pieces: list[Piece]) -> list[dict[str, Any]]:
+        lines = [self._line(p) for p in pieces if p.data or p.marks]
+        if self.unreadable and not self._said:
+            self._said = True
+            lines.append(
+                {"kind": "body", "t": _seconds(self._last), **self._where, "unreadable": self.unreadable}
+            )
+        return lines
+
+    def _line(self, piece: Piece) -> dict[str, Any]:
+        line: dict[str, Any] = {"kind": "body", "t": _seconds(piece.marks[0][0]), **self._where}
+        if len(piece.marks) > 1:
+            line["chunks"] = [(_seconds(at), size) for at, size in piece.marks]
+        return {**line, **_content(piece.data)}
+
+
+class Sheet:
+    """The record of one exchange, from its first line to its last."""
+
+    def __init__(self, opening: Opening, path: Path, final: Path, redactor: Redactor) -> None:
+        """Lines go to `path`; `final` is where the file belongs in the end, often the same."""
+        self.path = path
+        self.size = 0
+        self._final = final
+        self.redactor = redactor
+        self._stopped = False
+        self._lines: list[bytes] = []
+        self._bodies: dict[tuple[int, str], BodyLines] = {}
+        self._mirror: Mirror | None = None
+        self._mirrored = 0
+        self._encoding = ""
+        self._answered = False
+        self._latest = b""
+        exchange = self._clean(asdict(opening))
+        exchange["url"] = redactor.url(opening.url)
+        self._write({"format": FORMAT, "version": VERSION, "exchange": exchange})
+
+    # -- what happens ---------------------------------------------------------------------------------
+
+    def request(
+        self,
+        at: float,
+        number: int,
+        method: str,
+        url: str,
+        headers: Headers,
+        body: bytes | None,
+        about: dict[str, Any],
+    ) -> None:
+        """A request went over hop `number`; None for a body that follows in pieces, or is the client's."""
+        line: dict[str, Any] = {"kind": "request", "t": _seconds(at), **_number(number)}
+        line |= {"method": method, "url": self.redactor.url(url), "headers": self.redactor.headers(headers)}
+        self._write({**line, "about": self._clean(about)} if about else line)
+        encoding = _header(headers, "content-encoding")
+        lines = BodyLines(
+            self.redactor, self._place(url, headers), encoding, {**_number(number), "of": "request"}
+        )
+        if body is None:
+            self._bodies[number, "request"] = lines
+        elif body:
+            lines.add(at, body)
+            self._write_all(lines.close(at))
+
+    def same_request(self, at: float, number: int) -> None:
+        """The body of attempt `number` is the client's."""
+        self._bodies.pop((number, "request"), None)
+        self._write({"kind": "body", "t": _seconds(at), "attempt": number, "of": "request", "same": 0})
+
+    def request_data(self, at: float, number: int, data: bytes) -> None:
+        """A piece of a request's body that is passed on as it comes."""
+        if body := self._bodies.get((number, "request")):
+            body.add(at, data)
+
+    def response(self, at: float, number: int, status: int, headers: Headers, url: str) -> None:
+        """The headers of an answer came over hop `number`; `url` is its request's."""
+        self._write(
+            {
+                "kind": "response",
+                "t": _seconds(at),
+                **_number(number),
+                "status": status,
+                "headers": self.redactor.headers(headers),
+            }
+        )
+        encoding = _header(headers, "content-encoding")
+        body = BodyLines(
+            self.redactor, self._place(url, headers), encoding, {**_number(number), "of": "response"}
+        )
+        self._bodies[number, "response"] = body
+        if number == 0:
+            self._answered = True
+            if self._mirror and encoding != self._encoding:
+                self._mirror.broken = True
+        elif not self._answered:
+            self._encoding = encoding
+            self._mirror, self._mirrored = Mirror(body.finished), number
+
+    def data(self, at: float, number: int, data: bytes) -> None:
+        """A piece of an answer's body came over hop `number`."""
+        body = self._bodies.get((number, "response"))
+        if body is None:
+            return
+        if number:
+            self._latest = data
+            if self._mirror and number == self._mirrored:
+                self._mirror.upstream(data)
+            body.add(at, data)
+        elif not (self._mirror and self._mirror.client(Chunk(at, data))):
+            self._leave_mirror(body)
+            body.add(at, data)
+
+    def echo(self, at: float) -> None:
+        """The client gets the piece that came last from upstream."""
+        self.data(at, 0, self._latest)
+
+    def message(self, at: float, number: int, from_client: bool, opcode: str, data: bytes) -> None:
+        """A WebSocket message passed over hop `number`."""
+        line: dict[str, Any] = {"kind": "message", "t": _seconds(at), **_number(number)}
+        line |= {"from": "client" if from_client else "server", "opcode": opcode}
+        self._write({**line, **_content(self._redacted(data))})
+
+    def timing(self, at: float, number: int, name: str) -> None:
+        self._write({"kind": "timing", "t": _seconds(at), **_number(number), "name": name})
+
+    def outcome(self, at: float, number: int, values: dict[str, Any]) -> None:
+        self._write({"kind": "outcome", "t": _seconds(at), "attempt": number, **self._clean(values)})
+
+    def plan(self, at: float, targets: list[dict[str, Any]]) -> None:
+        self._write({"kind": "plan", "t": _seconds(at), "targets": [self._clean(t) for t in targets]})
+
+    def cut(self, at: float, reason: str) -> None:
+        """Recording stops here, although the exchange goes on."""
+        if not self._stopped:
+            self._write_all(self._body_lines(closing=at))
+            self._write({"kind": "cut", "t": _seconds(at), "reason": reason})
+            self._stopped = True
+
+    def end(self, at: float, values: dict[str, Any]) -> None:
+        """The exchange is over."""
+        if not self._stopped:
+            self._write_all(self._body_lines(closing=at))
+        self._bodies.clear()
+        self._stopped = False
+        self._write({"kind": "end", "t": _seconds(at), **self._clean(values)})
+        self._stopped = True
+
+    # -- lines ----------------------------------------------------------------------------------------
+
+    def flush(self) -> None:
+        """Appends what has come since the last time to the file. Raises OSError."""
+        if not self._stopped:
+            self._write_all(self._body_lines(closing=None))
+        if not self._lines:
+            return
+        data = b"".join(self._lines)
+        self._lines.clear()
+        try:
+            handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        except FileNotFoundError:
+            private_folder(self.path.parent)
+            handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            while data:
+                data = data[os.write(handle, data) :]
+        finally:
+            os.close(handle)
+
+    def keep(self) -> None:
+        """Puts the file where it belongs. Raises OSError."""
+        if self.path != self._final:
+            private_folder(self._final.parent)
+            self.path.replace(self._final)
+
+    def discard(self) -> None:
+        """Deletes the file. Raises OSError."""
+        self._lines.clear()
+        self._stopped = True
+        self.path.unlink(missing_ok=True)
+
+    def _body_lines(self, closing: float | None) -> list[dict[str, Any]]:
+        """Lines of all bodies; upstream's first, since the client's may point to them."""
+        lines: list[dict[str, Any]] = []
+        for (number, of), body in sorted(self._bodies.items(), reverse=True):
+            if number == 0 and of == "response" and self._mirror:
+                if marks := self._mirror.marks():
+                    lines.append(self._same_line(marks))
+                if closing is not None:
+                    self._leave_mirror(body)
+            lines += body.lines() if closing is None else body.close(closing)
+            if not (self._mirror and number == self._mirrored):
+                body.finished.clear()
+        return lines
+
+    def _same_line(self, marks: list[tuple[float, int]]) -> dict[str, Any]:
+        chunks = [(_seconds(at), size) for at, size in marks]
+        return {"kind": "body", "t": chunks[0][0], "of": "response", "same": self._mirrored, "chunks": chunks}
+
+    def _leave_mirror(self, body: BodyLines) -> None:
+        """From here on the client's answer is recorded for itself."""
+        if self._mirror is None:
+            return
+        if marks := self._mirror.marks():
+            self._write(self._same_line(marks))
+        for chunk in self._mirror.rest():
+            body.add(*chunk)
+        self._mirror = None
+
+    def _redacted(self, data: bytes) -> bytes:
+        chunks = ChunkRedactor(self.redactor, BODY)
+        return b"".join(p.data for p in (*chunks.feed([Chunk(0.0, data)]), *chunks.close()))
+
+    def _place(self, url: str, headers: Headers) -> Place:
+        host = url.partition("://")[2].partition("/")[0]
+        return place_of(host, url.partition("://")[2][len(host) :], _header(headers, "content-type"))
+
+    def _clean(self, values: dict[str, Any]) -> dict[str, Any]:
+        """`values` without what is None, and with its strings redacted."""
+        return {k: self._clean_value(v) for k, v in values.items() if v is not None}
+
+    def _clean_value(self, value: Any) -> Any:
+        match value:
+            case str():
+                return self.redactor.text(value)
+            case dict():
+                return self._clean(value)
+            case list() | tuple():
+                return [self._clean_value(v) for v in value]
+        return value
+
+    def _write_all(self, lines: list[dict[str, Any]]) -> None:
+        for line in lines:
+            self._write(line)
+
+    def _write(self, line: dict[str, Any]) -> None:
+        if self._stopped:
+            return
+        data = orjson.dumps(line, default=str) + b"\n"
+        self.size += len(data)
+        self._lines.append(data)
+        if self.size > MAX_RECORD and line.get("kind") != "cut":
+            self._bodies.clear()
+            self.cut(line.get("t", 0.0), f"the record is over {MAX_RECORD >> 20} MiB")
+
+
+def _seconds(at: float) -> float:
+    return round(at, 6)
+
+
+def _number(number: int) -> dict[str, int]:
+    return {"attempt": number} if number else {}
+
+
+def _content(data: bytes) -> dict[str, str]:
+    try:
+        return {"text": data.decode()}
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(data).decode()}
+
+
+def _header(headers: Headers, name: str) -> str:
+    return next((v for k, v in headers if k.lower() == name), "")
