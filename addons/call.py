@@ -8,28 +8,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from mitmproxy import http
 
 from router_core.config.schema import Config
 from router_core.errors import Refusal
-from router_core.exchange import Attempt, Exchange, Headers, Outcome, Surface
+from router_core.exchange import Attempt, Exchange, Outcome, Surface
 
 if TYPE_CHECKING:
     from router_core.prepare import Outgoing
-
-
-class Responder(Protocol):
-    """Turns an upstream's answer into the client's, piece by piece. Never raises."""
-
-    headers: Headers
-    status: int
-
-    def feed(self, data: bytes) -> bytes: ...
-
-    def close(self) -> bytes: ...
+    from router_core.respond import Responder
 
 
 @dataclass(slots=True)

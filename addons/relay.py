@@ -6,7 +6,6 @@ import logging
 import time
 
 from mitmproxy import http
-from router_core.respond import Responder
 
 from addons import accesslog
 from addons.answers import refusal_response
@@ -14,6 +13,7 @@ from addons.call import Answer, Call, calls, failed
 from router_core.core import Core
 from router_core.errors import Code, Refusal
 from router_core.exchange import Headers, Outcome
+from router_core.respond import Responder
 
 logger = logging.getLogger(__name__)
 

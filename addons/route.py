@@ -14,12 +14,12 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from mitmproxy import connection, http
-from mitmproxy.proxy import mode_specs
 
 from addons.access import Access, gateway_key
-from addons.answers import refusal_response
+from addons.answers import refusal_response, too_large
 from addons.call import Call, calls, failed
 from addons.failover.addon import Failover
+from addons.gateway import is_gateway
 from addons.relay import relayed, to_headers
 from addons.upstream import Upstream
 from router_core import surfaces
@@ -122,8 +122,10 @@ class Route:
             return
         if call.refusal is None:
             call.refusal = self._read(call)
-        if call.refusal is None:
             assert call.exchange
+            if call.refusal and self.core.router.passes_through(call.exchange):
+                call.refusal = None  # whatever it is, it is between the client and its own host
+        if call.refusal is None:
             plan = self.core.router.plan(call.exchange)
             if isinstance(plan, Refusal):
                 call.refusal = plan
@@ -133,6 +135,20 @@ class Route:
         if call.refusal:
             self._answer(call, call.refusal)
 
+    async def _begin(self, call: Call) -> None:
+        exchange = self._exchange(call)
+        call.refusal = self.core.read(exchange)
+        if call.refusal and self.core.router.passes_through(exchange):
+            call.refusal = None  # whatever it is, it is between the client and its own host
+        if call.refusal:
+            return
+        plan = self.core.router.plan(exchange)
+        if isinstance(plan, Refusal):
+            call.refusal = plan
+            return
+        exchange.plan = plan
+        await self._first_attempt(call)
+
     async def _first_attempt(self, call: Call) -> None:
         taken = await self._take_attempt(call)
         while call.pending and not self.failover.installed:
@@ -140,16 +156,11 @@ class Route:
         if not taken and not call.pending and not call.refusal:
             call.refusal = Refusal(Code.NO_CREDENTIAL, "No credential is left that could serve this request.")
 
-    def _read(self, call: Call) -> Refusal | None:
-        """Make the exchange of `call`, whose request is now all here."""
+    def _exchange(self, call: Call) -> Exchange:
+        """The exchange of `call`, whose request is now all here."""
         flow = call.flow
-        body = flow.request.raw_content or b""
-        if len(body) > call.config.limits.body:
-            return too_large(call.config.limits.body)
-        request = Request(
-            flow.request.method, flow.request.path, list(flow.request.headers.items(multi=True)), body
-        )
-        exchange = Exchange(
+        headers = list(flow.request.headers.items(multi=True))
+        call.exchange = Exchange(
             id=new_id(),
             surface=call.surface,
             client=ClientInfo(
@@ -157,13 +168,12 @@ class Route:
                 name=self._client_name(flow),
                 tool=tool_of(flow.request.headers.get("user-agent", "")),
             ),
-            request=request,
+            request=Request(flow.request.method, flow.request.path, headers, flow.request.raw_content or b""),
             websocket=flow.request.headers.get("upgrade", "").lower() == "websocket",
             created=time.time(),
             started=time.monotonic(),
         )
-        call.exchange = exchange
-        return self.core.read(exchange)
+        return call.exchange
 
     def _client_name(self, flow: http.HTTPFlow) -> str | None:
         if is_gateway(flow):
@@ -269,19 +279,9 @@ class Route:
         call.final = call.flow.response = refusal_response(call.surface.format, refusal, exchange_id)
 
 
-def is_gateway(flow: http.HTTPFlow) -> bool:
-    return isinstance(flow.client_conn.proxy_mode, mode_specs.ReverseMode)
-
-
 def provider_host(flow: http.HTTPFlow) -> str:
     """The host that the client means, from what it cannot fake without talking to somebody else."""
     return (flow.client_conn.sni or flow.request.host).lower().rstrip(".")
-
-
-def too_large(limit: int) -> Refusal:
-    return Refusal(
-        Code.REQUEST_TOO_LARGE, f"The request body is over the limit of {limit >> 20} MiB (limits.body)."
-    )
 
 
 def unreachable(exchange: Exchange) -> Refusal:

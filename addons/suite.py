@@ -6,6 +6,7 @@ from mitmproxy import ctx, exceptions
 
 from addons.access import Access
 from addons.failover.addon import Failover
+from addons.gateway import Gateway
 from addons.intercept import Intercept
 from addons.relay import Relay
 from addons.route import Route
@@ -55,4 +56,4 @@ def chain(core: Core) -> list[object]:
     """Access first: nothing of a client that may not come in reaches the others."""
     access, failover, upstream = Access(core), Failover(), Upstream(core)
     route = Route(core, access, failover, upstream)
-    return [access, Intercept(core), upstream, failover, route, Relay(core), Websocket(core)]
+    return [access, Intercept(core), upstream, failover, Gateway(core), route, Relay(core), Websocket(core)]

@@ -10,14 +10,13 @@ import logging
 
 from pydantic import SecretStr
 
+from router_core import reading
 from router_core.config import secrets
 from router_core.config.loader import Loaded
-from router_core.config.schema import Config
 from router_core.credentials.pool import Pool
-from router_core.errors import Code, Refusal
+from router_core.errors import Refusal
 from router_core.exchange import Exchange
-from router_core.providers.registry import Registry
-from router_core.rewrite import Rules, compile_rules
+from router_core.rewrite.rules import compile_rules
 from router_core.routing.router import Router
 from router_core.state import open_store
 
@@ -25,9 +24,7 @@ logger = logging.getLogger(__name__)
 
 
 class Core:
-    config: Config
-    registry: Registry
-    rules: Rules
+    """Made from a configuration that was loaded; `start` before the first request, `stop` after the last."""
 
     def __init__(self, loaded: Loaded) -> None:
         self.loaded = loaded
@@ -39,6 +36,25 @@ class Core:
         self.router = Router(loaded.config, loaded.registry, self.pool, self.store)
         self.access_keys: dict[str, SecretStr] = {}
         """Client keys by name; empty means that no key is asked for."""
+        self._started = False
 
     async def start(self) -> None:
-        pass
+        """Fetch the secrets that must be there before anybody is served. A second call does nothing."""
+        if self._started:
+            return
+        self._started = True
+        self.access_keys = {key.name: await secrets.resolve(key.key) for key in self.config.access.keys}
+        await self.pool.start()
+        await self.store.start()
+
+    async def stop(self) -> None:
+        """Save what is worth keeping. Does nothing before `start`."""
+        if not self._started:
+            return
+        self._started = False
+        await self.pool.stop()
+        await self.store.stop()
+
+    def read(self, exchange: Exchange) -> Refusal | None:
+        """Fill in what `exchange` asks for, or say why it cannot be read."""
+        return reading.read(exchange, self.config.limits.body)

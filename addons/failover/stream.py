@@ -30,7 +30,7 @@ from mitmproxy.proxy.layers.http import (
     SendHttp,
 )
 
-from addons.answers import broken_answer, broken_event, keep_alive
+from addons.answers import broken_answer, broken_event, keep_alive, too_large
 from addons.call import Answer, Call, calls
 from addons.failover.events import DeadlinePassed, UpstreamAttemptHook
 from addons.failover.hold import Hold, Kind, Step, kind_of
@@ -87,8 +87,12 @@ class FailoverStream(HttpStream):
     # -- the request ----------------------------------------------------------------------------------
 
     def state_consume_request_body(self, event: events.Event) -> layer.CommandGenerator[None]:
-        if isinstance(event, RequestData) and (call := calls.get(self.flow)) and call.refusal:
-            return  # already refused: read the body to its end, but keep none of it
+        if isinstance(event, RequestData) and (call := calls.get(self.flow)):
+            if len(self.request_body_buf) + len(event.data) > call.config.limits.body:
+                call.refusal = call.refusal or too_large(call.config.limits.body)
+            if call.refusal:
+                self.request_body_buf.clear()
+                return  # read the body to its end, but keep none of it
         yield from super().state_consume_request_body(event)
         if isinstance(event, RequestEndOfMessage) and self.call and self.is_waiting:
             self.call.arm(self.config.upstream.first_byte_timeout)

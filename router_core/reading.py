@@ -1,0 +1,85 @@
+"""What a request asks for: its document, model and stream, or why it cannot be read."""
+
+from __future__ import annotations
+
+import json
+
+from router_core.encoding import DecodingError, decode
+from router_core.errors import Code, Refusal
+from router_core.exchange import Exchange, Headers
+from router_core.formats import Format, Operation
+from router_core.json_document import Json, parse
+
+BODILESS = frozenset({Operation.LIST_MODELS, Operation.PASSTHROUGH})
+ANOTHER_TYPE = ("multipart/", "application/x-www-form-urlencoded", "image/", "audio/", "video/")
+
+
+def read(exchange: Exchange, body_limit: int) -> Refusal | None:
+    """Fill in `document`, `model` and `stream` of `exchange` from its request.
+
+    Returns a Refusal in words that the client's author can act on; the exchange is then as it was.
+    """
+    surface, request = exchange.surface, exchange.request
+    exchange.model = surface.path_model
+    if surface.operation in BODILESS or exchange.websocket:
+        exchange.stream = exchange.websocket
+        return None
+    if content_type := _wrong_type(request.headers):
+        return invalid(f"The body is {content_type}, but this path takes application/json.")
+    try:
+        body = decode(request.body, header(request.headers, "content-encoding"), body_limit)
+    except DecodingError as error:
+        return invalid(f"The body cannot be decoded: {error}.")
+    try:
+        document = parse(body)
+    except ValueError as error:
+        return invalid(f"The body is not valid JSON: {error}.")
+    if not isinstance(document, dict):
+        return invalid("The body must be a JSON object.")
+    if twice := duplicate_key(body, document):
+        return invalid(f"The key {twice!r} stands twice in the body; readers differ in which one counts.")
+    if surface.path_model is None:
+        model = document.get("model")
+        if not isinstance(model, str) or not model.strip():
+            return invalid("The body needs a `model`, a string that is not empty.")
+        exchange.model = model
+    exchange.document = document
+    exchange.stream = (
+        surface.path_stream if surface.path_stream is not None else _streams(surface.format, document)
+    )
+    return None
+
+
+def _streams(format: Format, document: dict[str, Json]) -> bool:
+    # Ollama streams unless it is told not to (https://github.com/ollama/ollama/blob/main/docs/api.md).
+    return document.get("stream", format is Format.OLLAMA) is True
+
+
+def _wrong_type(headers: Headers) -> str | None:
+    """The media type of a body that cannot be JSON. Others, and none, are given the benefit of the doubt."""
+    media_type = header(headers, "content-type").partition(";")[0].strip().lower()
+    return media_type if media_type.startswith(ANOTHER_TYPE) else None
+
+
+def duplicate_key(body: bytes, document: dict[str, Json]) -> str | None:
+    """A key that stands twice in the outermost object of `body`, whose value is `document`."""
+    # The same text within a string is escaped, so almost every body is settled by counting.
+    if all(body.count(json.dumps(key).encode()) <= 1 for key in document):
+        return None
+    pairs: list[tuple[str, Json]] = []
+
+    def outermost(found: list[tuple[str, Json]]) -> None:
+        pairs[:] = found  # objects are told from the inside out, so the last one stays
+
+    json.loads(body, object_pairs_hook=outermost)
+    names = [name for name, _ in pairs]
+    return next((name for name in names if names.count(name) > 1), None)
+
+
+def header(headers: Headers, name: str) -> str:
+    """The last header of that name (lower case), or an empty text."""
+    return next((value for key, value in reversed(headers) if key.lower() == name), "")
+
+
+def invalid(message: str) -> Refusal:
+    return Refusal(Code.INVALID_REQUEST, message)
