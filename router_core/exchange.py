@@ -76,6 +76,8 @@ class Outcome:
     timeout: bool = False
     cancelled: bool = False
     """The client went away; says nothing about the upstream."""
+    response_id: str | None = None
+    """The id of a stored response (Responses API), by which follow-ups find their account."""
 
 
 @dataclass(slots=True)
@@ -136,8 +138,13 @@ class Attempt:
     """URL of the outbound proxy for this attempt (may hold a password), None for direct."""
     effort: str | None = None
     """Thinking effort or budget that the model's suffix or target asks for."""
+    drop_state: bool = False
+    """The conversation comes from another account, whose state `router_core.routing.continuity.without_state`
+    takes out of the request."""
     reason: str = ""
     """Why this target and credential, in words, for `explain` and logs."""
+    rewriting: Any = field(default=None, repr=False)
+    """The `router_core.rewrite.context.Context` that its request left for its answer."""
     started: float = 0.0
     first_byte: float | None = None
     ended: float | None = None

@@ -142,11 +142,26 @@ class Listen(Section):
     """Address to which redirected connections are sent on a gateway box."""
 
 
+class QuotaLimit(Section):
+    """A limit that the user sets on a credential or a client key."""
+
+    window: Literal["5h", "day", "week", "month"]
+    """Length of the window."""
+    tokens: int | None = Field(None, gt=0)
+    """Input and output tokens together."""
+    requests: int | None = Field(None, gt=0)
+    """Number of requests."""
+    reset_at: str | None = None
+    """HH:MM local time, for ``day``."""
+
+
 class AccessKey(Section):
     name: str
     """The client's name in logs, usage and budgets."""
     key: Secret
     """What the client presents."""
+    limits: tuple[QuotaLimit, ...] = ()
+    """Limits on its use, kept as quota windows."""
 
 
 class Access(Section):
@@ -271,19 +286,6 @@ class OAuth(Section):
     """The refresh token, where no `token_file` holds it."""
     lead: Duration = 300.0
     """How long before its expiry a token is refreshed."""
-
-
-class QuotaLimit(Section):
-    """A limit that the user sets on a credential or a client key."""
-
-    window: Literal["5h", "day", "week", "month"]
-    """Length of the window."""
-    tokens: int | None = Field(None, gt=0)
-    """Input and output tokens together."""
-    requests: int | None = Field(None, gt=0)
-    """Number of requests."""
-    reset_at: str | None = None
-    """HH:MM local time, for ``day``."""
 
 
 class CredentialConfig(Section):

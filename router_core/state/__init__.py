@@ -1,0 +1,16 @@
+"""Where live routing state is kept: in memory, or in Redis for several processes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from router_core.config.schema import Config
+from router_core.state.memory import MemoryStore
+from router_core.state.store import Change, Owner, Store
+
+__all__ = ["Change", "Owner", "Store", "open_store"]
+
+
+def open_store(config: Config, folder: Path | None = None) -> Store:
+    """The store that ``state`` names. `folder` is where `memory` keeps its file; None keeps nothing."""
+    return MemoryStore(folder / "routing.json" if folder else None)

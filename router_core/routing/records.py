@@ -1,0 +1,75 @@
+"""Routing state as plain JSON values, for disk and for other processes, and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from router_core.routing.affinity import Binding
+from router_core.routing.health import Cooldown
+from router_core.routing.windows import Count, Window
+
+type Record = dict[str, Any]
+
+
+def cooldown_record(cooldown: Cooldown, fingerprint: str) -> Record:
+    """`fingerprint` tells apart what was learned with another secret of the same credential."""
+    return {
+        "kind": str(cooldown.kind),
+        "reason": cooldown.reason,
+        "since": cooldown.since,
+        "until": cooldown.until,
+        "stated": cooldown.stated,
+        "level": cooldown.level,
+        "of": fingerprint,
+    }
+
+
+def cooldown_of(record: Record) -> Cooldown:
+    """Raises KeyError, TypeError or ValueError for anything that `cooldown_record` did not write."""
+    return Cooldown(
+        kind=str(record["kind"]),
+        reason=str(record["reason"])[:200],
+        since=float(record["since"]),
+        until=float(record["until"]),
+        stated=bool(record["stated"]),
+        level=max(0, min(30, int(record["level"]))),
+    )
+
+
+def binding_record(binding: Binding) -> Record:
+    return {"credential": binding.credential_id, "provider": binding.provider, "model": binding.model}
+
+
+def binding_of(record: Record) -> Binding:
+    model = record["model"]
+    return Binding(str(record["credential"]), str(record["provider"]), None if model is None else str(model))
+
+
+def window_record(window: Window) -> Record:
+    return {
+        "used": window.used,
+        "reset": window.reset,
+        "source": window.source,
+        "allowed": window.allowed,
+        "shared": window.shared,
+    }
+
+
+def window_of(name: str, record: Record) -> Window:
+    reset = record["reset"]
+    return Window(
+        name,
+        float(record["used"]),
+        None if reset is None else float(reset),
+        str(record["source"]),
+        bool(record["allowed"]),
+        bool(record["shared"]),
+    )
+
+
+def count_record(count: Count) -> Record:
+    return {"start": count.start, "end": count.end, "tokens": count.tokens, "requests": count.requests}
+
+
+def count_of(record: Record) -> Count:
+    return Count(float(record["start"]), float(record["end"]), int(record["tokens"]), int(record["requests"]))

@@ -1,0 +1,325 @@
+"""When a limit ends, from everything that providers send about it.
+
+All results are seconds since the epoch. A value that is not in the future, not a number or absurdly far
+away counts as not sent: what is left then is the caller's own backoff.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any, Final, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from router_core.routing.errors_on_wire import WireError
+
+type Scope = Literal["model", "credential"]
+
+MAX_AHEAD: Final = 40 * 86400.0
+"""No provider's window is longer than a month; what claims to be is a mistake in units."""
+
+_UNITS: Final = {
+    "ns": 1e-9,
+    "us": 1e-6,
+    "µs": 1e-6,
+    "ms": 1e-3,
+    "s": 1.0,
+    "m": 60.0,
+    "h": 3600.0,
+    "d": 86400.0,
+}
+_WORDS: Final = {"second": "s", "sec": "s", "minute": "m", "min": "m", "hour": "h", "day": "d"}
+_PART: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ns|us|µs|ms|s|m|h|d)(?![a-z])")
+_SPAN: Final = r"((?:\d+(?:\.\d+)?\s*(?:ns|us|µs|ms|s|m|h|d)(?![a-z])\s*)+)"
+_AFTER: Final = re.compile(
+    rf"(?:try again|retry|reset|resets|available|wait)\w*\s+(?:again\s+)?(?:in|after)\s+(?:about\s+|~)?{_SPAN}"
+)
+_AFTER_WORDS: Final = re.compile(
+    r"(?:try again|retry|reset|resets|available|wait)\w*\s+(?:again\s+)?(?:in|after|for)?\s*(?:about\s+|~)?"
+    r"(\d+(?:\.\d+)?)\s*(second|sec|minute|min|hour|day)s?\b"
+)
+_AT: Final = re.compile(
+    r"(?:regain access|reset|resets|try again|available)\w*\s+(?:on|at|after)\s+"
+    r"(\d{4}-\d{2}-\d{2})(?:[t ]+(?:at\s+)?(\d{2}:\d{2}(?::\d{2})?)(?:\.\d+)?)?\s*(z|utc|[+-]\d{2}:?\d{2})?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Reset:
+    until: float
+    """Seconds since the epoch."""
+    source: str
+    """The header or field that said so."""
+    scope: Scope | None = None
+    """What the limit covers where the provider says; None leaves it to the failure table."""
+
+
+def duration(text: str) -> float | None:
+    """Seconds of ``3.5s``, ``1h2m3s``, ``7m59.184s``, ``17ms`` (Go and protobuf notation), or None."""
+    text = text.strip().lower()
+    parts = _PART.findall(text)
+    if not parts or _PART.sub("", text).strip():
+        return None
+    return sum(float(n) * _UNITS[u] for n, u in parts)
+
+
+def moment(value: object, now: float) -> float | None:
+    """The epoch second of a Unix time (seconds or milliseconds) or an RFC 3339 or HTTP date, or None."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, str):
+        text = value.strip()
+        try:
+            value = float(text)
+        except ValueError:
+            return _date(text)
+    if not isinstance(value, int | float) or value != value:
+        return None
+    # Epoch milliseconds: 10^11 s is the year 5138, 10^11 ms is 1973.
+    return value / 1000 if value > 1e11 else float(value)
+
+
+def _date(text: str) -> float | None:
+    try:
+        parsed = datetime.fromisoformat(text)
+    except ValueError:
+        try:
+            parsed = parsedate_to_datetime(text)
+        except (ValueError, TypeError, IndexError, OverflowError):
+            return None
+    try:
+        return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+def read_reset(error: WireError, now: float) -> Reset | None:
+    """When the limit behind `error` ends, or None where nothing usable was sent.
+
+    Statements about this very refusal come first and the latest of them holds; the standing of quota
+    windows counts next, where it says which window refused; free text is the last resort.
+    """
+    for readers in _ORDER:
+        found = [r for reader in readers for r in reader(error, now) if now < r.until <= now + MAX_AHEAD]
+        if found:
+            latest = max(found, key=lambda r: r.until)
+            scope = "credential" if any(r.scope == "credential" for r in found) else latest.scope
+            return Reset(latest.until, latest.source, scope)
+    return None
+
+
+def retry_after(headers: Mapping[str, str], now: float) -> Reset | None:
+    """``Retry-After`` (RFC 9110 10.2.3) and ``retry-after-ms`` (OpenAI, Azure) alone."""
+    found = [
+        r for r in _retry_after(WireError(None, headers=headers), now) if now < r.until <= now + MAX_AHEAD
+    ]
+    return max(found, key=lambda r: r.until, default=None)
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return number if number == number else None
+
+
+def _retry_after(error: WireError, now: float) -> Iterator[Reset]:
+    # The milliseconds are the same statement, more precisely.
+    for name in ("retry-after-ms", "x-ms-retry-after-ms"):
+        milliseconds = _number(error.headers.get(name))
+        if milliseconds is not None:
+            yield Reset(now + milliseconds / 1000, name)
+            return
+    value = error.headers.get("retry-after")
+    if value is None:
+        return
+    seconds = _number(value)
+    if seconds is None:
+        seconds = duration(value)
+    until = now + seconds if seconds is not None else _date(value)
+    if until is not None:
+        yield Reset(until, "retry-after")
+
+
+def anthropic_windows(headers: Mapping[str, str]) -> dict[str, str]:
+    """Status by window of ``anthropic-ratelimit-unified-{window}-status``; the window ``""`` is the whole."""
+    found = {}
+    for name, value in headers.items():
+        match = re.fullmatch(r"anthropic-ratelimit-unified-(?:(.+)-)?status", name)
+        if match:
+            found[match[1] or ""] = value.strip().lower()
+    return found
+
+
+def _anthropic(error: WireError, now: float) -> Iterator[Reset]:
+    """Anthropic's subscription windows, as observed from Claude Code's traffic.
+
+    ``5h`` and ``7d`` are the account's; any other window (``7d_oi``, ``7d_opus``) belongs to a group of
+    models. When such a window alone rejects, its reset is days away while other limits of the model may
+    end sooner, so it only says that the account as a whole is well.
+    """
+    status = anthropic_windows(error.headers)
+    if "" not in status and "allowed" not in (status.get("5h"), status.get("7d")):
+        status[""] = "rejected"
+    rejected = {w for w, s in status.items() if s == "rejected"}
+    account = rejected & {"5h", "7d"}
+    model_only = bool(rejected - {""}) and not account
+    for window in rejected:
+        if (window == "" or window not in ("5h", "7d")) and model_only:
+            continue
+        name = (
+            f"anthropic-ratelimit-unified-{window}-reset" if window else "anthropic-ratelimit-unified-reset"
+        )
+        until = moment(error.headers.get(name), now)
+        if until is not None:
+            yield Reset(until, name, "credential")
+
+
+def anthropic_scope(headers: Mapping[str, str]) -> Scope | None:
+    """Whether the unified windows reject the account or only a group of models; None where they say nothing."""
+    rejected = {w for w, s in anthropic_windows(headers).items() if s == "rejected"}
+    if not rejected:
+        return None
+    return "credential" if rejected & {"5h", "7d"} or rejected == {""} else "model"
+
+
+def _codex_windows(error: WireError, now: float) -> Iterator[Reset]:
+    """``x-codex-{primary,secondary}-*`` of ChatGPT's backend: the account's windows, those that are used up."""
+    for window in ("primary", "secondary"):
+        prefix = f"x-codex-{window}"
+        used = _number(error.headers.get(f"{prefix}-used-percent"))
+        if used is None or used < 100:
+            continue
+        until = moment(error.headers.get(f"{prefix}-reset-at"), now)
+        seconds = _number(error.headers.get(f"{prefix}-reset-after-seconds"))
+        if until is None and seconds is not None:
+            until = now + seconds
+        if until is not None:
+            yield Reset(until, f"{prefix}-reset", "credential")
+
+
+def _objects(document: Any, depth: int = 4) -> Iterator[dict[str, Any]]:
+    if depth and isinstance(document, dict):
+        yield document
+        for key in ("error", "response", "detail", "details", "metadata", "body", "rate_limits"):
+            yield from _objects(document.get(key), depth - 1)
+    elif depth and isinstance(document, list):
+        for item in document[:32]:
+            yield from _objects(item, depth - 1)
+
+
+def _body_fields(error: WireError, now: float) -> Iterator[Reset]:
+    """``resets_at`` and ``resets_in_seconds`` (Codex's usage_limit_reached), Google's RetryInfo and ErrorInfo."""
+    for part in _objects(error.document):
+        for key in ("resets_at", "reset_at", "resetsAt"):
+            until = moment(part.get(key), now) if key in part else None
+            if until is not None:
+                yield Reset(until, key)
+                break
+        else:
+            for key in ("resets_in_seconds", "reset_after_seconds", "retry_after", "retry_after_seconds"):
+                seconds = _number(part.get(key))
+                if seconds is not None:
+                    yield Reset(now + seconds, key)
+                    break
+        for key in ("retryDelay", "quotaResetDelay"):
+            value = part.get(key)
+            seconds = duration(value) if isinstance(value, str) else None
+            if seconds is not None:
+                yield Reset(now + seconds, key)
+        stamp = part.get("quotaResetTimeStamp")
+        until = moment(stamp, now) if isinstance(stamp, str) else None
+        if until is not None:
+            yield Reset(until, "quotaResetTimeStamp")
+        yield from _google_daily(part, now)
+
+
+def _google_daily(part: dict[str, Any], now: float) -> Iterator[Reset]:
+    """Google's requests per day end at midnight Pacific time, whatever the RetryInfo beside them says.
+
+    https://ai.google.dev/gemini-api/docs/rate-limits
+    """
+    violations = part.get("violations")
+    if not isinstance(violations, list):
+        return
+    if any(isinstance(v, dict) and "PerDay" in str(v.get("quotaId", "")) for v in violations):
+        try:
+            zone = ZoneInfo("America/Los_Angeles")
+        except ZoneInfoNotFoundError:  # no time zone data on this system
+            return
+        tomorrow = datetime.fromtimestamp(now, zone).date() + timedelta(days=1)
+        yield Reset(
+            datetime(tomorrow.year, tomorrow.month, tomorrow.day, tzinfo=zone).timestamp(), "quotaId PerDay"
+        )
+
+
+_THIRTY_DAYS: Final = 30 * 86400
+
+
+def _ratelimit_value(value: str, now: float) -> float | None:
+    """``1s``, ``6m0s``, seconds, epoch seconds or milliseconds, or a date; numbers under 30 days are seconds."""
+    seconds = duration(value)
+    if seconds is not None:
+        return now + seconds
+    number = _number(value)
+    if number is not None and 0 <= number < _THIRTY_DAYS:
+        return now + number
+    return moment(value, now)
+
+
+def _ratelimit_headers(error: WireError, now: float) -> Iterator[Reset]:
+    """``x-ratelimit-reset*`` and ``anthropic-ratelimit-*-reset``: windows with nothing remaining, all of them.
+
+    Where no window says that it is empty, the one that resets first is the likeliest to have refused.
+    """
+    empty: list[Reset] = []
+    others: list[Reset] = []
+    for name, value in error.headers.items():
+        match = re.fullmatch(r"(x-ratelimit|anthropic-ratelimit|ratelimit)(?:-(.+))?-reset(?:-(.+))?", name)
+        if not match or "unified" in name:
+            continue
+        until = _ratelimit_value(value, now)
+        if until is None or not now < until <= now + MAX_AHEAD:
+            continue
+        remaining = _number(error.headers.get(name.replace("reset", "remaining")))
+        (empty if remaining is not None and remaining <= 0 else others).append(Reset(until, name))
+    if empty:
+        yield from empty
+    elif others:
+        yield min(others, key=lambda r: r.until)
+
+
+def _text(error: WireError, now: float) -> Iterator[Reset]:
+    """``Please try again in 7m59.184s``, ``reset after 1h2m3s``, ``regain access on 2026-01-01 at 00:00 UTC``."""
+    text = (error.message or error.text).lower()
+    match = _AFTER.search(text)
+    if match:
+        seconds = duration(match[1])
+        if seconds is not None:
+            yield Reset(now + seconds, "text")
+            return
+    match = _AFTER_WORDS.search(text)
+    if match:
+        yield Reset(now + float(match[1]) * _UNITS[_WORDS[match[2]]], "text")
+        return
+    match = _AT.search(text)
+    if match:
+        zone = (match[3] or "z").upper().replace("UTC", "Z").replace("Z", "+00:00")
+        until = _date(f"{match[1]}T{match[2] or '00:00'}{zone}")
+        if until is not None:
+            yield Reset(until, "text")
+
+
+type _Reader = Callable[[WireError, float], Iterator[Reset]]
+
+_ORDER: Final[tuple[tuple[_Reader, ...], ...]] = (
+    (_retry_after, _anthropic, _body_fields, _codex_windows),
+    (_ratelimit_headers,),
+    (_text,),
+)

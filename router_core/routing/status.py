@@ -1,0 +1,138 @@
+"""The state of credentials in words and figures, for people. Never holds a secret."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from router_core.credentials.model import Credential
+from router_core.routing.health import QUOTA, CredentialState
+from router_core.routing.windows import Window
+
+
+@dataclass(frozen=True, slots=True)
+class CooldownStatus:
+    model: str | None
+    """None: all models of the credential."""
+    state: str
+    """``cooling``, or ``half_open`` once its time is over and until a request has shown that it works."""
+    kind: str
+    """A failure kind, or ``quota``."""
+    reason: str
+    since: float
+    until: float
+    """Seconds since the epoch."""
+    stated: bool
+    """Whether the provider itself named the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialStatus:
+    id: str
+    provider: str
+    state: str
+    """``ready``, ``cooling``, ``half_open``, ``exhausted``, ``busy`` or ``inactive``; cooling of single
+    models stands in `models`."""
+    reason: str
+    since: float | None = None
+    until: float | None = None
+    """Seconds since the epoch."""
+    priority: int = 0
+    weight: int = 1
+    prefix: str | None = None
+    in_flight: int = 0
+    concurrency: int | None = None
+    models: tuple[CooldownStatus, ...] = ()
+    windows: tuple[Window, ...] = ()
+    last_error: str | None = None
+    last_error_at: float | None = None
+    last_success_at: float | None = None
+    expires_at: float | None = None
+    """When its present token expires, where it does."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON."""
+        return asdict(self)
+
+
+@dataclass(slots=True)
+class _Summary:
+    state: str = "ready"
+    reason: str = ""
+    since: float | None = None
+    until: float | None = None
+    models: list[CooldownStatus] = field(default_factory=list)
+
+
+def status_of(
+    credential: Credential, state: CredentialState | None, windows: list[Window], now: float
+) -> CredentialStatus:
+    """`state` is None for a credential that is not active; `now` is the wall clock."""
+    config = credential.config
+    if state is None or not credential.active:
+        return CredentialStatus(
+            config.id,
+            config.provider,
+            "inactive",
+            credential.inactive or "its provider is not known",
+            priority=config.priority,
+            weight=config.weight,
+            prefix=config.prefix,
+            concurrency=config.concurrency,
+        )
+    summary = _summary(state, now)
+    token = credential.source.current()
+    return CredentialStatus(
+        config.id,
+        config.provider,
+        summary.state,
+        summary.reason,
+        summary.since,
+        summary.until,
+        priority=config.priority,
+        weight=config.weight,
+        prefix=config.prefix,
+        in_flight=state.in_flight,
+        concurrency=config.concurrency,
+        models=tuple(summary.models),
+        windows=tuple(windows),
+        last_error=state.last_error,
+        last_error_at=state.last_error_at,
+        last_success_at=state.last_success_at,
+        expires_at=token.expires_at if token else None,
+    )
+
+
+def _summary(state: CredentialState, now: float) -> _Summary:
+    summary = _Summary()
+    for key, cooldown in state.cooldowns.items():
+        phase = "cooling" if cooldown.until > now else "half_open"
+        if key == QUOTA:
+            phase = "exhausted"
+        if key is None or key == QUOTA:
+            if summary.until is None or cooldown.until > summary.until:
+                summary.state, summary.reason = phase, cooldown.reason or cooldown.kind
+                summary.since, summary.until = cooldown.since, cooldown.until
+        else:
+            since, until = cooldown.since, cooldown.until
+            summary.models.append(
+                CooldownStatus(key, phase, cooldown.kind, cooldown.reason, since, until, cooldown.stated)
+            )
+    if summary.state == "ready" and state.bit & state.scheduler.full:
+        summary.state, summary.reason = "busy", f"{state.in_flight} requests are under way, its limit"
+    summary.models.sort(key=lambda m: m.model or "")
+    return summary
+
+
+def describe(seconds: float) -> str:
+    """``45 s``, ``12 min``, ``3 h 20 min``, ``6 days``: for people, rounded up."""
+    if seconds < 90:
+        return f"{max(1, math.ceil(seconds))} s"
+    minutes = math.ceil(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    return f"{math.ceil(seconds / 86400)} days"

@@ -1,0 +1,236 @@
+"""Quota windows: how much of an allowance is used, and when it begins anew.
+
+Two sources. What providers reveal in the headers of every answer (`read_windows`) is a snapshot, replaced
+by the next. What a person sets (``limits`` of a credential or client key) is counted here, in windows that
+`bounds` places on the calendar.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta
+from typing import Final
+
+from router_core.config.schema import QuotaLimit
+from router_core.exchange import Headers
+from router_core.routing.resets import MAX_AHEAD, _number, _ratelimit_value, moment
+
+FIVE_HOURS: Final = 5 * 3600.0
+MAX_WINDOWS: Final = 16
+"""Windows of one credential; names come from header names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    name: str
+    """``5h``, ``7d``, ``primary``, ``tokens`` ..., or of a limit ``day tokens``."""
+    used: float
+    """Share, 0 to 1; above 1 where the provider lets one overdraw."""
+    reset: float | None = None
+    """Seconds since the epoch."""
+    source: str = ""
+    """The header, or ``limits``."""
+    allowed: bool = False
+    """The provider says that requests go through whatever the share (overdraft, extra usage)."""
+    shared: bool = True
+    """Covers all models of the credential."""
+
+    def closed(self, reserve: float, now: float) -> bool:
+        """Whether what may be used is used."""
+        if self.reset is None or self.reset <= now or not self.shared:
+            return False
+        return self.used >= 1 - reserve and not (self.allowed and reserve == 0)
+
+
+_UNIFIED: Final = re.compile(r"anthropic-ratelimit-unified-(.+)-utilization")
+_CODEX: Final = re.compile(r"x-codex-(primary|secondary)-used-percent")
+_LIMIT: Final = re.compile(
+    r"(anthropic-ratelimit|x-ratelimit)(?:-(?P<before>.+))?-remaining(?:-(?P<after>.+))?"
+)
+
+
+def read_windows(headers: Headers, now: float) -> list[Window]:
+    """The windows that an answer's headers reveal; empty for most providers. `now` is the wall clock."""
+    known = {n: v for name, v in headers if "ratelimit" in (n := name.lower()) or n.startswith("x-codex-")}
+    if not known:
+        return []
+    found = []
+    for name, value in known.items():
+        window = (
+            _unified(name, value, known, now)
+            or _codex(name, value, known, now)
+            or _remaining(name, value, known, now)
+        )
+        if window is not None:
+            found.append(window)
+    return found[:MAX_WINDOWS]
+
+
+def _unified(name: str, value: str, headers: Mapping[str, str], now: float) -> Window | None:
+    """Anthropic's subscription windows (observed from Claude Code's traffic): utilization is a share."""
+    match = _UNIFIED.fullmatch(name)
+    used = _number(value)
+    if not match or used is None or used < 0:
+        return None
+    prefix = name.removesuffix("utilization")
+    status = headers.get(f"{prefix}status", "").lower()
+    reset = _ahead(moment(headers.get(f"{prefix}reset"), now), now)
+    return Window(match[1], used, reset, name, status.startswith("allowed"), match[1] in ("5h", "7d"))
+
+
+def _codex(name: str, value: str, headers: Mapping[str, str], now: float) -> Window | None:
+    match = _CODEX.fullmatch(name)
+    percent = _number(value)
+    if not match or percent is None or percent < 0:
+        return None
+    prefix = name.removesuffix("used-percent")
+    reset = moment(headers.get(f"{prefix}reset-at"), now)
+    seconds = _number(headers.get(f"{prefix}reset-after-seconds"))
+    if reset is None and seconds is not None:
+        reset = now + seconds
+    return Window(match[1], percent / 100, _ahead(reset, now), name)
+
+
+def _remaining(name: str, value: str, headers: Mapping[str, str], now: float) -> Window | None:
+    """``x-ratelimit-{limit,remaining,reset}-{requests,tokens}`` and Anthropic's for keys: per model, so for show."""
+    match = _LIMIT.fullmatch(name)
+    remaining = _number(value)
+    limit = _number(headers.get(name.replace("remaining", "limit")))
+    if not match or remaining is None or not limit or limit <= 0:
+        return None
+    reset = _ratelimit_value(headers.get(name.replace("remaining", "reset"), ""), now)
+    label = match["before"] or match["after"] or "requests"
+    used = min(1.0, max(0.0, 1 - remaining / limit))
+    return Window(label, used, _ahead(reset, now), name, shared=False)
+
+
+def _ahead(reset: float | None, now: float) -> float | None:
+    return reset if reset is not None and now < reset <= now + MAX_AHEAD else None
+
+
+def parse_time_of_day(text: str) -> time:
+    """``HH:MM``. Raises ValueError with the remedy."""
+    try:
+        if not re.fullmatch(r"\d\d:\d\d", text):
+            raise ValueError
+        return time.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a time of day; write HH:MM") from None
+
+
+def bounds(limit: QuotaLimit, now: float) -> tuple[float, float]:
+    """Start and end of the window of `limit` that holds `now`, in seconds since the epoch, by local time.
+
+    A ``5h`` window starts with its first request; days, weeks (from Monday) and months start at
+    ``reset_at``, or midnight.
+    """
+    if limit.window == "5h":
+        return now, now + FIVE_HOURS
+    at = parse_time_of_day(limit.reset_at) if limit.reset_at else time()
+    # The hours before the time of day still belong to the day before.
+    here = datetime.fromtimestamp(now)
+    day = here.date() if here.time() >= at else here.date() - timedelta(days=1)
+    if limit.window == "day":
+        first, last = day, day + timedelta(days=1)
+    elif limit.window == "week":
+        first = day - timedelta(days=day.weekday())
+        last = first + timedelta(days=7)
+    else:
+        first = day.replace(day=1)
+        last = (first + timedelta(days=32)).replace(day=1)
+    return datetime.combine(first, at).timestamp(), datetime.combine(last, at).timestamp()
+
+
+@dataclass(slots=True)
+class Count:
+    """What is used of one limit in its running window."""
+
+    start: float
+    end: float
+    tokens: int = 0
+    requests: int = 0
+
+
+def key_of(limit: QuotaLimit) -> str:
+    """Names a limit's window, whatever its figures: raising a limit keeps what was counted."""
+    return f"{limit.window}@{limit.reset_at or ''}"
+
+
+class Quotas:
+    """Counts for the limits of credentials (``credential:ID``) and client keys (``client:NAME``)."""
+
+    def __init__(
+        self,
+        limits: Mapping[str, tuple[QuotaLimit, ...]],
+        wall: Callable[[], float],
+        changed: Callable[[str, str, Count, int, int], None] = lambda *_: None,
+        previous: Quotas | None = None,
+    ):
+        self.limits = {owner: each for owner, each in limits.items() if each}
+        self._wall, self._changed = wall, changed
+        self._counts: dict[tuple[str, str], Count] = {}
+        if previous is not None:
+            kept = {(o, key_of(limit)) for o, each in self.limits.items() for limit in each}
+            self._counts = {k: c for k, c in previous._counts.items() if k in kept}
+
+    def charge(self, owner: str, *, tokens: int = 0, requests: int = 0) -> None:
+        """`owner` has used that much."""
+        for key in {key_of(limit): limit for limit in self.limits.get(owner, ())}.items():
+            count = self._count(owner, key[1], start=True)
+            assert count is not None
+            count.tokens += tokens
+            count.requests += requests
+            self._changed(owner, key[0], count, tokens, requests)
+
+    def adopt(self, owner: str, key: str, count: Count) -> None:
+        """What all processes together, or this one before a restart, have counted."""
+        if count.end > self._wall() and any(key_of(limit) == key for limit in self.limits.get(owner, ())):
+            self._counts[owner, key] = count
+
+    def closed(self, owner: str, reserve: float = 0.0) -> tuple[float, str] | None:
+        """(end in seconds since the epoch, in words) of the last to end of the limits that are used up."""
+        found: tuple[float, str] | None = None
+        for limit in self.limits.get(owner, ()):
+            count = self._count(owner, limit)
+            if count is None:
+                continue
+            for unit, most, used in (
+                ("tokens", limit.tokens, count.tokens),
+                ("requests", limit.requests, count.requests),
+            ):
+                if (
+                    most is not None
+                    and used >= most * (1 - reserve)
+                    and (found is None or count.end > found[0])
+                ):
+                    found = (count.end, f"{used} of {most} {unit} per {limit.window} are used")
+        return found
+
+    def windows(self, owner: str) -> list[Window]:
+        """The limits of `owner` as windows."""
+        found = []
+        for limit in self.limits.get(owner, ()):
+            count = self._count(owner, limit)
+            for unit, most in (("tokens", limit.tokens), ("requests", limit.requests)):
+                if most is not None:
+                    used = getattr(count, unit) / most if count else 0.0
+                    found.append(
+                        Window(f"{limit.window} {unit}", used, count.end if count else None, "limits")
+                    )
+        return found
+
+    def items(self) -> Iterable[tuple[str, str, Count]]:
+        return [(owner, key, count) for (owner, key), count in self._counts.items()]
+
+    def _count(self, owner: str, limit: QuotaLimit, *, start: bool = False) -> Count | None:
+        key = (owner, key_of(limit))
+        count = self._counts.get(key)
+        now = self._wall()
+        if count is not None and now >= count.end:
+            del self._counts[key]
+            count = None
+        if count is None and start:
+            count = self._counts[key] = Count(*bounds(limit, now))
+        return count

@@ -1,0 +1,88 @@
+"""State in this process alone, written to a file when it ends and read when it starts."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+import orjson
+
+from router_core.state.store import Change, Owner
+
+logger = logging.getLogger(__name__)
+
+VERSION: Final = 1
+MAX_FILE: Final = 64 << 20
+
+
+class MemoryStore:
+    shared = False
+
+    def __init__(self, path: Path | None = None):
+        self.path = path
+        """The file; None keeps nothing."""
+        self._owner: Owner | None = None
+
+    async def start(self, owner: Owner) -> None:
+        self._owner = owner
+        if self.path is not None:
+            owner.adopt(await asyncio.to_thread(read, self.path))
+
+    async def close(self) -> None:
+        if self.path is not None and self._owner is not None:
+            try:
+                await asyncio.to_thread(write, self.path, self._owner.snapshot())
+            except OSError as e:
+                logger.warning("the routing state cannot be written to %s: %s", self.path, e.strerror)
+
+    def changed(self, change: Change) -> None:
+        pass
+
+    async def lease(self, name: str, limit: int) -> object:
+        return None
+
+    def give_back(self, lease: object) -> None:
+        pass
+
+    @asynccontextmanager
+    async def lock(self, name: str, ttl: float) -> AsyncIterator[bool]:
+        yield True
+
+
+def read(path: Path) -> list[Change]:
+    """The changes in a state file; none where it is absent, unreadable or of another version."""
+    try:
+        if path.stat().st_size > MAX_FILE:
+            raise ValueError("too large")
+        document = orjson.loads(path.read_bytes())
+        if document["version"] != VERSION:
+            return []
+        return [Change(**{k: c[k] for k in ("kind", "name", "value", "key")}) for c in document["changes"]]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, KeyError, TypeError) as e:
+        logger.warning(
+            "the routing state in %s cannot be read and is started anew: %s", path, type(e).__name__
+        )
+        return []
+
+
+def write(path: Path, changes: list[Change]) -> None:
+    """Replaces the file in one step; only its owner can read it. Raises OSError."""
+    body = orjson.dumps({"version": VERSION, "changes": changes})
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(body)
+        Path(name).replace(path)
+    except BaseException:
+        with suppress(OSError):
+            Path(name).unlink()
+        raise

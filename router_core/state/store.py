@@ -1,0 +1,70 @@
+"""Where copies of the live routing state are kept, behind one interface.
+
+The router works on its own memory. A store hears of every change, hands back what it knows when it starts,
+and, where several processes share it, what the others change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+type ChangeKind = Literal["cooldown", "drop", "binding", "windows", "count", "turn"]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One fact about the routing state. Values are plain JSON.
+
+    ============  =====================  ======================  =========================================
+    kind          name                   key                     value
+    ============  =====================  ======================  =========================================
+    cooldown      credential id          model or None           `cooldown_record`, or None for its end
+    drop          credential id          -                       - (the credential is no longer active)
+    binding       digest of the session  -                       `binding_record`
+    windows       credential id          -                       window name to `window_record`
+    count         ``credential:ID`` ...  window of the limit     ``start end tokens requests``, ``add``
+    turn          provider               [model, priority]       credential id
+    ============  =====================  ======================  =========================================
+    """
+
+    kind: ChangeKind
+    name: str
+    value: Any = None
+    key: Any = None
+
+
+class Owner(Protocol):
+    """Whose state it is: the router."""
+
+    def snapshot(self) -> list[Change]:
+        """All of it."""
+
+    def adopt(self, changes: Iterable[Change]) -> None:
+        """Takes over what is news. Unknown names and malformed values are ignored."""
+
+
+class Store(Protocol):
+    @property
+    def shared(self) -> bool:
+        """Whether other processes work on the same state."""
+
+    async def start(self, owner: Owner) -> None:
+        """Hands what is kept to `owner`. Never raises for a store that cannot be reached or read."""
+
+    async def close(self) -> None:
+        """Keeps what is to be kept."""
+
+    def changed(self, change: Change) -> None:
+        """Hears of a change. Returns at once."""
+
+    async def lease(self, name: str, limit: int) -> object:
+        """A place among `limit` in all processes; False when there is none, None when nobody can tell."""
+
+    def give_back(self, lease: object) -> None:
+        """Ends a lease. Returns at once."""
+
+    def lock(self, name: str, ttl: float) -> AbstractAsyncContextManager[bool]:
+        """Held in one process at a time, for `ttl` seconds at most; the value is False when another holds it."""
