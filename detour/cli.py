@@ -8,10 +8,12 @@ import typer
 
 from detour import __version__
 from detour.commands import ca, usage
+from detour.commands.check import check
 from detour.commands.demo import demo
 from detour.commands.doctor import doctor
 from detour.commands.env import env
 from detour.commands.exec import exec_
+from detour.commands.models import models
 from detour.commands.run import run
 
 app = typer.Typer(
@@ -44,6 +46,8 @@ app.command("exec", context_settings={"allow_interspersed_args": False, "ignore_
     exec_
 )
 app.command()(env)
+app.command()(check)
+app.command()(models)
 app.command()(doctor)
 app.add_typer(ca.app, name="ca")
 app.add_typer(usage.app, name="usage")

@@ -121,7 +121,8 @@ def _configured(config: Config) -> dict[str, Address]:
 
 
 def _private() -> dict[str, Address]:
-    return {name: Address("127.0.0.1", 0) for name in LISTENERS}
+    # Nobody but the one command would know the address of its admin port.
+    return {name: Address("127.0.0.1", 0) for name in ("proxy", "gateway")}
 
 
 def configure(master: LeanMaster, config: Config, listen: dict[str, Address], ca: CAPaths) -> None:

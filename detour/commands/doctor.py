@@ -21,7 +21,7 @@ def doctor(
     """Check interpreter, ports, CA, credentials, providers and clock, each with the remedy; exit 1 if one is bad."""
     from detour import doctor
 
-    loaded = load(config, warn=False)
+    loaded = load(config)
     findings = doctor.run(loaded, os.environ, offline=offline)
     if json:
         print_json([asdict(finding) for finding in findings])

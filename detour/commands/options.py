@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -33,24 +33,28 @@ def fail(message: str, code: int = FAILED) -> typer.Exit:
     return typer.Exit(code)
 
 
-def load(path: Path | None, *, warn: bool = True) -> Loaded:
-    """The configuration, or every mistake in it on standard error and exit code 2."""
+def load(path: Path | None) -> Loaded:
+    """The configuration, or every mistake in it on standard error and exit code 2.
+
+    Its warnings are for `detour check` and `detour run` to say.
+    """
     from router_core.config import loader
     from router_core.config.problems import ConfigError
 
     try:
-        loaded = loader.load(path)
+        return loader.load(path)
     except ConfigError as error:
-        say(error.problems)
+        print(error, file=sys.stderr)
         raise fail("the configuration cannot be used", USAGE) from None
-    if warn:
-        say(f"warning: {problem}" for problem in loaded.warnings)
-    return loaded
 
 
-def say(lines: Iterable[object]) -> None:
-    for line in lines:
-        print(line, file=sys.stderr)
+def print_columns(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """`rows` below `head`, each column as wide as its widest entry; the last one runs on."""
+    table = [head, *rows]
+    widths = [max(len(row[i]) for row in table) for i in range(len(head) - 1)]
+    for row in table:
+        cells = [f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False)]
+        print("  ".join([*cells, row[-1]]).rstrip())
 
 
 def print_json(document: Any) -> None:

@@ -135,7 +135,7 @@ def _ledger(config: Path | None) -> Iterator[Engine | None]:
     from router_core.usage.database import LedgerError, describe, open_for_reading
     from router_core.usage.setup import ledger_url
 
-    loaded = load(config, warn=False)
+    loaded = load(config)
     try:
         url = ledger_url(loaded.config.usage, paths(loaded.config).data)
         if url is None:
