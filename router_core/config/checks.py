@@ -30,6 +30,7 @@ type Path_ = tuple[str | int, ...]
 _PREFIX: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _TIME_OF_DAY: Final = re.compile(r"(?:[01]\d|2[0-3]):[0-5]\d")
 _STATE_SCHEMES: Final = ("redis://", "rediss://", "unix://")
+_KINDS: Final = ("api_key", "oauth", "token_file")
 _ANY: Final = ("0.0.0.0", "::")
 
 
@@ -51,6 +52,14 @@ class Report:
         """The keys that stand in a section of the file, broken entries included."""
         node = self.written.child(section)
         return set(node.value) if node is not None and isinstance(node.value, dict) else set()
+
+    def written_keys(self, section: str, path: Path_) -> set[str]:
+        """The keys of the list item at `path`, those that were cut out as broken included."""
+        line, items = self.tree.line_of(path), self.written.child(section)
+        found = items.value if items is not None and isinstance(items.value, list) else ()
+        return {
+            key for node in found if node.line == line and isinstance(node.value, dict) for key in node.value
+        }
 
     def error(self, path: Path_, what: str, remedy: str = "") -> None:
         self.errors.append(Problem(self.file, self.tree.line_of(path), what, remedy))
@@ -88,7 +97,9 @@ def _listeners(config: Config, report: Report) -> None:
             same = host == other_host or host in _ANY or other_host in _ANY
             if port and port == other_port and same:
                 what = f"listen.{name} and listen.{other} are both at {text}"
-                report.error(("listen", name), what, "give each its own port")
+                # One of them may be at its default, which has no line.
+                written = name if report.tree.has(("listen", name)) else other
+                report.error(("listen", written), what, "give each its own port")
         taken[name] = address
         if is_loopback(host):
             continue
@@ -162,10 +173,11 @@ def _provider(
 def _credential(
     credential: CredentialConfig, provider: Provider | None, path: Path_, registry: Registry, report: Report
 ) -> None:
-    kinds = [key for key in ("api_key", "oauth", "token_file") if getattr(credential, key) is not None]
+    kinds = [key for key in _KINDS if getattr(credential, key) is not None]
+    broken = report.written_keys("credentials", path) & set(_KINDS)
     if len(kinds) > 1:
         report.error((*path, kinds[1]), f"has {' and '.join(kinds)}", "keep one of them")
-    elif not kinds and provider is not None and _wants_key(credential, provider):
+    elif not kinds and provider is not None and _wants_key(credential, provider) and not broken:
         report.error(path, f"credential {shown(credential.id)} holds no secret", "add api_key: env:NAME")
     prefix = credential.prefix
     if prefix is not None:

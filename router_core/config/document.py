@@ -52,6 +52,12 @@ class Node:
             return self.value[key]
         return None
 
+    def has(self, path: Iterable[str | int]) -> bool:
+        node: Node | None = self
+        for key in path:
+            node = node.child(key) if node is not None else None
+        return node is not None
+
     def line_of(self, path: Iterable[str | int]) -> int:
         """The line of the deepest part of `path` that exists."""
         node = self
@@ -113,7 +119,7 @@ class _Reader:
             # A key is a name, whatever its spelling would mean as a value (a model may be called 3.5).
             key, line = key_node.value, key_node.start_mark.line + 1
             value = self.read(value_node, depth + 1)
-            if key == "<<" and key_node.style is None:
+            if key == "<<" and not key_node.style:
                 merged = self.merge(value, key_node.start_mark) | merged
                 continue
             if key in found:

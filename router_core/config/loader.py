@@ -76,9 +76,11 @@ def parse(data: bytes, path: Path, env: Mapping[str, str] = os.environ) -> Loade
     written, problems = read(data, file)
     config, tree, found = validate(Config, written, file, {"folder": path.parent, "home": env.get("HOME")})
     problems += found
-    definitions, files = _definitions(path, env, problems)
+    definitions, files, broken = _definitions(path, env, problems)
+    broken |= _cut(written, tree)
     registry, mistakes = assemble(definitions, config.providers)
-    problems += [_place(m, definitions, file, tree) for m in mistakes]
+    # What a broken definition lacks as a whole, it lacks because a part of it was cut out.
+    problems += [_place(m, definitions, file, tree) for m in mistakes if m.key or m.provider not in broken]
     report = Report(file, tree, written)
     check(config, registry, report, env)
     check_models(config, registry, report)
@@ -98,14 +100,28 @@ def _default_warnings(file: str, report: Report) -> list[Problem]:
     return [Problem(file, 0, what, "set the variables of those that you have, e.g. ANTHROPIC_API_KEY")]
 
 
+def _cut(written: Node, tree: Node) -> set[str]:
+    """The providers of the configuration of which something was cut out."""
+    before, after = written.child("providers"), tree.child("providers")
+    if before is None or not isinstance(before.value, dict):
+        return set()
+    kept = after.value if after is not None else {}
+    return {
+        name for name, node in before.value.items() if name not in kept or node.plain() != kept[name].plain()
+    }
+
+
 def _definitions(
     path: Path, env: Mapping[str, str], problems: list[Problem]
-) -> tuple[dict[str, Definition], list[Path]]:
-    """The built-in providers and the user's: files in ``providers/`` beside the configuration."""
-    definitions = dict(load_builtin())
+) -> tuple[dict[str, Definition], list[Path], set[str]]:
+    """The built-in providers and the user's: files in ``providers/`` beside the configuration.
+
+    With the files that were read, and the names of the broken ones, whose problems are reported.
+    """
+    definitions, broken = dict(load_builtin()), set[str]()
     folder = (user_folder(env) if path == packaged() else path.parent) / "providers"
     if folder == packaged().parent / "providers" or not folder.is_dir():
-        return definitions, []
+        return definitions, [], broken
     files = sorted(file for file in folder.glob("*.yaml") if file.is_file())
     own: dict[str, Path] = {}
     for file in files:
@@ -116,6 +132,8 @@ def _definitions(
             continue
         definition, found = read_definition(data, str(file))
         problems += found
+        if found:
+            broken.add(definition.name)
         if definition.name in own:
             line = definition.tree.line_of(("name",))
             what = f"provider {definition.name!r} stands in {own[definition.name].name} too"
@@ -123,7 +141,7 @@ def _definitions(
             continue
         own[definition.name] = file
         definitions[definition.name] = definition
-    return definitions, files
+    return definitions, files, broken
 
 
 def _place(mistake: Mistake, definitions: Mapping[str, Definition], file: str, tree: Node) -> Problem:

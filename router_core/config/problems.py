@@ -7,9 +7,10 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-# The beginnings of well-known keys; with 24 or more unbroken letters and digits the rest is covered.
+# The beginnings of well-known keys, and long runs of letters and digits of which no name is made.
 _SECRET = re.compile(
-    r"\b(?:sk|ck|pk|rk|gsk|xai|ghp|gho|ghu|ghs|ya29|AIza|Bearer|eyJ)[-_. ]?\S{6,}|[A-Za-z0-9_+/=-]{24,}"
+    r"\b(?:(?:sk|ck|pk|rk|gsk|xai|gh[opsu])[-_]|AIza|ya29\.|eyJ|Bearer\s)\S{6,}"
+    r"|(?=\S*\d)[A-Za-z0-9_+=]{24,}"
 )
 _USERINFO = re.compile(r"(?<=://)[^/@\s]*@")
 
@@ -44,6 +45,11 @@ def shown(value: object) -> str:
     if len(text) > 200 or _SECRET.search(text):
         return f"a text of {len(value)} characters"
     return repr(text)
+
+
+def masked(text: str) -> str:
+    """A message that somebody else wrote, with anything in it that looks like a secret left out."""
+    return _SECRET.sub("...", _USERINFO.sub("***@", text))
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from router_core.config.document import Node, Path, suggest_key
-from router_core.config.problems import Problem, nearest, shown
+from router_core.config.problems import Problem, masked, nearest, shown
 
 type ErrorDetails = Mapping[str, Any]
 
@@ -113,7 +113,7 @@ def _problem(model: type[BaseModel], tree: Node, file: str, path: Path, details:
         name, words = _BOUND[kind]
         what = f"{shown(key)} must be {words} {context[name]}"
     elif kind == "value_error":
-        what, _, remedy = str(context["error"]).partition("; ")
+        what, _, remedy = masked(str(context["error"])).partition("; ")
         what = f"{shown(key)}: {what}"
     return Problem(file, tree.line_of(path), what, remedy)
 

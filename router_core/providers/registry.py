@@ -278,13 +278,15 @@ def _model(config: ModelConfig) -> ModelInfo:
 
 def _names(providers: Mapping[str, Provider], mistakes: list[Mistake]) -> dict[str, Provider]:
     names = dict(providers)
+    order = list(providers)
     for provider in providers.values():
         for alias in provider.aliases:
-            if names.setdefault(alias, provider) is not provider:
-                what = f"{shown(alias)} is also a name of provider {names[alias].name}"
-                mistakes.append(
-                    Mistake(provider.name, ("aliases",), what, "names and aliases must be unique")
-                )
+            other = names.setdefault(alias, provider)
+            if other is not provider:
+                # The later one is to blame: it came to a name that was taken.
+                first, last = sorted((provider, other), key=lambda p: order.index(p.name))
+                what = f"{shown(alias)} is also a name of provider {first.name}"
+                mistakes.append(Mistake(last.name, (), what, "choose another name"))
     return names
 
 
