@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from detour import __version__
-from detour.commands import ca, usage
+from detour.commands import ca, credentials, usage
 from detour.commands.check import check
 from detour.commands.demo import demo
 from detour.commands.doctor import doctor
@@ -49,6 +49,7 @@ app.command()(env)
 app.command()(check)
 app.command()(models)
 app.command()(doctor)
+app.add_typer(credentials.app, name="credentials")
 app.add_typer(ca.app, name="ca")
 app.add_typer(usage.app, name="usage")
 

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import email.utils
-import ssl
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
-import certifi
 import httpx
 
 from detour.doctor.finding import Finding, bad, note, ok
+from detour.upstream import client
 from router_core.config.loader import Loaded
-from router_core.config.schema import Config
 from router_core.config.values import is_loopback
 
 TIMEOUT: Final = 5.0
@@ -42,9 +39,9 @@ async def providers(loaded: Loaded, used: set[str]) -> list[Finding]:
     origins = sorted({str(httpx.URL(url).copy_with(raw_path=b"/")) for url in wanted.values()})
     proxy = loaded.config.upstream.proxy
     try:
-        async with _client(loaded.config) as client:
+        async with client(loaded.config, timeout=TIMEOUT) as http:
             answers = dict(
-                zip(origins, await asyncio.gather(*(ask(client, url) for url in origins)), strict=True)
+                zip(origins, await asyncio.gather(*(ask(http, url) for url in origins)), strict=True)
             )
     except (ValueError, OSError) as error:
         return [
@@ -88,22 +85,13 @@ def clock(answers: list[Answer]) -> Finding:
     )
 
 
-async def ask(client: httpx.AsyncClient, url: str) -> Answer:
+async def ask(http: httpx.AsyncClient, url: str) -> Answer:
     """Any answer at all means reachable; the path does not matter."""
     began = time.perf_counter()
     try:
-        response = await client.head(url)
+        response = await http.head(url)
     except httpx.HTTPError as error:
         return Answer(url, error=str(error) or type(error).__name__)
     now = time.time()
     said = email.utils.parsedate_to_datetime(response.headers["date"]) if "date" in response.headers else None
     return Answer(url, (time.perf_counter() - began) * 1000, now - said.timestamp() if said else None)
-
-
-def _client(config: Config) -> httpx.AsyncClient:
-    upstream = config.upstream
-    trusted = ssl.create_default_context(cafile=certifi.where())
-    if upstream.ca_bundle:
-        trusted.load_verify_locations(Path(upstream.ca_bundle).expanduser())
-    # The variables of the shell say how its tools go out, perhaps through Detour; not how Detour does.
-    return httpx.AsyncClient(verify=trusted, proxy=upstream.proxy, trust_env=False, timeout=TIMEOUT)
