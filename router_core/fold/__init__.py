@@ -1,0 +1,76 @@
+"""A stream folded into the JSON answer that it amounts to, and a JSON answer unfolded into a stream.
+
+One format to the same format: everything that the upstream said is kept, also what Detour does not know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from router_core.fold import anthropic, gemini, ollama, openai_chat, openai_responses
+from router_core.fold.events import UnfoldError
+from router_core.formats import Format
+from router_core.json_document import Json, parse
+from router_core.sse import Event
+
+__all__ = ["UnfoldError", "fold", "unfold"]
+
+_FOLDS: Final[dict[Format, Callable[[list[tuple[str | None, Json]]], Json]]] = {
+    Format.ANTHROPIC: anthropic.fold,
+    Format.OPENAI_CHAT: openai_chat.fold,
+    Format.OPENAI_RESPONSES: openai_responses.fold,
+    Format.GEMINI: gemini.fold,
+    Format.OLLAMA: ollama.fold,
+}
+_UNFOLDS: Final[dict[Format, Callable[[Json], list[Event]]]] = {
+    Format.ANTHROPIC: anthropic.unfold,
+    Format.OPENAI_CHAT: openai_chat.unfold,
+    Format.OPENAI_RESPONSES: openai_responses.unfold,
+    Format.GEMINI: gemini.unfold,
+    Format.OLLAMA: ollama.unfold,
+}
+
+
+def fold(format: Format, events: Iterable[Event]) -> tuple[Json, bytes | None]:
+    """(body, None), or (None, data of the error event that the stream holds or None where it is cut off)."""
+    parsed: list[tuple[str | None, Json]] = []
+    for event in events:
+        data = event.data
+        if not data or data.strip() == b"[DONE]":
+            continue
+        try:
+            value = parse(data)
+        except ValueError:
+            continue
+        if _is_error(format, event.name, value):
+            return None, data
+        if isinstance(value, dict):
+            parsed.append((event.name, value))
+    try:
+        body = _FOLDS[format](parsed)
+    except (KeyError, TypeError, AttributeError):
+        body = None
+    return (body, None) if body is not None else (None, _CUT_OFF)
+
+
+_CUT_OFF: Final = (
+    b'{"error":{"message":"The upstream\'s stream ended before its answer was complete.","code":502}}'
+)
+
+
+def _is_error(format: Format, name: str | None, value: Json) -> bool:
+    if not isinstance(value, dict):
+        return name == "error"
+    kind = value.get("type") or name
+    if kind in ("error", "response.failed") or name == "error":
+        return True
+    return format in (Format.OPENAI_CHAT, Format.GEMINI, Format.OLLAMA) and bool(value.get("error"))
+
+
+def unfold(format: Format, body: Json) -> list[Event]:
+    """The events of a stream that says what `body` says. Raises UnfoldError where it is no answer."""
+    try:
+        return _UNFOLDS[format](body)
+    except (KeyError, TypeError, AttributeError):
+        raise UnfoldError("The upstream's answer has another shape than its format.") from None

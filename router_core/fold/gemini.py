@@ -1,0 +1,66 @@
+"""Gemini: https://ai.google.dev/api/generate-content#v1beta.GenerateContentResponse"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from router_core.fold.events import Named, UnfoldError
+from router_core.json_document import Json, serialise
+from router_core.sse import Event
+
+
+def fold(events: list[Named]) -> Json:
+    """The answer, or None where the stream holds no chunk. Counts are cumulative, so the last ones hold."""
+    body: dict[str, Any] = {}
+    candidates: dict[int, dict[str, Any]] = {}
+    for _, value in events:
+        if not isinstance(value, dict):
+            continue
+        for position, chunk in enumerate(value.get("candidates") or ()):
+            index = chunk.get("index", position)
+            candidate = candidates.setdefault(index, {})
+            content = chunk.get("content") or {}
+            if isinstance(chunk.get("content"), dict):
+                old = candidate.get("content") or {}
+                parts = _joined(old.get("parts"), content.get("parts"))
+                candidate["content"] = old | content | ({} if parts is None else {"parts": parts})
+            candidate |= {k: v for k, v in chunk.items() if k != "content"}
+        body |= {k: v for k, v in value.items() if k != "candidates"}
+        if "candidates" in value:
+            body.setdefault("candidates", None)
+    if not body:
+        return None
+    if "candidates" in body:
+        body["candidates"] = [candidates[index] for index in sorted(candidates)]
+    return body
+
+
+def _joined(old: list[Json] | None, new: list[Json] | None) -> list[Json] | None:
+    """Parts in a row; texts of one kind become one, as in an answer that is not streamed."""
+    if old is None or new is None:
+        return new if old is None else old
+    parts = list(old)
+    for part in new:
+        last = parts[-1] if parts else {}
+        if (
+            _is_text(part)
+            and _is_text(last)
+            and last.get("thought") == part.get("thought")
+            and "thoughtSignature" not in last
+        ):
+            parts[-1] = last | part | {"text": last["text"] + part["text"]}
+        else:
+            parts.append(part)
+    return parts
+
+
+def _is_text(part: Json) -> bool:
+    return isinstance(part.get("text"), str) and part.keys() <= {"text", "thought", "thoughtSignature"}
+
+
+def unfold(body: Json) -> list[Event]:
+    """One event: Gemini's chunks have the shape of the answer."""
+    if not isinstance(body, dict) or not ("candidates" in body or "promptFeedback" in body):
+        raise UnfoldError("The upstream's answer has no candidates.", is_error=isinstance(body, dict))
+    data = serialise(body)
+    return [Event(b"data: " + data + b"\r\n\r\n", None, data, parsed=True)]

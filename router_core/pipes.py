@@ -1,0 +1,495 @@
+"""The ways of an answer through Detour: as it came, event by event, or as a whole.
+
+A pipe takes the upstream's bytes in pieces of any size and returns the client's. The stages are always in
+one order: decode, cut into events, rules of the upstream's format, translation, rules of the client's
+format, folding, framing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from router_core.encoding import Decoder, DecodingError, decode, decoder
+from router_core.fold import UnfoldError, fold, unfold
+from router_core.formats import Format
+from router_core.formats.errors import WireError, error_body, error_event, read_error
+from router_core.json_document import Json, parse, serialise, splice
+from router_core.rewrite.context import Context
+from router_core.rewrite.rule import DROPPED, Rule
+from router_core.sse import ArrayReader, Event, EventReader, Reader, encode, looks_like_stream, replace_data
+
+MAX_WHOLE: Final = 64 << 20
+"""Bytes of an answer that is kept in memory because it must change as a whole."""
+
+
+class Pipe(Protocol):
+    def feed(self, data: bytes) -> bytes:
+        """The client's bytes for a piece of the upstream's."""
+        ...
+
+    def close(self) -> bytes:
+        """What is left, once the upstream's answer is complete."""
+        ...
+
+
+class EventTranslator(Protocol):
+    """Translates the events of one answer; an event may become none or several."""
+
+    def feed(self, event: Event) -> list[Event]: ...
+
+    def close(self) -> list[Event]: ...
+
+
+class AnswerTranslator(Protocol):
+    """Translates one answer into the client's format."""
+
+    def events(self) -> EventTranslator: ...
+
+    def body(self, body: Json) -> Json: ...
+
+    def error(self, status: int, body: bytes) -> tuple[int, bytes]:
+        """The client's status and body for an upstream's error."""
+        ...
+
+
+class Plain:
+    """The bytes as they come."""
+
+    def feed(self, data: bytes) -> bytes:
+        return data
+
+    def close(self) -> bytes:
+        return b""
+
+
+class Stage:
+    """Rules over events or bodies of one format."""
+
+    def __init__(self, rules: list[Rule], context: Context) -> None:
+        self._context = context
+        self._event_rules = [rule for rule in rules if rule.event is not None]
+        self._answer_rules = [rule for rule in rules if rule.answer is not None]
+        needles = [rule.needles for rule in self._event_rules]
+        self._needles = tuple(dict.fromkeys(n for ns in needles for n in ns)) if all(needles) else ()
+        self._looks = all(needles)
+        self.whole = any(rule.whole for rule in self._answer_rules)
+        """Whether a rule needs all of a body, however long it is."""
+
+    def event(self, event: Event) -> Event | None:
+        """`event` after the rules; itself where none changed it, None where one removed it."""
+        raw = event.raw
+        if not self._event_rules or (self._looks and not any(n in raw for n in self._needles)):
+            return event
+        data = event.data
+        if not data:
+            return event
+        try:
+            before = parse(data)
+        except ValueError:
+            return event
+        value = self._run(self._event_rules, "event", before, raw)
+        if value is before:
+            return event
+        return None if value is DROPPED else replaced(event, splice(data, before, value))
+
+    def body(self, value: Json, raw: bytes) -> Json:
+        """A whole answer after the rules."""
+        return self._run(self._answer_rules, "answer", value, raw)
+
+    def _run(self, rules: list[Rule], kind: str, value: Json, raw: bytes) -> Json:
+        for rule in rules:
+            if rule.needles and not any(n in raw for n in rule.needles):
+                continue
+            function: Callable[[Json, Context], Json] = getattr(rule, kind)
+            try:
+                changed = function(value, self._context)
+            except (TypeError, KeyError, IndexError, AttributeError, ValueError, RecursionError) as e:
+                self._context.note(
+                    rule.name, f"left alone, the answer has another shape ({type(e).__name__})"
+                )
+                continue
+            if changed is not value:
+                mark(rule.name, self._context)
+                value = changed
+                if value is DROPPED:
+                    break
+        return value
+
+
+def mark(rule: str, context: Context) -> None:
+    context.mark(rule)
+    if rule not in context.exchange.fired:
+        context.exchange.fired.append(rule)
+
+
+def replaced(event: Event, data: bytes) -> Event:
+    """`event` with other data, framed as it came."""
+    old = event.data or b""
+    if event.raw.endswith(old) and not event.raw.lstrip().startswith(
+        (b"data", b"event", b":", b"id", b"retry")
+    ):
+        return Event(event.raw[: len(event.raw) - len(old)] + data, event.name, data, parsed=True)
+    return replace_data(event, data)
+
+
+class Framing(Protocol):
+    """How events stand in the client's stream."""
+
+    media: str
+
+    def event(self, event: Event, kept: bool) -> bytes:
+        """An event's bytes; `kept` says that it still has the upstream's framing, which is the same."""
+        ...
+
+    def end(self) -> bytes: ...
+
+    def error(self, error: WireError) -> bytes: ...
+
+
+class SseFraming:
+    media = "text/event-stream"
+
+    def __init__(self, format: Format) -> None:
+        self._format = format
+        self._last = b""
+
+    def event(self, event: Event, kept: bool) -> bytes:
+        if not kept:
+            event = self._framed(event)
+        self._last = event.raw
+        return event.raw
+
+    def end(self) -> bytes:
+        return b""
+
+    def error(self, error: WireError) -> bytes:
+        return error_event(self._format, error, self._sequence())
+
+    def _framed(self, event: Event) -> Event:
+        data = event.data
+        if data is None:
+            return Event(b"", parsed=True)
+        raw = b"data: %s\r\n\r\n" % data if self._format is Format.GEMINI else encode(event.name, data)
+        return Event(raw, event.name, data, parsed=True)
+
+    def _sequence(self) -> int:
+        try:
+            return int(parse(Event(self._last).data or b"")["sequence_number"]) + 1
+        except (ValueError, TypeError, KeyError):
+            return 0
+
+
+class ArrayFraming:
+    """A JSON array, as Gemini's clients get it that do not ask for ``alt=sse``."""
+
+    media = "application/json"
+
+    def __init__(self) -> None:
+        self._begun = False
+        self._ended = False
+
+    def event(self, event: Event, kept: bool) -> bytes:
+        if event.data is None:
+            if kept and b"]" in event.raw:
+                self._ended = True
+                return event.raw if self._begun else b"[" + event.raw.lstrip(b"[")
+            return b"" if not kept else event.raw
+        before = b"," if self._begun else b"["
+        if kept:
+            space = event.raw[: len(event.raw) - len(event.data)]
+            before = space if (b"[" in space) is not self._begun else before
+        self._begun = True
+        return before + event.data
+
+    def end(self) -> bytes:
+        if self._ended:
+            return b""
+        self._ended = True
+        return b"]" if self._begun else b"[]"
+
+    def error(self, error: WireError) -> bytes:
+        self._ended = True
+        return (b"," if self._begun else b"[") + error_body(Format.GEMINI, error) + b"]"
+
+
+class LineFraming:
+    """One JSON text a line, as Ollama's clients get it."""
+
+    media = "application/x-ndjson"
+
+    def event(self, event: Event, kept: bool) -> bytes:
+        return (event.data or b"") + b"\n" if event.data else b""
+
+    def end(self) -> bytes:
+        return b""
+
+    def error(self, error: WireError) -> bytes:
+        return error_event(Format.OLLAMA, error)
+
+
+class EventPipe:
+    """Event by event, into a stream."""
+
+    def __init__(
+        self,
+        reader: Reader,
+        upstream: Stage,
+        translator: EventTranslator | None,
+        client: Stage,
+        framing: Framing,
+        kept: bool,
+    ) -> None:
+        self._reader = reader
+        self._upstream = upstream
+        self._translator = translator
+        self._client = client
+        self._framing = framing
+        self._kept = kept
+
+    def feed(self, data: bytes) -> bytes:
+        return b"".join([self._written(event) for event in self._reader.feed(data)])
+
+    def close(self) -> bytes:
+        out = [self._written(event) for event in self._reader.close()]
+        if self._translator is not None:
+            out += [self._finish(event) for event in self._translator.close()]
+        return b"".join(out) + self._framing.end()
+
+    def error(self, error: WireError) -> bytes:
+        return self._framing.error(error)
+
+    def _written(self, event: Event) -> bytes:
+        changed = self._upstream.event(event)
+        if changed is None:
+            return b""
+        if self._translator is not None:
+            return b"".join([self._finish(e) for e in self._translator.feed(changed)])
+        changed = self._client.event(changed)
+        return b"" if changed is None else self._framing.event(changed, self._kept)
+
+    def _finish(self, event: Event) -> bytes:
+        changed = self._client.event(event)
+        return b"" if changed is None else self._framing.event(changed, False)
+
+
+class FoldPipe:
+    """Event by event, folded into one body for a client that did not ask for a stream."""
+
+    def __init__(
+        self,
+        reader: Reader,
+        upstream: Stage,
+        translator: EventTranslator | None,
+        client: Stage,
+        format: Format,
+        failed: Callable[[int], None],
+    ) -> None:
+        self._reader = reader
+        self._upstream = upstream
+        self._translator = translator
+        self._client = client
+        self._format = format
+        self._failed = failed
+        self._events: list[Event] = []
+        self._size = 0
+
+    def feed(self, data: bytes) -> bytes:
+        self._size += len(data)
+        if self._size > MAX_WHOLE:
+            raise DecodingError(f"it is over {MAX_WHOLE >> 20} MiB")
+        for event in self._reader.feed(data):
+            self._take(event)
+        return b""
+
+    def close(self) -> bytes:
+        for event in self._reader.close():
+            self._take(event)
+        if self._translator is not None:
+            self._events += self._translator.close()
+        body, error = fold(self._format, self._events)
+        if error is not None:
+            found = read_error(502, error)
+            self._failed(found.status)
+            return error_body(self._format, found)
+        raw = serialise(body)
+        changed = self._client.body(body, raw)
+        return raw if changed is body else splice(raw, body, changed)
+
+    def error(self, error: WireError) -> bytes:
+        self._failed(error.status)
+        return error_body(self._format, error)
+
+    def _take(self, event: Event) -> None:
+        changed = self._upstream.event(event)
+        if changed is not None:
+            self._events += [changed] if self._translator is None else self._translator.feed(changed)
+
+
+class BodyPipe:
+    """One JSON body, changed as a whole; unfolded into events for a client that asked for a stream."""
+
+    def __init__(
+        self,
+        upstream: Stage,
+        translator: AnswerTranslator | None,
+        client: Stage,
+        format: Format,
+        framing: Framing | None,
+        limit: int,
+        whole: bool,
+    ) -> None:
+        self._upstream = upstream
+        self._translator = translator
+        self._client = client
+        self._format = format
+        self._framing = framing
+        self._limit = limit
+        self._whole = whole
+        self._body = bytearray()
+        self._passing = False
+
+    def feed(self, data: bytes) -> bytes:
+        if self._passing:
+            return data
+        self._body += data
+        if len(self._body) <= self._limit:
+            return b""
+        if self._whole:
+            raise DecodingError(f"it is over {self._limit >> 20} MiB")
+        self._passing = True
+        body = bytes(self._body)
+        self._body.clear()
+        return body
+
+    def close(self) -> bytes:
+        if self._passing:
+            return b""
+        raw = bytes(self._body)
+        try:
+            before = parse(raw)
+        except ValueError:
+            # Not JSON after all: the client gets what came.
+            return raw
+        value = self._upstream.body(before, raw)
+        if self._translator is not None:
+            before = value = self._translator.body(value)
+            raw = serialise(value)
+        value = self._client.body(value, raw)
+        if self._framing is None:
+            return raw if value is before else splice(raw, before, value)
+        try:
+            events = unfold(self._format, value)
+        except UnfoldError as e:
+            return self._framing.error(
+                read_error(502, serialise(value)) if e.is_error else WireError(502, str(e))
+            )
+        # Rules of events have their say too: which of them the client asked for is one of theirs.
+        kept = [changed for event in events if (changed := self._client.event(event)) is not None]
+        return b"".join([self._framing.event(event, False) for event in kept]) + self._framing.end()
+
+    def error(self, error: WireError) -> bytes:
+        return self._framing.error(error) if self._framing else error_body(self._format, error)
+
+
+class ErrorPipe:
+    """An error's body: decoded, told in the client's format, its status mapped."""
+
+    def __init__(
+        self,
+        coding: str | None,
+        limit: int,
+        status_of: Callable[[bytes], int],
+        translator: AnswerTranslator | None,
+        set_status: Callable[[int], None],
+    ) -> None:
+        self._coding = coding
+        self._limit = limit
+        self._status_of = status_of
+        self._translator = translator
+        self._set_status = set_status
+        self._body = bytearray()
+        self._passing: Decoder | None = None
+
+    def feed(self, data: bytes) -> bytes:
+        if self._passing is not None:
+            return self._passing.feed(data)
+        self._body += data
+        if len(self._body) <= self._limit:
+            return b""
+        # Longer than any error has to say; it passes, decoded since the headers promise that.
+        self._passing = decoder(self._coding)
+        return self._passing.feed(bytes(self._body))
+
+    def close(self) -> bytes:
+        if self._passing is not None:
+            return self._passing.close()
+        raw = bytes(self._body)
+        try:
+            body = decode(raw, self._coding, self._limit)
+        except DecodingError:
+            body = raw
+        status = self._status_of(body)
+        if self._translator is not None:
+            status, body = self._translator.error(status, body)
+        self._set_status(status)
+        return body
+
+
+class Sniffing:
+    """Decodes, waits for the first bytes where only they tell the kind of answer, then is the pipe for it."""
+
+    def __init__(self, decoder: Decoder | None, begin: Callable[[str], Pipe], kind: str | None) -> None:
+        self._decoder = decoder
+        self._begin = begin
+        self._array = kind == "array"
+        self._head = b""
+        self._pipe = begin(kind) if kind in ("stream", "body") else None
+
+    def feed(self, data: bytes) -> bytes:
+        if self._decoder is not None:
+            data = self._decoder.feed(data)
+        if self._pipe is not None:
+            return self._pipe.feed(data)
+        self._head += data
+        return self._become(kind_of(self._head, array=self._array))
+
+    def close(self) -> bytes:
+        out = b""
+        if self._decoder is not None and (left := self._decoder.close()):
+            out = self._pipe.feed(left) if self._pipe is not None else b""
+            self._head += left if self._pipe is None else b""
+        if self._pipe is None:
+            out += self._become(kind_of(self._head, array=self._array) or "plain")
+        return out + (self._pipe.close() if self._pipe is not None else b"")
+
+    def error(self, error: WireError) -> bytes:
+        tell = getattr(self._pipe, "error", None)
+        return tell(error) if tell else b""
+
+    def _become(self, kind: str | None) -> bytes:
+        if kind is None:
+            return b""
+        self._pipe = Plain() if kind == "plain" else self._begin(kind)
+        head, self._head = self._head, b""
+        return self._pipe.feed(head)
+
+
+def kind_of(head: bytes, *, array: bool) -> str | None:
+    """``stream``, ``array``, ``body`` or ``plain`` by the first bytes; None while they do not tell.
+
+    `array` says that a JSON array would be a stream (Gemini).
+    """
+    text = head.lstrip(b" \t\r\n\xef\xbb\xbf")
+    if not text:
+        return None
+    if text[:1] == b"{":
+        return "body"
+    if text[:1] == b"[":
+        return "array" if array else "body"
+    stream = looks_like_stream(head)
+    return None if stream is None else "stream" if stream else "plain"
+
+
+def reader_for(kind: str) -> Reader:
+    return ArrayReader() if kind == "array" else EventReader()

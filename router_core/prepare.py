@@ -1,0 +1,267 @@
+"""From the client's request to what one attempt sends: translate, rewrite, name the model, authenticate.
+
+Each attempt starts from the client's own bytes. What no rule changes leaves byte for byte, and the client's
+headers keep their order and their spelling: its identity is passed on. Exactly this happens to them:
+
+- Every header and query key that may carry a credential or name an account of the client goes, then the
+  attempt's own are set; both together, so that no secret reaches a host that it was not meant for.
+- Headers of the connection, of proxies on the way and of Detour itself go. A WebSocket handshake keeps
+  ``connection``, ``upgrade`` and ``sec-websocket-*``.
+- ``accept-encoding`` becomes ``identity``, so that answers can be read as they pass.
+- ``content-length`` fits the body. ``host`` is left to the sender.
+- In another format than the client's, headers and query keys that belong to the client's format go.
+
+With ``attempt.credential_id`` None the client's own request goes to its own host: its headers stay, only
+those of the connection to Detour go, and no built-in rule is asked, since the client knows its host.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Protocol
+from urllib.parse import quote, unquote_plus, urlsplit
+
+from router_core import encoding
+from router_core.errors import Code, Refusal
+from router_core.exchange import Attempt, Exchange, Headers
+from router_core.formats import Format, Operation
+from router_core.json_document import Json, serialise, splice
+from router_core.rewrite.context import Context
+from router_core.rewrite.headers import HeaderEdit
+from router_core.rewrite.rules import Rules
+
+if TYPE_CHECKING:
+    from router_core.pipes import AnswerTranslator
+
+CREDENTIAL_HEADERS: Final = frozenset(
+    {
+        "authorization",
+        "x-api-key",
+        "x-goog-api-key",
+        "api-key",
+        "x-auth-token",
+        "cookie",
+        # Whose account it is goes with the key.
+        "chatgpt-account-id",
+        "openai-organization",
+        "openai-project",
+        "x-goog-user-project",
+    }
+)
+CREDENTIAL_QUERY: Final = frozenset({"key", "api_key", "api-key", "auth_token", "access_token"})
+HOP_BY_HOP: Final = frozenset(
+    {
+        "connection",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "http2-settings",
+    }
+)
+"""RFC 9110 7.6.1; ``host``, ``expect`` and ``proxy-authorization`` are between the client and Detour as well."""
+_OURS: Final = HOP_BY_HOP | {"host", "expect", "proxy-authorization"}
+_PROXY: Final = ("x-forwarded-", "x-detour-")
+_PROXY_NAMES: Final = frozenset({"forwarded", "via", "x-real-ip"})
+_FORMAT_HEADERS: Final = {
+    Format.ANTHROPIC: ("anthropic-",),
+    Format.OPENAI_CHAT: ("openai-",),
+    Format.OPENAI_RESPONSES: ("openai-",),
+    Format.GEMINI: ("x-goog-",),
+    Format.OLLAMA: (),
+}
+"""Beginnings of headers that mean nothing in another format."""
+
+
+class Translator(Protocol):
+    """Between two formats; `router_core.formats` makes it, `Rules.translator` holds it."""
+
+    def request(self, exchange: Exchange, attempt: Attempt) -> Json | Refusal:
+        """The body for the attempt's upstream, or why it cannot be expressed."""
+        ...
+
+    def answer(self, exchange: Exchange, attempt: Attempt) -> AnswerTranslator:
+        """What translates the answer to the request that was translated last for `attempt`."""
+        ...
+
+
+@dataclass(slots=True)
+class Outgoing:
+    """What one attempt sends."""
+
+    method: str
+    url: str
+    """Absolute, with the query."""
+    headers: Headers = field(repr=False)
+    body: bytes = field(repr=False)
+    fired: list[str]
+    """Names of the rules that changed something, in order."""
+    notes: list[str]
+    """Why a rule left the request alone."""
+    context: Context = field(repr=False)
+
+    @property
+    def target(self) -> str:
+        """Path and query of `url`."""
+        parts = urlsplit(self.url)
+        return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+
+
+def prepare(
+    exchange: Exchange, attempt: Attempt, rules: Rules, translator: Translator | None = None
+) -> Outgoing | Refusal:
+    """The request that `attempt` sends. Never changes `exchange.request`.
+
+    Leaves the rules' context in ``attempt.rewriting`` for the answer's pipeline. A Refusal says that the
+    request cannot be expressed in the attempt's format; another attempt may do.
+    """
+    surface = exchange.surface
+    own = attempt.credential_id is None
+    translates = (
+        attempt.endpoint.format is not surface.format and surface.operation is not Operation.LIST_MODELS
+    )
+    headers = HeaderEdit(_kept(exchange, own, translates))
+    context = attempt.rewriting = Context(exchange, attempt, headers)
+    body = _Body(exchange.request.body, exchange.document, headers.get("content-encoding"))
+    if translates:
+        translator = translator or rules.translator
+        if translator is None:
+            what = f"{surface.format} request to {attempt.provider.name} ({attempt.endpoint.format})"
+            return Refusal(Code.UNSUPPORTED, f"This {what} would need a translation that is not there.")
+        value = translator.request(exchange, attempt)
+        if isinstance(value, Refusal):
+            return value
+        body = _Body(serialise(value), value, None)
+        headers.set("content-type", "application/json")
+        headers.drop("content-encoding")
+    if not own:
+        for name, default in attempt.provider.headers.items():
+            headers.default(name, default)
+        if not exchange.websocket:
+            headers.set("accept-encoding", "identity")
+    context.original = body.value
+    value = rules.apply(body.value if isinstance(body.value, dict) else None, context)
+    if isinstance(value, dict):
+        _write(body, with_model(value, context), context)
+    for name, value in (*attempt.headers.items(), *attempt.auth):
+        headers.set(name, value)
+    if body.bytes or headers.get("content-length") is not None:
+        headers.set("content-length", str(len(body.bytes)))
+    suffix = _suffix(exchange, attempt, translates, context)
+    url = attempt.endpoint.base_url.rstrip("/") + suffix + _query(exchange, own, translates, suffix)
+    return Outgoing(
+        exchange.request.method, url, headers.items, body.bytes, context.fired, context.notes, context
+    )
+
+
+class _Body:
+    """The body on its way: its bytes, and the tree that they are the text of."""
+
+    def __init__(self, body: bytes, value: Json, coding: str | None) -> None:
+        self.bytes = body
+        self.value = value
+        self.coding = coding
+
+    def plain(self) -> bytes:
+        """The bytes without their content encoding. Raises DecodingError."""
+        return encoding.decode(self.bytes, self.coding) if encoding.codings(self.coding) else self.bytes
+
+
+def _write(body: _Body, value: Json, context: Context) -> None:
+    if value is body.value:
+        return
+    try:
+        body.bytes = splice(body.plain(), body.value, value)
+    except ValueError as e:
+        # The upstream gets what the client wrote, rather than something half edited.
+        context.note("all", f"left alone: {e}")
+        context.fired.clear()
+        return
+    body.value = value
+    context.headers.drop("content-encoding")
+
+
+def _kept(exchange: Exchange, own: bool, translates: bool) -> Headers:
+    """The client's headers that the upstream gets too."""
+    headers = exchange.request.headers
+    gone = set(_OURS)
+    for name, value in headers:
+        if name.lower() == "connection":
+            # RFC 9110 7.6.1: what it names belongs to the connection as well.
+            gone |= {token.strip().lower() for token in value.split(",")}
+    if exchange.websocket:
+        gone -= {"connection", "upgrade"}
+    if own:
+        return [(n, v) for n, v in headers if n.lower() not in gone and not n.lower().startswith("x-detour-")]
+    beginnings = _PROXY + (_FORMAT_HEADERS[exchange.surface.format] if translates else ())
+    gone |= CREDENTIAL_HEADERS | _PROXY_NAMES
+    return [(n, v) for n, v in headers if n.lower() not in gone and not n.lower().startswith(beginnings)]
+
+
+def with_model(body: dict[str, Json], context: Context) -> dict[str, Json]:
+    """`body` asking for the upstream's name of the model, wherever the format puts it."""
+    name = context.attempt.model
+    if name is None:
+        return body
+    if context.format is not Format.GEMINI:
+        changed = body if body.get("model") == name else body | {"model": name}
+    else:
+        # The path names it; where a body repeats that, it says `models/NAME`.
+        changed = _renamed(body, name)
+        for key in ("generateContentRequest", "requests"):
+            inner = changed.get(key)
+            new = [_renamed(i, name) for i in inner] if isinstance(inner, list) else _renamed(inner, name)
+            if new != inner:
+                changed = changed | {key: new}
+    if changed is not body:
+        context.mark("model-name")
+    return changed
+
+
+def _renamed(value: Json, name: str) -> Json:
+    if not isinstance(value, dict) or not isinstance(old := value.get("model"), str):
+        return value
+    new = f"models/{name}" if old.startswith("models/") and not name.startswith("models/") else name
+    return value if old == new else value | {"model": new}
+
+
+_VERSION: Final = re.compile(r"/(v1|v1alpha|v1beta\d*)/models(?:/|$)")
+
+
+def _suffix(exchange: Exchange, attempt: Attempt, translates: bool, context: Context) -> str:
+    """The path below the endpoint's base URL."""
+    surface, request = exchange.surface, exchange.request
+    path = request.path.partition("?")[0]
+    routes = [p for m, p in attempt.endpoint.routes(surface.operation) if m == request.method]
+    if not routes:
+        routes = [p for _, p in attempt.endpoint.routes(surface.operation)] or [path]
+    action = path.rpartition(":")[2]
+    if surface.operation is Operation.GENERATE:
+        action = "streamGenerateContent" if context.upstream_streams else "generateContent"
+    suffix = next((p for p in routes if p.endswith(":" + action)), routes[0])
+    if not translates and surface.format is Format.GEMINI and (version := _VERSION.search(path)):
+        suffix = re.sub(r"^/v1beta/", f"/{version[1]}/", suffix)
+    model = attempt.model or surface.path_model or ""
+    if "{model}" in suffix:
+        return suffix.replace("{model}", quote(model.removeprefix("models/"), safe="/@"))
+    if surface.operation is Operation.LIST_MODELS and surface.path_model:
+        suffix += "/" + quote(surface.path_model, safe="/@:")
+    return suffix
+
+
+def _query(exchange: Exchange, own: bool, translates: bool, suffix: str) -> str:
+    """The query with its question mark, or nothing."""
+    parts = [p for p in exchange.request.path.partition("?")[2].split("&") if p]
+    if translates:
+        parts = []
+    elif not own:
+        parts = [p for p in parts if unquote_plus(p.partition("=")[0]).lower() not in CREDENTIAL_QUERY]
+    streams = suffix.endswith(":streamGenerateContent")
+    if streams and (translates or exchange.surface.path_stream is False) and "alt=sse" not in parts:
+        parts.append("alt=sse")
+    elif exchange.surface.path_stream and not streams:
+        parts = [p for p in parts if p != "alt=sse"]
+    return "?" + "&".join(parts) if parts else ""

@@ -1,0 +1,77 @@
+"""What the rules of one attempt may look at, and what its request leaves behind for its answer."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import Any
+
+from router_core.exchange import Attempt, Exchange
+from router_core.formats import Format, Operation
+from router_core.json_document import Json
+from router_core.providers.model import ModelInfo, Provider
+from router_core.rewrite.headers import HeaderEdit
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Context:
+    """One attempt, as its rewrite rules see it."""
+
+    exchange: Exchange
+    attempt: Attempt
+    headers: HeaderEdit
+    """Of the request while it is prepared, of the answer after that."""
+    original: Json = None
+    """The body before any rule: what `default` is judged by."""
+    path: str = ""
+    """Path and query below the endpoint's base URL."""
+    message: bool = False
+    """The body is a WebSocket message, not a request of its own."""
+    state: dict[str, Any] = field(default_factory=dict)
+    """What request rules leave for the rules of the answer, by rule name."""
+    fired: list[str] = field(default_factory=list)
+    """Names of the rules that changed something, in order and once."""
+    notes: list[str] = field(default_factory=list)
+    """Why a rule left something alone."""
+
+    @property
+    def format(self) -> Format:
+        """The upstream's format, which is the body's."""
+        return self.attempt.endpoint.format
+
+    @property
+    def operation(self) -> Operation:
+        return self.exchange.surface.operation
+
+    @property
+    def provider(self) -> Provider:
+        return self.attempt.provider
+
+    @property
+    def model(self) -> str:
+        """The upstream's name of the model, or an empty text."""
+        return self.attempt.model or ""
+
+    @property
+    def model_info(self) -> ModelInfo | None:
+        return self.provider.model(self.model)
+
+    @property
+    def streams(self) -> bool:
+        """Whether the client asked for a stream."""
+        return self.exchange.stream
+
+    @property
+    def upstream_streams(self) -> bool:
+        """Whether the upstream is asked for a stream."""
+        return self.exchange.stream or bool(self.state.get("force-stream"))
+
+    def note(self, rule: str, text: str) -> None:
+        self.notes.append(f"{rule}: {text}")
+        logger.debug("%s %s: %s", self.exchange.id, rule, text)
+
+    def mark(self, rule: str) -> None:
+        if rule not in self.fired:
+            self.fired.append(rule)

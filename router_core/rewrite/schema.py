@@ -1,0 +1,180 @@
+"""How a rule is written in the configuration and in provider files.
+
+::
+
+    rewrites:
+      - name: cheap-thinking              # optional; shown by explain
+        because: keeps the bill down      # optional
+        on: request                       # or: answer
+        when:
+          provider: openrouter            # globs; one or a list everywhere
+          format: openai-chat             # the upstream's
+          surface: [anthropic, generate, openai-chat/embeddings]   # what the client asked for
+          model: ["gpt-5*", premium]      # the requested name or the upstream's
+          client: claude-code
+          header: {x-team: "blue*"}
+          quirk: force_stream
+          stream: true
+          body:
+            present: [tools]
+            absent: temperature
+            equals: {reasoning.effort: high}
+            matches: {"messages[*].content": "(?i)urgent"}
+        set: {reasoning.effort: low, "provider.order": [anthropic, google]}
+        default: {max_tokens: 4096}       # only where the original body has none
+        drop: [metadata, "tools[?type=web_search*]"]
+        rename: {max_tokens: max_completion_tokens}
+        append: {stop: END}
+        headers:
+          set: {x-a: b}
+          default: {x-c: d}
+          drop: [x-e, "x-f-*"]
+          merge: {anthropic-beta: [context-1m-2025-08-07]}
+        action: suppress-thinking         # a built-in rule by its name, under this condition
+
+They run in this order within a rule. Paths are those of `router_core.rewrite.paths`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, model_validator
+
+from router_core.formats import Format, Operation
+from router_core.rewrite.paths import Key, parse_path
+
+
+class Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _path(text: str) -> str:
+    parse_path(text)
+    return text
+
+
+def _settable(text: str) -> str:
+    path = parse_path(text)
+    if not isinstance(path.steps[0], Key):
+        raise ValueError(f"{text!r} begins with an item; a body is an object, begin with a key of it")
+    return text
+
+
+def _member(text: str) -> str:
+    if not isinstance(parse_path(_settable(text)).steps[-1], Key):
+        raise ValueError(f"{text!r} ends with an item; only a key can be renamed")
+    return text
+
+
+def _pattern(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as e:
+        raise ValueError(
+            f"{text!r} is not a regular expression ({e}); escape special characters with \\"
+        ) from None
+    return text
+
+
+def _header(name: str) -> str:
+    if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
+        raise ValueError(f"{name!r} is not a header name; write letters, digits and '-'")
+    if name.lower() in {"host", "content-length", "transfer-encoding", "connection", "upgrade"}:
+        raise ValueError(f"{name!r} belongs to the connection; leave it out")
+    return name
+
+
+def _line(value: str) -> str:
+    if re.search(r"[\r\n\0]", value):
+        raise ValueError("a header value is one line; remove the line break")
+    return value
+
+
+def _surface(text: str) -> str:
+    names = text.split("/")
+    formats, operations = {*Format}, {*Operation}
+    if not (
+        (len(names) == 1 and (names[0] in formats or names[0] in operations))
+        or (len(names) == 2 and names[0] in formats and names[1] in operations)
+    ):
+        raise ValueError(
+            f"{text!r} is no surface; write a format ({', '.join(Format)}), an operation "
+            f"({', '.join(Operation)}) or FORMAT/OPERATION"
+        )
+    return text
+
+
+def _listed(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+type Path = Annotated[str, AfterValidator(_path)]
+type Settable = Annotated[str, AfterValidator(_settable)]
+type Member = Annotated[str, AfterValidator(_member)]
+type Pattern = Annotated[str, AfterValidator(_pattern)]
+type HeaderName = Annotated[str, AfterValidator(_header)]
+type HeaderValue = Annotated[str, AfterValidator(_line)]
+type SurfaceName = Annotated[str, AfterValidator(_surface)]
+type Texts = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+type Paths = Annotated[tuple[Path, ...], BeforeValidator(_listed)]
+type Settables = Annotated[tuple[Settable, ...], BeforeValidator(_listed)]
+
+
+class BodyConfig(Part):
+    present: Paths = ()
+    absent: Paths = ()
+    equals: dict[Path, Any] = {}
+    matches: dict[Path, Pattern] = {}
+
+
+class WhenConfig(Part):
+    provider: Texts = ()
+    format: Annotated[tuple[Format, ...], BeforeValidator(_listed)] = ()
+    surface: Annotated[tuple[SurfaceName, ...], BeforeValidator(_listed)] = ()
+    model: Texts = ()
+    client: Texts = ()
+    header: dict[HeaderName, str] = {}
+    quirk: Texts = ()
+    stream: bool | None = None
+    body: BodyConfig = BodyConfig()
+
+
+class HeadersConfig(Part):
+    set: dict[HeaderName, HeaderValue] = {}
+    default: dict[HeaderName, HeaderValue] = {}
+    drop: Annotated[tuple[HeaderName, ...], BeforeValidator(_listed)] = ()
+    merge: dict[HeaderName, Annotated[tuple[HeaderValue, ...], BeforeValidator(_listed)]] = {}
+
+
+class RuleConfig(Part):
+    name: str | None = None
+    because: str = ""
+    on: Literal["request", "answer"] = "request"
+    when: WhenConfig = WhenConfig()
+    set: dict[Settable, Any] = {}
+    default: dict[Settable, Any] = {}
+    drop: Settables = ()
+    rename: dict[Member, str] = {}
+    append: dict[Settable, Any] = {}
+    headers: HeadersConfig = HeadersConfig()
+    action: str | None = None
+
+    @model_validator(mode="after")
+    def _does_something(self) -> RuleConfig:
+        if not (
+            self.set
+            or self.default
+            or self.drop
+            or self.rename
+            or self.append
+            or self.action
+            or self.edits_headers
+        ):
+            raise ValueError("a rule does nothing; add set, default, drop, rename, append, headers or action")
+        return self
+
+    @property
+    def edits_headers(self) -> bool:
+        return self.headers != HeadersConfig()
