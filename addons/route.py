@@ -121,17 +121,7 @@ class Route:
         if call is None or flow.response or flow.error:
             return
         if call.refusal is None:
-            call.refusal = self._read(call)
-            assert call.exchange
-            if call.refusal and self.core.router.passes_through(call.exchange):
-                call.refusal = None  # whatever it is, it is between the client and its own host
-        if call.refusal is None:
-            plan = self.core.router.plan(call.exchange)
-            if isinstance(plan, Refusal):
-                call.refusal = plan
-            else:
-                call.exchange.plan = plan
-                await self._first_attempt(call)
+            await self._begin(call)
         if call.refusal:
             self._answer(call, call.refusal)
 

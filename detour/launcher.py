@@ -74,7 +74,7 @@ async def _serve(loaded: Loaded, private_to: int | None) -> int:
     except CAError as error:
         print(error, file=sys.stderr)
         return 1
-    core = Core(loaded)
+    core = Core(loaded, paths(config).state)
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -158,7 +158,7 @@ async def _bound(master: LeanMaster, running: asyncio.Task) -> dict[str, str]:
         name = "proxy" if server.mode.type_name == "regular" else "gateway"
         host, port = server.listen_addrs[0][:2]
         bound[name] = str(Address(host, port))
-        for listener in server._servers:
+        for listener in server._servers:  # type: ignore[attr-defined]
             for sock in listener.sockets:
                 raise_backlog(sock, master.addons.get("detour").core.config.limits.backlog)
     return bound

@@ -7,6 +7,7 @@ the next request and changes none under way.
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 from pydantic import SecretStr
 
@@ -26,13 +27,14 @@ logger = logging.getLogger(__name__)
 class Core:
     """Made from a configuration that was loaded; `start` before the first request, `stop` after the last."""
 
-    def __init__(self, loaded: Loaded) -> None:
+    def __init__(self, loaded: Loaded, state_folder: Path | None = None) -> None:
+        """`state_folder` is where routing state outlives the process; None keeps nothing."""
         self.loaded = loaded
         self.config = loaded.config
         self.registry = loaded.registry
         self.rules = compile_rules(loaded.config, loaded.registry)
         self.pool = Pool(loaded.config, loaded.registry)
-        self.store = open_store(loaded.config)
+        self.store = open_store(loaded.config, state_folder)
         self.router = Router(loaded.config, loaded.registry, self.pool, self.store)
         self.access_keys: dict[str, SecretStr] = {}
         """Client keys by name; empty means that no key is asked for."""
@@ -45,15 +47,15 @@ class Core:
         self._started = True
         self.access_keys = {key.name: await secrets.resolve(key.key) for key in self.config.access.keys}
         await self.pool.start()
-        await self.store.start()
+        await self.store.start(self.router)
 
     async def stop(self) -> None:
         """Save what is worth keeping. Does nothing before `start`."""
         if not self._started:
             return
         self._started = False
-        await self.pool.stop()
-        await self.store.stop()
+        await self.store.close()
+        await self.pool.close()
 
     def read(self, exchange: Exchange) -> Refusal | None:
         """Fill in what `exchange` asks for, or say why it cannot be read."""

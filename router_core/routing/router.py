@@ -198,6 +198,15 @@ class Router:
             and surface.provider.name not in self.schedulers
         )
 
+    def passes_through(self, exchange: Exchange) -> bool:
+        """Whether `exchange`, whatever its body says, is for the client's own credential and host."""
+        provider = exchange.surface.provider
+        return (
+            provider is not None
+            and self.config.routing.unconfigured == "passthrough"
+            and self._unconfigured(exchange, Leaf(provider, None))
+        )
+
     def _passed_through(self, exchange: Exchange) -> Plan | Refusal:
         provider = exchange.surface.provider
         assert provider is not None
