@@ -29,6 +29,7 @@ from router_core.config.problems import shown
 from router_core.config.units import Duration, Size
 from router_core.config.values import parse_address
 from router_core.formats import Format, Operation
+from router_core.rewrite.schema import RuleConfig, RuleName
 
 
 class Section(BaseModel):
@@ -254,7 +255,7 @@ class ProviderConfig(Section):
     """Models and their limits; merged with the built-in ones by `id`."""
     headers: dict[str, str] | None = None
     """Set on each request unless the client sent its own; merged with the built-in ones."""
-    rules: tuple[dict[str, Any], ...] | None = None
+    rules: tuple[RuleConfig, ...] | None = None
     """The provider's own rewrite rules, written like `rewrites`."""
     quirks: frozenset[str] | None = None
     """Named deviations that built-in rewrite rules act upon."""
@@ -611,9 +612,9 @@ class Config(Section):
     """Names that a client may ask for: ``PROVIDER/MODEL``, or a virtual model."""
     routing: Routing = Routing()
     """How targets and credentials are picked."""
-    rewrites: tuple[dict[str, Any], ...] = ()
+    rewrites: tuple[RuleConfig, ...] = ()
     """The user's rewrite rules, after the built-in ones."""
-    disable_rewrites: tuple[str, ...] = ()
+    disable_rewrites: tuple[RuleName, ...] = ()
     """Names of built-in rules that are switched off."""
     capture: Capture = Capture()
     """Recording of traffic."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from router_core.formats import PATHS, Format, Operation, Route
+from router_core.rewrite.schema import RuleConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ class Provider:
     models: tuple[ModelInfo, ...] = ()
     headers: dict[str, str] = field(default_factory=dict)
     """Set on each routed request unless the client sent its own (e.g. ``anthropic-version``)."""
-    rules: tuple[dict[str, Any], ...] = ()
+    rules: tuple[RuleConfig, ...] = ()
     """The provider's own rewrite rules, compiled by ``router_core.rewrite``."""
     quirks: frozenset[str] = frozenset()
     """Named deviations that rewrite rules test for, e.g. ``force_stream``, ``ensure_system``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import Final
 
 from router_core.rewrite import answers
@@ -9,3 +10,9 @@ from router_core.rewrite.rule import Rule
 
 BUILT_IN: Final[tuple[Rule, ...]] = (*answers.RULES,)
 BY_NAME: Final[dict[str, Rule]] = {rule.name: rule for rule in BUILT_IN}
+
+
+def suggest(name: str) -> str:
+    """The remedy for the unknown name of a rule."""
+    near = difflib.get_close_matches(name[:100], list(BY_NAME), n=1)
+    return f"did you mean {near[0]!r}?" if near else "docs/rewrites.md lists them all"

@@ -110,6 +110,23 @@ def _listed(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
+def _known(name: str) -> str:
+    # Late, since the catalogue's rules know providers, and providers know this schema.
+    from router_core.rewrite.catalogue import BY_NAME, suggest
+
+    if name not in BY_NAME:
+        raise ValueError(f"{name!r} is no built-in rewrite; {suggest(name)}")
+    return name
+
+
+def _no_template(name: str) -> str:
+    if not name.strip() or len(name) > 64:
+        raise ValueError(f"{name!r} cannot be a rule's name; write 1 to 64 characters")
+    return name
+
+
+type RuleName = Annotated[str, AfterValidator(_known)]
+type OwnName = Annotated[str, AfterValidator(_no_template)]
 type Path = Annotated[str, AfterValidator(_path)]
 type Settable = Annotated[str, AfterValidator(_settable)]
 type Member = Annotated[str, AfterValidator(_member)]
@@ -149,7 +166,7 @@ class HeadersConfig(Part):
 
 
 class RuleConfig(Part):
-    name: str | None = None
+    name: OwnName | None = None
     because: str = ""
     on: Literal["request", "answer"] = "request"
     when: WhenConfig = WhenConfig()
@@ -159,19 +176,11 @@ class RuleConfig(Part):
     rename: dict[Member, str] = {}
     append: dict[Settable, Any] = {}
     headers: HeadersConfig = HeadersConfig()
-    action: str | None = None
+    action: RuleName | None = None
 
     @model_validator(mode="after")
     def _does_something(self) -> RuleConfig:
-        if not (
-            self.set
-            or self.default
-            or self.drop
-            or self.rename
-            or self.append
-            or self.action
-            or self.edits_headers
-        ):
+        if self.model_fields_set <= {"name", "because", "on", "when"}:
             raise ValueError("a rule does nothing; add set, default, drop, rename, append, headers or action")
         return self
 
