@@ -52,9 +52,22 @@ class StreamEvent(Protocol):
 class Meter:
     """Counts one attempt's answer. Takes anything, never raises, and holds a few hundred bytes."""
 
-    __slots__ = ("_done", "_find", "_hint", "_id", "_identity", "_notes", "_raw", "_responses", "_tools")
+    __slots__ = (
+        "_done",
+        "_find",
+        "_hint",
+        "_id",
+        "_identity",
+        "_notes",
+        "_raw",
+        "_responses",
+        "_tools",
+        "version",
+    )
 
     def __init__(self, format: Format, operation: Operation = Operation.GENERATE):
+        self.version = 0
+        """Grows with every figure that was reported; `usage` is the same as long as it stays."""
         self._hint = None if operation in _UNCOUNTED else _HINTS[format]
         self._find = _FIND[format]
         self._identity = IDENTITIES[format]
@@ -112,6 +125,7 @@ class Meter:
     def _merge(self, usage: object, outer: Mapping[str, Any]) -> None:
         if not isinstance(usage, Mapping):
             return
+        self.version += 1
         for name, value in usage.items():
             if value is not None:
                 self._raw[name] = value

@@ -102,12 +102,16 @@ class Ledger:
     def record(self, exchange: Exchange) -> None:
         """Take down a finished exchange. Costs microseconds, never waits and never raises."""
         try:
-            if len(self._queue) >= QUEUE:
-                self._dropped += 1
-                return
-            self._queue.append(entry_of(exchange, self.subscriptions))
+            self.take(entry_of(exchange, self.subscriptions))
         except Exception:
             logger.exception("the ledger cannot take down exchange %s", exchange.id)
+
+    def take(self, unpriced: Unpriced) -> None:
+        """Like `record`, for a snapshot that was already made. Its entry gets its cost in a moment."""
+        if len(self._queue) >= QUEUE:
+            self._dropped += 1
+        else:
+            self._queue.append(unpriced)
 
     def replace_budgets(self, budgets: Budgets) -> None:
         """Put other budgets in force; what was used so far is read from the ledger in a moment."""

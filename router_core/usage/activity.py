@@ -1,0 +1,153 @@
+"""What goes through the proxy now and went through it a moment ago, for the admin API and `detour top`.
+
+Lives in the event loop. Everything is bounded: running exchanges by `MAX_RUNNING`, finished ones by
+`MAX_RECENT`, and what a slow subscriber has not taken yet by `MAX_BEHIND`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from router_core.exchange import Exchange
+from router_core.usage.entry import Entry, Unpriced, entry_of
+
+if TYPE_CHECKING:
+    from router_core.usage.ledger import Ledger
+
+logger = logging.getLogger(__name__)
+
+MAX_RUNNING: Final = 10_000
+MAX_RECENT: Final = 10_000
+MAX_BEHIND: Final = 1_000
+"""Events that wait for one subscriber; then its oldest are dropped."""
+MAX_SUBSCRIBERS: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    exchange: Exchange
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    entry: Entry
+
+
+type Event = Started | Finished
+
+
+class Activity:
+    """Told of each exchange when it starts and when it is over; passes the finished ones to the ledger."""
+
+    def __init__(self, ledger: Ledger | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self.ledger = ledger
+        self.started_total = 0
+        self.finished_total = 0
+        self.watchers: list[Callable[[Entry, Exchange], None]] = []
+        """Called with each finished exchange, e.g. to count it for Prometheus. Must be quick."""
+        self._clock = clock
+        self._running: dict[str, Exchange] = {}
+        self._recent: deque[Entry] = deque(maxlen=MAX_RECENT)
+        self._subscribers: list[Subscription] = []
+
+    def started(self, exchange: Exchange) -> None:
+        """Costs a dictionary entry."""
+        self.started_total += 1
+        if len(self._running) >= MAX_RUNNING:
+            del self._running[next(iter(self._running))]
+        self._running[exchange.id] = exchange
+        for subscriber in self._subscribers:
+            subscriber.put(Started(exchange))
+
+    def finished(self, exchange: Exchange) -> None:
+        """Takes the exchange into the books. Costs microseconds and never raises."""
+        self.finished_total += 1
+        self._running.pop(exchange.id, None)
+        try:
+            found = entry_of(exchange, self.ledger.subscriptions if self.ledger else frozenset())
+        except Exception:
+            logger.exception("exchange %s cannot be taken into the books", exchange.id)
+            return
+        self._recent.append(found.entry)
+        if self.ledger:
+            self.ledger.take(found)
+        for subscriber in self._subscribers:
+            subscriber.put(Finished(found.entry))
+        for watcher in self.watchers:
+            self._tell(watcher, found, exchange)
+
+    def _tell(self, watcher: Callable[[Entry, Exchange], None], found: Unpriced, exchange: Exchange) -> None:
+        try:
+            watcher(found.entry, exchange)
+        except Exception:
+            logger.exception("%r failed on exchange %s", watcher, exchange.id)
+
+    def running(self) -> Iterable[Exchange]:
+        """The exchanges under way, oldest first."""
+        return list(self._running.values())
+
+    def recent(self, limit: int = MAX_RECENT) -> list[Entry]:
+        """The finished exchanges, newest first."""
+        entries = list(self._recent)
+        entries.reverse()
+        return entries[:limit]
+
+    def subscribe(self) -> Subscription | None:
+        """A stream of events from now on; None when too many listen already. Close it."""
+        if len(self._subscribers) >= MAX_SUBSCRIBERS:
+            return None
+        subscriber = Subscription(self)
+        self._subscribers.append(subscriber)
+        return subscriber
+
+    def elapsed(self, exchange: Exchange) -> float:
+        """Seconds since a running exchange began."""
+        return max(0.0, self._clock() - exchange.started)
+
+
+class Subscription:
+    """Events for one listener: ``async for batch in subscription`` gives whatever has come since the last."""
+
+    def __init__(self, activity: Activity) -> None:
+        self._activity = activity
+        self._events: deque[Event] = deque(maxlen=MAX_BEHIND)
+        self._ready = asyncio.Event()
+        self._closed = False
+
+    def put(self, event: Event) -> None:
+        self._events.append(event)
+        self._ready.set()
+
+    async def batches(self, interval: float = 0.25, heartbeat: float = 15.0) -> AsyncIterator[list[Event]]:
+        """Lists of events at most every `interval` seconds; an empty one after `heartbeat` quiet seconds."""
+        while not self._closed:
+            try:
+                await asyncio.wait_for(self._ready.wait(), heartbeat)
+            except TimeoutError:
+                yield []
+                continue
+            # A burst becomes one batch.
+            await asyncio.sleep(interval)
+            self._ready.clear()
+            events = list(self._events)
+            self._events.clear()
+            if events:
+                yield events
+
+    def close(self) -> None:
+        self._closed = True
+        self._ready.set()
+        if self in self._activity._subscribers:
+            self._activity._subscribers.remove(self)
+
+    async def __aenter__(self) -> Subscription:
+        return self
+
+    async def __aexit__(self, *_exc: Any) -> None:
+        self.close()
