@@ -45,6 +45,14 @@ type Match = Surface | Passthrough | Disabled | None
 _V1: Final = ("", "/v1", "/v1/v1")
 # Amp asks for Google's models as Vertex AI names them.
 _GEMINI_VERSIONS: Final = ("/v1beta", "/v1", "/v1alpha", "/v1beta1/publishers/google")
+# OpenAI's list of models is what most clients expect at /v1/models.
+_FORMATS: Final = (
+    Format.OPENAI_CHAT,
+    Format.OPENAI_RESPONSES,
+    Format.ANTHROPIC,
+    Format.GEMINI,
+    Format.OLLAMA,
+)
 _OPENAI: Final = (Format.OPENAI_CHAT, Format.OPENAI_RESPONSES)
 _MODELS: Final = "/v1beta/models"
 _TEMPLATE: Final = re.compile(r"(?P<before>.*)/\{model\}:(?P<action>\w+)")
@@ -180,7 +188,8 @@ def _pinned(provider: Provider) -> _Table:
 
 
 def _add_formats(table: _Table, provider: Provider | None) -> None:
-    for format, operations in PATHS.items():
+    for format in _FORMATS:
+        operations = PATHS[format]
         endpoint = provider.endpoint(format) if provider else None
         for operation, routes in operations.items():
             for method, path in routes:
