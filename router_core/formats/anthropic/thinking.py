@@ -1,0 +1,87 @@
+"""Reasoning as Anthropic's models take it: a budget on older ones, an effort on newer ones.
+
+Sources: Anthropic "Extended thinking", "Adaptive thinking", "Effort".
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from router_core.formats import ir
+from router_core.formats.context import Target
+from router_core.formats.effort import from_budget, never_reasons, tokens, word
+
+MIN_BUDGET: Final = 1024
+DEFAULT_BUDGET: Final = 8192
+"""Where the client wants reasoning and does not say how much."""
+ADAPTIVE: Final = (4, 6)
+"""The first version that decides by itself how much to think; `XHIGH` knows one effort more."""
+XHIGH: Final = (4, 7)
+
+
+def write_thinking(
+    document: dict[str, Any], request: ir.Request, target: Target, version: tuple[int, int] | None
+) -> None:
+    """Sets ``thinking`` and ``output_config.effort`` where the client asked for reasoning."""
+    reasoning = request.reasoning
+    if reasoning is None:
+        return
+    if reasoning.enabled is False or reasoning.effort == "none":
+        if version is not None and version >= (3, 7):
+            document["thinking"] = {"type": "disabled"}
+        return
+    if never_reasons(target.model) or target.lacks("thinking"):
+        target.drop("reasoning")
+        return
+    if document.get("tool_choice", {}).get("type") in ("any", "tool"):
+        target.drop("reasoning")
+        target.note("reasoning: Anthropic does not think when a tool is forced")
+        return
+    adaptive = version is not None and version >= ADAPTIVE
+    thinking = _adaptive(document, reasoning, version) if adaptive else _budgeted(document, reasoning, target)
+    if thinking is None:
+        return
+    if reasoning.show is False and adaptive:
+        thinking["display"] = "omitted"
+    document["thinking"] = thinking
+
+
+def _adaptive(
+    document: dict[str, Any], reasoning: ir.Reasoning, version: tuple[int, int] | None
+) -> dict[str, Any]:
+    effort = word(reasoning)
+    if effort == "minimal":
+        effort = "low"
+    if effort == "xhigh" and version is not None and version < XHIGH:
+        effort = "high"
+    if effort:
+        document.setdefault("output_config", {})["effort"] = effort
+    return {"type": "adaptive"}
+
+
+def _budgeted(document: dict[str, Any], reasoning: ir.Reasoning, target: Target) -> dict[str, Any] | None:
+    budget = tokens(reasoning)
+    if budget is None or budget < 0:
+        budget = DEFAULT_BUDGET
+    limit: int = document["max_tokens"]
+    if limit <= MIN_BUDGET:
+        target.drop("reasoning")
+        target.note(f"reasoning: max_tokens {limit} leaves no room for it")
+        return None
+    if _open_loop_without_thinking(document["messages"]):
+        target.drop("reasoning")
+        target.note("reasoning: the tool calls under way were not made with Anthropic's thinking")
+        return None
+    # The answer itself needs room too.
+    budget = max(MIN_BUDGET, min(budget, limit - max(1, limit // 5)))
+    if reasoning.budget and budget != reasoning.budget and reasoning.budget > 0:
+        target.note(f"reasoning: {from_budget(budget)} ({budget} tokens) fits into max_tokens")
+    return {"type": "enabled", "budget_tokens": budget}
+
+
+def _open_loop_without_thinking(messages: list[dict[str, Any]]) -> bool:
+    """Whether the last model turn called tools, is being answered, and does not begin with thinking."""
+    if len(messages) < 2 or not any(b["type"] == "tool_result" for b in messages[-1]["content"]):
+        return False
+    blocks = messages[-2]["content"]
+    return messages[-2]["role"] == "assistant" and blocks[0]["type"] not in ("thinking", "redacted_thinking")

@@ -1,0 +1,233 @@
+"""Anthropic's answer stream, written: one block at a time, indexes unbroken."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from router_core.formats import carrier, failures, ir, stops
+from router_core.formats.anthropic.server_tools import FOREIGN, write_server_block
+from router_core.formats.context import Context
+from router_core.formats.ir import Format
+from router_core.formats.names import CALL_IDS, call_id
+from router_core.formats.shape import arguments_object, arguments_text
+from router_core.formats.usage import write_anthropic
+
+type Events = list[dict[str, Any]]
+
+
+class EventWriter:
+    def __init__(self, context: Context):
+        self._context = context
+        self._count = 0
+        self._part: ir.PartStart | None = None
+        self._open = False
+        self._arguments: list[str] | None = None
+        self._started = False
+        self._refused = False
+        self._failed = False
+        self._usage: dict[str, Any] = {"input_tokens": 0, "output_tokens": 0}
+        self._finish = ir.Finish(ir.Stop.END)
+
+    def write(self, event: ir.Event) -> Events:
+        if self._failed:
+            return []
+        match event:
+            case ir.Delta():
+                return self._delta(event)
+            case ir.PartStart():
+                return self._part_start(event)
+            case ir.PartEnd():
+                return self._part_end(event)
+            case ir.Start():
+                return self._start(event)
+            case ir.Cite():
+                return self._cite(event)
+            case ir.UsageReport():
+                self._usage = write_anthropic(event.usage)
+            case ir.Finish():
+                if event.choice == 0:
+                    self._finish = event
+            case ir.End():
+                return self._end()
+            case ir.KeepAlive():
+                return [{"type": "ping"}] if self._started else []
+            case ir.Failure():
+                self._failed = True
+                return [failures.anthropic(event)]
+        return []
+
+    def _start(self, event: ir.Start) -> Events:
+        if self._started:
+            return []
+        self._started = True
+        id = event.id or ""
+        message: dict[str, Any] = {
+            "id": id if id.startswith("msg_") else self._context.id("msg_", id),
+            "type": "message",
+            "role": "assistant",
+            "model": self._context.model or event.model or "",
+            "content": [],
+            "stop_reason": None,
+            "stop_sequence": None,
+            "usage": dict(self._usage),
+        }
+        return [{"type": "message_start", "message": message}]
+
+    def _part_start(self, event: ir.PartStart) -> Events:
+        if event.choice:
+            # A message is one answer; the others have no place in it.
+            self._part = None
+            return []
+        events = [] if self._started else self._start(ir.Start())
+        part = event.part
+        self._part = event
+        self._open = False
+        self._arguments = None
+        if type(part) is ir.ToolCall:
+            if part.signature is not None:
+                events += self._carry(part.signature)
+            self._arguments = []
+            id = call_id(part.id, CALL_IDS[Format.ANTHROPIC], "toolu_")
+            block = {"type": "tool_use", "id": id, "name": part.name, "input": {}}
+            return events + self._open_block(block)
+        if type(part) is ir.Thinking and part.redacted and part.signature is not None:
+            return events + self._carry(part.signature)
+        if type(part) is ir.ServerTool:
+            return events + self._server_tool(part)
+        return events
+
+    def _delta(self, event: ir.Delta) -> Events:
+        start = self._part
+        if start is None or start.index != event.index:
+            return []
+        match start.part:
+            case ir.ToolCall():
+                return self._input(event.text)
+            case ir.Thinking():
+                if self._context.hide_reasoning:
+                    return []
+                events = self._ensure({"type": "thinking", "thinking": "", "signature": ""})
+                return [*events, self._block_delta({"type": "thinking_delta", "thinking": event.text})]
+            case ir.Text() | ir.Refused():
+                self._refused |= type(start.part) is ir.Refused
+                events = self._ensure({"type": "text", "text": ""})
+                return [*events, self._block_delta({"type": "text_delta", "text": event.text})]
+        return []
+
+    def _input(self, text: str) -> Events:
+        """Arguments go on as they come once they are known to begin an object."""
+        if self._arguments is not None:
+            self._arguments.append(text)
+            whole = "".join(self._arguments).lstrip()
+            if not whole.startswith("{"):
+                return []
+            self._arguments = None
+            text = whole
+        return [self._block_delta({"type": "input_json_delta", "partial_json": text})]
+
+    def _part_end(self, event: ir.PartEnd) -> Events:
+        start = self._part
+        if start is None or start.index != event.index:
+            return []
+        self._part = None
+        events: Events = []
+        match start.part:
+            case ir.ToolCall():
+                if self._arguments is not None:
+                    events += self._odd_arguments("".join(self._arguments))
+            case ir.Thinking() if not start.part.redacted:
+                events += self._seal(event.signature or start.part.signature)
+            case ir.Text():
+                if self._open:
+                    events.append(self._stop())
+                if event.signature is not None:
+                    events += self._carry(event.signature)
+                return events
+        if self._open:
+            events.append(self._stop())
+        return events
+
+    def _seal(self, signature: ir.Signature | None) -> Events:
+        value = carrier.write(signature, Format.ANTHROPIC)
+        if value is None or not self._context.carry_reasoning:
+            return []
+        if not self._open and signature is not None and signature.origin is not Format.ANTHROPIC:
+            # Nothing is shown: redacted thinking is what clients keep without looking at it.
+            return self._carry(signature)
+        events = self._ensure({"type": "thinking", "thinking": "", "signature": ""})
+        return [*events, self._block_delta({"type": "signature_delta", "signature": value})]
+
+    def _carry(self, signature: ir.Signature) -> Events:
+        """A block that holds only what the client must send back."""
+        value = carrier.write(signature, Format.ANTHROPIC)
+        if not value or not self._context.carry_reasoning:
+            return []
+        events = self._open_block({"type": "redacted_thinking", "data": value})
+        return [*events, self._stop()]
+
+    def _odd_arguments(self, text: str) -> Events:
+        """Arguments that are no JSON object: none at all, ``null``, or text that was encoded twice."""
+        written = arguments_text(arguments_object(text)) if text.strip() else ""
+        written = "" if written == "{}" else written
+        return [self._block_delta({"type": "input_json_delta", "partial_json": written})]
+
+    def _server_tool(self, part: ir.ServerTool) -> Events:
+        block = write_server_block(part)
+        if block is None:
+            return []
+        if "input" not in block:
+            return [*self._open_block(block), self._stop()]
+        events = self._open_block({**block, "input": {}})
+        text = arguments_text(block["input"])
+        events.append(self._block_delta({"type": "input_json_delta", "partial_json": text}))
+        return [*events, self._stop()]
+
+    def _cite(self, event: ir.Cite) -> Events:
+        start = self._part
+        if start is None or start.index != event.index or not self._open:
+            return []
+        return [self._block_delta({"type": "citations_delta", "citation": _citation(event.citation)})]
+
+    def _ensure(self, block: dict[str, Any]) -> Events:
+        return [] if self._open else self._open_block(block)
+
+    def _open_block(self, block: dict[str, Any]) -> Events:
+        self._open = True
+        return [{"type": "content_block_start", "index": self._count, "content_block": block}]
+
+    def _block_delta(self, delta: dict[str, Any]) -> dict[str, Any]:
+        return {"type": "content_block_delta", "index": self._count, "delta": delta}
+
+    def _stop(self) -> dict[str, Any]:
+        self._open = False
+        self._count += 1
+        return {"type": "content_block_stop", "index": self._count - 1}
+
+    def _end(self) -> Events:
+        events = [] if self._started else self._start(ir.Start())
+        finish = self._finish
+        stop = ir.Stop.REFUSAL if self._refused and finish.stop is ir.Stop.END else finish.stop
+        delta: dict[str, Any] = {
+            "stop_reason": stops.WRITE[Format.ANTHROPIC][stop],
+            "stop_sequence": finish.sequence if stop is ir.Stop.STOP_SEQUENCE else None,
+        }
+        if delta["stop_reason"] == "refusal":
+            delta["stop_details"] = {"type": "refusal", "category": None, "explanation": finish.detail}
+        self._failed = True
+        return [
+            *events,
+            {"type": "message_delta", "delta": delta, "usage": self._usage},
+            {"type": "message_stop"},
+        ]
+
+
+def _citation(citation: ir.Citation) -> dict[str, Any]:
+    if citation.native and citation.native[0] is Format.ANTHROPIC:
+        return citation.native[1]
+    return {
+        "type": "web_search_result_location",
+        "url": citation.url or "",
+        "title": citation.title,
+        "cited_text": citation.cited or "",
+        "encrypted_index": FOREIGN,
+    }

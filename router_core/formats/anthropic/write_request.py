@@ -1,0 +1,292 @@
+"""Anthropic Messages requests, written (docs.anthropic.com, "Create a Message")."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import orjson
+
+from router_core.formats import custom_tools, ir
+from router_core.formats.anthropic.media import write_media
+from router_core.formats.anthropic.server_tools import write_server_block, write_server_tool
+from router_core.formats.anthropic.thinking import write_thinking
+from router_core.formats.context import Target
+from router_core.formats.conversation import alternate, settle
+from router_core.formats.effort import claude_version
+from router_core.formats.ir import Format
+from router_core.formats.names import CALL_IDS, ToolNames, call_id
+from router_core.formats.schema import for_anthropic_answers, object_root
+from router_core.formats.shape import arguments_object
+
+MAX_MARKS: Final = 4
+"""``cache_control`` blocks in one request."""
+JSON_ONLY: Final = "Answer with one JSON value and nothing else: no prose, no code fence."
+
+
+def write_request(request: ir.Request, target: Target) -> dict[str, Any]:
+    _refuse(request)
+    names = ToolNames(Format.ANTHROPIC)
+    target.context.tools = names.back
+    turns = alternate(settle(request.turns, target.notes))
+    messages = [{"role": turn.role, "content": _content(turn, names, target)} for turn in turns]
+    _strip_end(messages)
+    system = [_text(text) for text in request.system if text.text]
+    version = claude_version(target.model)
+    document: dict[str, Any] = {
+        "model": target.model,
+        "max_tokens": _max_tokens(request, target, version),
+        "messages": messages,
+    }
+    _tools(document, request, names, target)
+    _response_format(document, request, system, version, target)
+    if system:
+        document["system"] = system
+    write_thinking(document, request, target, version)
+    _sampling(document, request, target, version)
+    if request.user:
+        document["metadata"] = {"user_id": request.user[:256]}
+    if request.service_tier == "default":
+        document["service_tier"] = "standard_only"
+    elif request.service_tier not in (None, "auto"):
+        target.drop("service_tier")
+    if target.stream:
+        document["stream"] = True
+    _cache_marks(document, system, messages)
+    for name in ("seed", "presence_penalty", "frequency_penalty", "verbosity"):
+        target.drop(name, getattr(request, name) is not None)
+    for name in request.openai:
+        target.drop(name)
+    return document
+
+
+def _refuse(request: ir.Request) -> None:
+    if request.n > 1:
+        raise ir.Unsupported("more than one choice (n)")
+    if request.logprobs is not None:
+        raise ir.Unsupported("logprobs")
+    if request.modalities and set(request.modalities) - {"text"}:
+        raise ir.Unsupported(f"answers in {', '.join(request.modalities)}")
+
+
+def _content(turn: ir.Turn, names: ToolNames, target: Target) -> list[dict[str, Any]]:
+    blocks: list[dict[str, Any]] = []
+    for part in turn.parts:
+        block = _block(part, names, target)
+        if block is not None:
+            blocks.append(block)
+    # A message must hold something, also where nothing of it can be expressed.
+    return blocks or [{"type": "text", "text": "[empty]"}]
+
+
+def _block(part: ir.Part, names: ToolNames, target: Target) -> dict[str, Any] | None:
+    match part:
+        case ir.Text():
+            return _text(part) if part.text.strip() else None
+        case ir.ToolCall():
+            arguments = custom_tools.wrap(part.arguments) if part.kind == "custom" else part.arguments
+            return _marked(
+                {
+                    "type": "tool_use",
+                    "id": call_id(part.id, CALL_IDS[Format.ANTHROPIC], "toolu_"),
+                    "name": names.wire(part.name, part.namespace, custom=part.kind == "custom"),
+                    "input": arguments_object(arguments),
+                },
+                part.cache,
+            )
+        case ir.ToolResult():
+            return _tool_result(part, target)
+        case ir.Media():
+            target.require("pdf" if part.kind == "file" else "images", f"{part.kind} inputs")
+            return _marked(write_media(part), part.cache)
+        case ir.Thinking():
+            return _thinking(part, target)
+        case ir.Refused():
+            return {"type": "text", "text": part.text} if part.text.strip() else None
+        case ir.ServerTool():
+            if part.native and part.native[0] is Format.ANTHROPIC:
+                return write_server_block(part)
+            target.note(f"{part.tool}: what the other provider ran is left out")
+    return None
+
+
+def _text(text: ir.Text) -> dict[str, Any]:
+    return _marked({"type": "text", "text": text.text}, text.cache)
+
+
+def _marked(block: dict[str, Any], cache: str | None) -> dict[str, Any]:
+    if cache:
+        block["cache_control"] = (
+            {"type": "ephemeral", "ttl": "1h"} if cache == "1h" else {"type": "ephemeral"}
+        )
+    return block
+
+
+def _thinking(part: ir.Thinking, target: Target) -> dict[str, Any] | None:
+    signature = part.signature
+    if signature is None or signature.origin is not Format.ANTHROPIC:
+        if part.text:
+            target.note("reasoning of another model is left out: only its maker can check it")
+        return None
+    if part.redacted:
+        return {"type": "redacted_thinking", "data": signature.data}
+    return {"type": "thinking", "thinking": part.text, "signature": signature.data}
+
+
+def _tool_result(part: ir.ToolResult, target: Target) -> dict[str, Any]:
+    block: dict[str, Any] = {
+        "type": "tool_result",
+        "tool_use_id": call_id(part.id, CALL_IDS[Format.ANTHROPIC], "toolu_"),
+    }
+    if isinstance(part.content, str):
+        block["content"] = part.content
+    else:
+        content = []
+        for inner in part.content:
+            if type(inner) is ir.Media:
+                target.require("pdf" if inner.kind == "file" else "images", f"{inner.kind} inputs")
+                content.append(write_media(inner))
+            elif type(inner) is ir.Text and inner.text:
+                content.append({"type": "text", "text": inner.text})
+        block["content"] = content
+    if part.error:
+        block["is_error"] = True
+    return _marked(block, part.cache)
+
+
+def _strip_end(messages: list[dict[str, Any]]) -> None:
+    """A last model turn (a prefill) may not end in white space."""
+    if messages[-1]["role"] == "assistant":
+        last = messages[-1]["content"][-1]
+        if last["type"] == "text":
+            last["text"] = last["text"].rstrip()
+
+
+_OUTPUT_LIMITS: Final = (((4, 0), 32_000), ((3, 7), 32_000), ((3, 5), 8192), ((0, 0), 4096))
+"""Claude version to a limit that all its models accept ("Models overview", max output)."""
+UNKNOWN_LIMIT: Final = 8192
+"""``max_tokens`` for a model of which nothing is known; the field is required."""
+
+
+def _max_tokens(request: ir.Request, target: Target, version: tuple[int, int] | None) -> int:
+    limit = target.info.max_output_tokens if target.info else None
+    if request.max_tokens:
+        return min(request.max_tokens, limit) if limit else request.max_tokens
+    if limit:
+        return limit
+    if version is None:
+        return UNKNOWN_LIMIT
+    return next(tokens for at_least, tokens in _OUTPUT_LIMITS if version >= at_least)
+
+
+def _tools(document: dict[str, Any], request: ir.Request, names: ToolNames, target: Target) -> None:
+    choice = request.tool_choice
+    allowed = set(choice.names or ()) if choice else set()
+    tools: list[dict[str, Any]] = []
+    for tool in request.tools:
+        # A list of allowed tools has no counterpart but offering only those.
+        if not allowed or tool.name in allowed:
+            tools.append(_tool(tool, names))
+    for use in request.server_tools:
+        entry = write_server_tool(use)
+        if entry is None:
+            target.drop(f"tools[{use.name}]")
+        else:
+            tools.append(entry)
+    if not tools:
+        return
+    target.require("tools", "tools")
+    document["tools"] = tools
+    written: dict[str, Any] = {}
+    if choice is not None:
+        if choice.mode == "required" and len(allowed) == 1:
+            written = {"type": "tool", "name": tools[0]["name"]}
+        else:
+            written = {"type": {"auto": "auto", "none": "none", "required": "any"}[choice.mode]}
+    if request.parallel is False and written.get("type") != "none":
+        written = {"type": "auto", **written, "disable_parallel_tool_use": True}
+    if written and written != {"type": "auto"}:
+        document["tool_choice"] = written
+
+
+def _tool(tool: ir.Tool, names: ToolNames) -> dict[str, Any]:
+    custom = tool.kind == "custom"
+    entry: dict[str, Any] = {"name": names.wire(tool.name, tool.namespace, custom=custom)}
+    text = custom_tools.description(tool)
+    if text:
+        entry["description"] = text
+    entry["input_schema"] = custom_tools.as_schema(tool) if custom else object_root(tool.schema)
+    return _marked(entry, tool.cache)
+
+
+def _response_format(
+    document: dict[str, Any],
+    request: ir.Request,
+    system: list[dict[str, Any]],
+    version: tuple[int, int] | None,
+    target: Target,
+) -> None:
+    wanted = request.response_format
+    if wanted is None or wanted.kind == "text":
+        return
+    if wanted.kind == "schema" and wanted.schema is not None:
+        if version is not None and version >= (4, 5):
+            schema = for_anthropic_answers(object_root(wanted.schema))
+            document["output_config"] = {"format": {"type": "json_schema", "schema": schema}}
+            return
+        text = f"{JSON_ONLY} It follows this JSON Schema:\n{orjson.dumps(wanted.schema).decode()}"
+    else:
+        text = JSON_ONLY
+    target.note("response format: asked for in words")
+    system.append({"type": "text", "text": text})
+
+
+def _sampling(
+    document: dict[str, Any], request: ir.Request, target: Target, version: tuple[int, int] | None
+) -> None:
+    """Temperature and its kin, as far as the model takes them ("Extended thinking", "Migration guide")."""
+    thinks = document.get("thinking", {}).get("type") in ("enabled", "adaptive")
+    fixed = version is not None and version >= (4, 7)
+    if request.temperature is not None:
+        if fixed or thinks:
+            target.drop("temperature", request.temperature != 1)
+        else:
+            document["temperature"] = min(request.temperature, 1)
+            if request.temperature > 1:
+                target.note("temperature: 1 is the most that Anthropic takes")
+    if request.top_p is not None:
+        both = "temperature" in document and version is not None and version >= (4, 0)
+        if fixed or both or (thinks and request.top_p < 0.95):
+            target.drop("top_p", request.top_p != 1)
+        else:
+            document["top_p"] = request.top_p
+    if request.top_k is not None:
+        if fixed or thinks:
+            target.drop("top_k")
+        else:
+            document["top_k"] = int(request.top_k)
+    usable = [text for text in request.stop if text.strip()]
+    if usable:
+        document["stop_sequences"] = usable
+    target.context.stop = [text for text in request.stop if text and not text.strip()]
+
+
+def _cache_marks(
+    document: dict[str, Any], system: list[dict[str, Any]], messages: list[dict[str, Any]]
+) -> None:
+    """Keeps the last marks that fit; without any, marks a conversation that will go on.
+
+    Clients of other formats rely on caching by itself, which Anthropic does not do.
+    """
+    tools = document.get("tools") or []
+    blocks = [*tools, *system, *(b for m in messages for b in m["content"])]
+    marked = [block for block in blocks if "cache_control" in block]
+    for block in marked[:-MAX_MARKS]:
+        del block["cache_control"]
+    if marked or not (tools or len(messages) > 2):
+        return
+    prefix = system or tools
+    if prefix:
+        prefix[-1]["cache_control"] = {"type": "ephemeral"}
+    last = messages[-1]["content"][-1]
+    if last["type"] in ("text", "tool_result", "image", "document") and messages[-1]["role"] == "user":
+        last["cache_control"] = {"type": "ephemeral"}

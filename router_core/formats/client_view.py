@@ -1,0 +1,102 @@
+"""An upstream's answer as its client must see it: the client's tool names, ids it accepts, true endings."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from router_core.formats import custom_tools, ir
+from router_core.formats.context import Context
+from router_core.formats.ir import Format
+from router_core.formats.names import CALL_IDS, call_id
+
+_PREFIXES: Final = {Format.ANTHROPIC: "toolu_"}
+
+
+class ClientView:
+    """Rewrites the events of one answer and keeps what its client cannot return."""
+
+    def __init__(self, client: Format, context: Context):
+        self._rule = CALL_IDS[client]
+        self._prefix = _PREFIXES.get(client, "call_")
+        self._context = context
+        self._calls: dict[int, int] = {}
+        """Calls seen in each choice."""
+        self._customs: dict[int, list[str]] = {}
+        """Arguments of calls to custom tools, which go on when they are complete."""
+        self._ids: dict[str, str] = {}
+        self._kept: list[ir.Part] = []
+        self._open: dict[int, ir.Thinking] = {}
+        self._texts: dict[int, list[str]] = {}
+
+    def push(self, event: ir.Event) -> list[ir.Event]:
+        match event:
+            case ir.Delta():
+                if event.index in self._texts:
+                    self._texts[event.index].append(event.text)
+                if event.index in self._customs:
+                    self._customs[event.index].append(event.text)
+                    return []
+            case ir.PartStart():
+                return [self._start(event)]
+            case ir.PartEnd():
+                return self._end(event)
+            case ir.Finish():
+                return [self._finish(event)]
+            case ir.End():
+                self._remember()
+        return [event]
+
+    def _start(self, event: ir.PartStart) -> ir.PartStart:
+        part = event.part
+        if type(part) is ir.ToolCall:
+            self._calls[event.choice] = self._calls.get(event.choice, 0) + 1
+            part = self._call(part, event.index)
+            event = ir.PartStart(event.index, part, event.choice)
+        if self._context.memory is not None and event.choice == 0:
+            if isinstance(part, ir.ToolCall):
+                self._kept.append(part)
+            elif isinstance(part, ir.Thinking):
+                self._open[event.index] = part
+                self._texts[event.index] = []
+        return event
+
+    def _call(self, part: ir.ToolCall, index: int) -> ir.ToolCall:
+        tool = self._context.tools.get(part.name)
+        id = part.id or self._context.id(self._prefix, index)
+        fitted = call_id(id, self._rule, self._prefix)
+        if fitted != id:
+            self._ids[fitted] = id
+        if tool is None:
+            return replace(part, id=fitted)
+        if tool.custom:
+            self._customs[index] = []
+        kind = "custom" if tool.custom else part.kind
+        return replace(part, id=fitted, name=tool.name, namespace=tool.namespace, kind=kind)
+
+    def _end(self, event: ir.PartEnd) -> list[ir.Event]:
+        events: list[ir.Event] = []
+        pieces = self._customs.pop(event.index, None)
+        if pieces is not None:
+            text = custom_tools.unwrap("".join(pieces))
+            if text:
+                events.append(ir.Delta(event.index, text))
+        part = self._open.pop(event.index, None)
+        if part is not None:
+            text = "".join(self._texts.pop(event.index))
+            self._kept.append(ir.Thinking(part.text + text, event.signature or part.signature, part.redacted))
+        events.append(event)
+        return events
+
+    def _finish(self, event: ir.Finish) -> ir.Finish:
+        """A turn ends with tool calls exactly when it made some, whatever the upstream calls it."""
+        calls = self._calls.get(event.choice, 0)
+        if calls and event.stop in (ir.Stop.END, ir.Stop.OTHER):
+            return replace(event, stop=ir.Stop.TOOL_CALLS)
+        if not calls and event.stop is ir.Stop.TOOL_CALLS:
+            return replace(event, stop=ir.Stop.END)
+        return event
+
+    def _remember(self) -> None:
+        if self._context.memory is not None:
+            self._context.memory.keep(self._kept, self._ids)

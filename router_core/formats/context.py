@@ -1,0 +1,84 @@
+"""What a translated request leaves behind for its answer, and what it knows of its target."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from router_core.formats import Format, Operation
+from router_core.formats.ir import Unsupported
+from router_core.formats.names import ClientTool
+from router_core.providers.model import ModelInfo
+
+if TYPE_CHECKING:
+    from router_core.formats.memory import SessionMemory
+
+
+@dataclass(slots=True)
+class Context:
+    """Of one exchange between a client and an upstream of different formats."""
+
+    operation: Operation = Operation.GENERATE
+    model: str = ""
+    """The name that the client asked for, and is told again."""
+    upstream_model: str = ""
+    tools: Mapping[str, ClientTool] = field(default_factory=dict)
+    """Upstream tool name to the client's, where they differ."""
+    stop: list[str] = field(default_factory=list)
+    """Stop sequences that the upstream was not told, so that the answer is cut here."""
+    hide_reasoning: bool = False
+    """The client said that it does not want to see reasoning."""
+    carry_reasoning: bool = True
+    """Whether the client may be given opaque reasoning to send back."""
+    reasoning_field: str = "reasoning_content"
+    include_usage: bool = True
+    choices: int = 1
+    memory: SessionMemory | None = None
+    echo: dict[str, Any] = field(default_factory=dict)
+    """Fields of the request that the client's format repeats in its answers (Responses)."""
+    created: int = 0
+    """Seconds since the epoch."""
+    seed: bytes = field(default_factory=lambda: os.urandom(12))
+    """Makes the ids of one answer its own; the same seed gives the same ids."""
+
+    def id(self, prefix: str, number: int | str = "", length: int = 24) -> str:
+        """An id for something that the upstream gave none."""
+        digest = hashlib.blake2b(f"{prefix}{number}".encode(), key=self.seed, digest_size=24).hexdigest()
+        return prefix + digest[:length]
+
+
+@dataclass(slots=True)
+class Target:
+    """Where a request goes, while it is written."""
+
+    client: Format
+    format: Format
+    model: str
+    stream: bool
+    info: ModelInfo | None = None
+    quirks: frozenset[str] = frozenset()
+    """Of the provider: ``short_tool_ids`` (Mistral), ``cache_control`` (marks are understood in chats)."""
+    context: Context = field(default_factory=Context)
+    dropped: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def drop(self, name: str, given: object = True) -> None:
+        """Lists a field that was `given` and is not expressed."""
+        if given and name not in self.dropped:
+            self.dropped.append(name)
+
+    def note(self, text: str) -> None:
+        if text not in self.notes:
+            self.notes.append(text)
+
+    def lacks(self, capability: str) -> bool:
+        """Whether the model is known not to have `capability`; an unknown model may have it."""
+        return bool(self.info and self.info.capabilities and capability not in self.info.capabilities)
+
+    def require(self, capability: str, what: str) -> None:
+        """Raises Unsupported where the model is known not to take `what`."""
+        if self.lacks(capability):
+            raise Unsupported(f"{what}: model {self.model} does not take them")

@@ -1,0 +1,133 @@
+"""Reasoning effort as a word and as a budget of tokens, and what the name of a model says about both.
+
+The words are OpenAI's and Anthropic's (none, minimal, low, medium, high, xhigh, max); the budgets are
+Anthropic's ``budget_tokens`` and Gemini's ``thinkingBudget``. Going there and back keeps the word.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from router_core.formats.ir import Reasoning
+
+BUDGETS: Final = {
+    "none": 0,
+    "minimal": 512,
+    "low": 1024,
+    "medium": 8192,
+    "high": 24576,
+    "xhigh": 32768,
+    "max": 128_000,
+}
+_CEILINGS: Final = (
+    (0, "none"),
+    (512, "minimal"),
+    (4096, "low"),
+    (16384, "medium"),
+    (32000, "high"),
+    (64000, "xhigh"),
+)
+
+
+def from_budget(budget: int) -> str | None:
+    """The word for a budget; None for -1, which leaves it to the model."""
+    if budget < 0:
+        return None
+    return next((word for ceiling, word in _CEILINGS if budget <= ceiling), "max")
+
+
+def parse(value: str) -> Reasoning | None:
+    """What a model suffix or a target asks for: a word, a number of tokens, ``auto``, ``none``."""
+    value = value.strip().lower()
+    if value in ("auto", "-1"):
+        return Reasoning(enabled=True, budget=-1, adaptive=True)
+    if value in ("none", "0", "off"):
+        return Reasoning(enabled=False, effort="none", budget=0)
+    if value in BUDGETS:
+        return Reasoning(enabled=True, effort=value)
+    if value.isdigit():
+        return Reasoning(enabled=True, budget=int(value))
+    return None
+
+
+def word(reasoning: Reasoning) -> str | None:
+    """The effort that `reasoning` amounts to; None where the model decides."""
+    if reasoning.enabled is False:
+        return "none"
+    if reasoning.effort:
+        return reasoning.effort
+    return from_budget(reasoning.budget) if reasoning.budget is not None else None
+
+
+def tokens(reasoning: Reasoning) -> int | None:
+    """The budget that `reasoning` amounts to; -1 or None where the model decides."""
+    if reasoning.enabled is False:
+        return 0
+    if reasoning.budget is not None:
+        return reasoning.budget
+    return BUDGETS.get(reasoning.effort) if reasoning.effort else None
+
+
+_CLAUDE: Final = re.compile(
+    r"claude-(?:(?P<family>[a-z]+)-)?(?P<major>\d{1,2})(?:[-.](?P<minor>\d{1,2}))?(?![\d])(?:-(?P<old>[a-z]+))?"
+)
+
+
+def claude_version(model: str) -> tuple[int, int] | None:
+    """(4, 5) of ``claude-sonnet-4-5-20250929``; None for a model that is no Claude."""
+    match = _CLAUDE.search(model.lower())
+    return (int(match["major"]), int(match["minor"] or 0)) if match else None
+
+
+_GEMINI: Final = re.compile(r"gemini-(\d+)(?:[.-](\d+))?")
+
+
+def gemini_version(model: str) -> tuple[int, int] | None:
+    """(2, 5) of ``gemini-2.5-flash``; None for other models."""
+    match = _GEMINI.search(model.lower())
+    return (int(match[1]), int(match[2] or 0)) if match else None
+
+
+_OPENAI: Final = re.compile(r"(?:^|/)(?:gpt-(?!oss)|o\d|chatgpt|codex)")
+_OPENAI_REASONING: Final = re.compile(r"(?:^|/)(?:o\d|gpt-(?:[5-9]|\d\d)(?!.*-chat)|codex)")
+_NO_REASONING: Final = re.compile(
+    r"(?:^|/)(?:gpt-[34]|chatgpt-|gpt-5.*-chat|claude-[12]|claude-instant|claude-3(?:-5|-opus|-sonnet|-haiku)"
+    r"|gemini-(?:1|2\.0)|llama-?[1-3]|mistral-|mixtral|command-|codestral|qwen2)"
+)
+
+
+def is_openai(model: str) -> bool:
+    """Whether the name is of a model that OpenAI itself serves (gpt-oss is open-weight)."""
+    return bool(_OPENAI.search(model.lower()))
+
+
+def is_openai_reasoning(model: str) -> bool:
+    return bool(_OPENAI_REASONING.search(model.lower()))
+
+
+def never_reasons(model: str) -> bool:
+    """Whether the name is of a model known to reject reasoning parameters; an unknown one may reason."""
+    return bool(_NO_REASONING.search(model.lower()))
+
+
+_EFFORTS: Final[tuple[tuple[re.Pattern[str], tuple[str, ...]], ...]] = (
+    (re.compile(r"(?:^|/)gpt-5\.1-codex-max"), ("none", "low", "medium", "high", "xhigh")),
+    (re.compile(r"(?:^|/)gpt-5\.1"), ("none", "low", "medium", "high")),
+    (re.compile(r"(?:^|/)gpt-5(?:-|$)"), ("minimal", "low", "medium", "high")),
+    (re.compile(r"(?:^|/)gpt-(?:5\.[2-9]|[6-9])"), ("none", "low", "medium", "high", "xhigh")),
+    (re.compile(r"(?:^|/)o\d"), ("low", "medium", "high")),
+    (re.compile(r""), ("low", "medium", "high")),
+)
+"""The first row that matches a model names the efforts that it takes (OpenAI: "Reasoning effort")."""
+
+_ORDER: Final = tuple(BUDGETS)
+
+
+def nearest(model: str, effort: str) -> str:
+    """The nearest effort that an OpenAI-style `model` accepts, the weaker one of two equally near."""
+    allowed = next(efforts for pattern, efforts in _EFFORTS if pattern.search(model.lower()))
+    if effort in allowed or effort not in BUDGETS:
+        return effort
+    rank = _ORDER.index(effort)
+    return min(allowed, key=lambda word: (abs(_ORDER.index(word) - rank), _ORDER.index(word)))

@@ -1,0 +1,99 @@
+"""Reasoning that a client's format cannot carry, kept for its session and put back on the next turn.
+
+Upstreams want their signed or encrypted reasoning back together with the tool calls that it led to. Most
+clients return it as a carrier; a client that drops unknown fields does not. For those, the store keeps
+what was said before each call, under the call's id, for as long as there is room.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from cachetools import LRUCache
+
+from router_core.formats.ir import Part, Signature, Thinking, ToolCall, Turn
+
+STORE_BYTES: Final = 64 << 20
+"""All sessions together; the entries that were not used for longest go first."""
+_ENTRY_BYTES: Final = 400
+"""What an entry takes beside its texts."""
+
+
+@dataclass(slots=True)
+class Recollection:
+    """What one answer held that its client may not return."""
+
+    thinking: list[Thinking] = field(default_factory=list)
+    signatures: dict[str, Signature] = field(default_factory=dict)
+    """Of calls, by the id that the client knows."""
+    ids: dict[str, str] = field(default_factory=dict)
+    """The client's id of a call to the upstream's own."""
+
+    @property
+    def size(self) -> int:
+        size = _ENTRY_BYTES
+        for thinking in self.thinking:
+            size += 200 + len(thinking.text) + (len(thinking.signature.data) if thinking.signature else 0)
+        for id, signature in self.signatures.items():
+            size += 200 + len(id) + len(signature.data)
+        return size + sum(200 + len(a) + len(b) for a, b in self.ids.items())
+
+
+type _Key = tuple[str, str]
+
+
+class SessionStore:
+    """Recollections of all sessions of this process, bounded as a whole."""
+
+    def __init__(self, limit: int = STORE_BYTES):
+        self._entries: LRUCache[_Key, Recollection] = LRUCache(limit, getsizeof=lambda entry: entry.size)
+
+    def session(self, id: str) -> SessionMemory:
+        return SessionMemory(self._entries, id)
+
+
+class SessionMemory:
+    """One session's part of a `SessionStore`."""
+
+    __slots__ = ("_entries", "_id")
+
+    def __init__(self, entries: LRUCache[_Key, Recollection], id: str):
+        self._entries = entries
+        self._id = id
+
+    def keep(self, parts: list[Part], ids: dict[str, str] | None = None) -> None:
+        """Remembers the reasoning of an answer that consists of `parts`, with the client's ids."""
+        thinking = [p for p in parts if type(p) is Thinking and (p.signature or p.text)]
+        calls = [p for p in parts if type(p) is ToolCall]
+        signatures = {call.id: call.signature for call in calls if call.signature}
+        if not calls or not (thinking or signatures or ids):
+            return
+        entry = Recollection(thinking, signatures, ids or {})
+        if entry.size > self._entries.maxsize // 4:
+            return
+        self._entries[self._id, calls[0].id] = entry
+
+    def restore(self, turn: Turn) -> Turn:
+        """`turn` with the reasoning that its client left out, or as it is."""
+        entry = self._entry(turn)
+        if entry is None:
+            return turn
+        parts: list[Part] = []
+        for part in turn.parts:
+            if type(part) is ToolCall and part.signature is None and part.id in entry.signatures:
+                part = replace(part, signature=entry.signatures[part.id])
+            parts.append(part)
+        if not any(type(part) is Thinking and part.signature for part in parts):
+            parts = [*entry.thinking, *(part for part in parts if type(part) is not Thinking)]
+        return Turn(turn.role, parts, turn.name)
+
+    def upstream_ids(self, turn: Turn) -> dict[str, str]:
+        """The client's call ids of `turn` to the ids that the upstream gave."""
+        entry = self._entry(turn)
+        return entry.ids if entry else {}
+
+    def _entry(self, turn: Turn) -> Recollection | None:
+        """By the turn's first call, whose id the client must return."""
+        first = next((part.id for part in turn.parts if type(part) is ToolCall), None)
+        return self._entries.get((self._id, first)) if first else None

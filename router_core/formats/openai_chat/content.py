@@ -1,0 +1,128 @@
+"""Content parts of Chat Completions messages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from router_core.formats import media as media_types
+from router_core.formats.context import Target
+from router_core.formats.ir import (
+    Format,
+    Malformed,
+    Media,
+    Part,
+    Refused,
+    Signature,
+    Text,
+    Thinking,
+    Unsupported,
+)
+from router_core.formats.openai_chat.reasoning import MISTRAL
+from router_core.formats.shape import array, mapping, string
+
+
+def read_content(content: Any, place: str, *, refused: bool = False) -> list[Part]:
+    """The parts of a message's ``content``: null, a string, or an array."""
+    if content is None or content == "":
+        return []
+    if isinstance(content, str):
+        return [Text(content)]
+    parts: list[Part] = []
+    for number, block in enumerate(array(content, place)):
+        part = _read_part(block, f"{place}[{number}]")
+        if part is not None:
+            parts.append(part)
+    return parts
+
+
+def _read_part(block: Any, place: str) -> Part | None:
+    if isinstance(block, str):
+        return Text(block)
+    type_ = mapping(block, place).get("type")
+    cache = _cache(block)
+    match type_:
+        case "text" | "input_text" | "output_text":
+            return Text(string(block.get("text"), f"{place}.text"), cache)
+        case "image_url":
+            image = block.get("image_url")
+            if isinstance(image, str):
+                image = {"url": image}
+            url = string(mapping(image, f"{place}.image_url").get("url"), f"{place}.image_url.url")
+            return media_types.from_url(url, detail=image.get("detail"), cache=cache)
+        case "input_audio":
+            audio = mapping(block.get("input_audio"), f"{place}.input_audio")
+            type_ = media_types.AUDIO_FORMATS.get(str(audio.get("format")), f"audio/{audio.get('format')}")
+            return Media("audio", type_, data=string(audio.get("data"), f"{place}.input_audio.data"))
+        case "file":
+            return _read_file(mapping(block.get("file"), f"{place}.file"), place, cache)
+        case "video_url":
+            video = mapping(block.get("video_url"), f"{place}.video_url")
+            return media_types.from_url(
+                string(video.get("url"), f"{place}.video_url.url"), "video", cache=cache
+            )
+        case "refusal":
+            return Refused(block.get("refusal") or "")
+        case "thinking":
+            texts = [t.get("text", "") for t in block.get("thinking") or () if isinstance(t, dict)]
+            return Thinking("".join(texts), Signature(Format.OPENAI_CHAT, "", dialect=MISTRAL))
+    raise Malformed(f"{place}.type: {type_!r} is no content part")
+
+
+def _read_file(file: dict[str, Any], place: str, cache: str | None) -> Media:
+    name = file.get("filename")
+    data = file.get("file_data")
+    if isinstance(data, str):
+        split = media_types.split_data_url(data)
+        if split:
+            return Media("file", split[0] or media_types.guess(name), data=split[1], name=name, cache=cache)
+        if data.startswith(("http://", "https://")):
+            return Media("file", media_types.guess(data), url=data, name=name, cache=cache)
+        return Media("file", media_types.guess(name) or "application/pdf", data=data, name=name, cache=cache)
+    return Media("file", file_id=string(file.get("file_id"), f"{place}.file.file_id"), name=name, cache=cache)
+
+
+def _cache(block: dict[str, Any]) -> str | None:
+    mark = block.get("cache_control") or block.get("prompt_cache_breakpoint")
+    return ("1h" if mark.get("ttl") in ("1h", "12h") else "5m") if isinstance(mark, dict) else None
+
+
+def write_text(text: Text, target: Target) -> dict[str, Any]:
+    part: dict[str, Any] = {"type": "text", "text": text.text}
+    return marked(part, text.cache, target)
+
+
+def marked(part: dict[str, Any], cache: str | None, target: Target) -> dict[str, Any]:
+    if cache:
+        if "cache_control" in target.quirks:
+            part["cache_control"] = {"type": "ephemeral", **({"ttl": "1h"} if cache == "1h" else {})}
+        else:
+            target.drop("cache_control")
+    return part
+
+
+def write_media(media: Media, target: Target) -> dict[str, Any]:
+    """The content part for `media`. Raises Unsupported where the format or the model takes none such."""
+    if media.file_id and media.data is None and not media.url:
+        raise Unsupported("a file id of another provider")
+    if media.kind == "image":
+        target.require("images", "image inputs")
+        image: dict[str, Any] = {"url": media.url if media.data is None else media_types.data_url(media)}
+        if media.detail:
+            image["detail"] = media.detail
+        return marked({"type": "image_url", "image_url": image}, media.cache, target)
+    if media.kind == "audio":
+        target.require("audio", "audio inputs")
+        format_ = media_types.audio_format(media.media_type)
+        if format_ is None or media.data is None:
+            raise Unsupported(f"audio of type {media.media_type}")
+        return {"type": "input_audio", "input_audio": {"data": media.data, "format": format_}}
+    if media.kind == "video" or media.data is None:
+        raise Unsupported("videos" if media.kind == "video" else "files by URL")
+    if media.media_type == "application/pdf":
+        target.require("pdf", "PDF inputs")
+    name = media.name or f"file.{(media.media_type or 'application/pdf').partition('/')[2]}"
+    return marked(
+        {"type": "file", "file": {"filename": name, "file_data": media_types.data_url(media)}},
+        media.cache,
+        target,
+    )

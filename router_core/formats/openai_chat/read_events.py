@@ -1,0 +1,258 @@
+"""Chat Completions answers, read: chunks of a stream, or a whole completion as one chunk."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from router_core.formats import failures, ir, stops
+from router_core.formats import media as media_types
+from router_core.formats.context import Context
+from router_core.formats.ir import Format
+from router_core.formats.openai_chat import reasoning
+from router_core.formats.openai_chat.tool_calls import CallReader, google_signature
+from router_core.formats.usage import UsageReader
+
+
+class _Choice:
+    __slots__ = ("calls", "entry", "finish", "kind", "number", "open", "sequence", "signature", "sources")
+
+    def __init__(self, number: int):
+        self.number = number
+        self.open: int | None = None
+        """The part under way that is not a tool call, of `kind`."""
+        self.kind = ""
+        self.entry: dict[str, Any] | None = None
+        """Of ``reasoning_details``: what is known of the entry under way, without its text."""
+        self.signature: ir.Signature | None = None
+        self.calls = CallReader(number)
+        self.finish: ir.Stop | None = None
+        self.sequence: str | None = None
+        self.sources: list[ir.Citation] = []
+
+
+class EventReader:
+    def __init__(self, context: Context):
+        self._model = context.upstream_model
+        self._choices: dict[int, _Choice] = {}
+        self._next = 0
+        self._usage = UsageReader(Format.OPENAI_CHAT)
+        self._started = False
+        self._ended = False
+
+    def read(self, chunk: dict[str, Any]) -> list[ir.Event]:
+        error = chunk.get("error")
+        if error:
+            self._ended = True
+            return [failures.read(error)]
+        choices = chunk.get("choices")
+        usage = chunk.get("usage")
+        if usage is None and isinstance(chunk.get("x_groq"), dict):
+            usage = chunk["x_groq"].get("usage")
+        if usage is not None:
+            self._usage.merge(usage)
+        if not choices:
+            if chunk.get("type") == "error" or chunk.get("object") == "error":
+                self._ended = True
+                return [failures.read(chunk)]
+            return []
+        events: list[ir.Event] = []
+        if not self._started:
+            self._started = True
+            events.append(ir.Start(chunk.get("id") or None, chunk.get("model") or None, chunk.get("created")))
+        for item in choices:
+            if isinstance(item, dict):
+                self._choice(item, events)
+                if item.get("usage"):
+                    self._usage.merge(item["usage"])  # Moonshot
+        sources = chunk.get("citations")
+        if isinstance(sources, list) and 0 in self._choices:
+            # Perplexity repeats the list on every chunk.
+            self._choices[0].sources = [ir.Citation(url) for url in sources if isinstance(url, str)]
+        return events
+
+    def done(self) -> list[ir.Event]:
+        """``[DONE]``, or the end of a JSON body."""
+        if self._ended:
+            return []
+        self._ended = True
+        if not self._started:
+            return [ir.Failure("api", "the upstream's answer was empty")]
+        events: list[ir.Event] = []
+        for choice in self._choices.values():
+            self._close(choice, events)
+            events += choice.calls.end()
+        usage = self._usage.take()
+        if usage is not None:
+            events.append(ir.UsageReport(usage))
+        for number, choice in self._choices.items():
+            events.append(ir.Finish(choice.finish or ir.Stop.END, number, choice.sequence))
+        if not self._choices:
+            events.append(ir.Finish(ir.Stop.END))
+        return [*events, ir.End()]
+
+    def close(self) -> list[ir.Event]:
+        """The end of a stream without ``[DONE]``: whole if it gave a finish reason, cut off if not."""
+        if self._ended:
+            return []
+        if any(choice.finish for choice in self._choices.values()):
+            return self.done()
+        self._ended = True
+        return [ir.Failure("api", "the upstream's answer ended before it was complete")]
+
+    def _choice(self, item: dict[str, Any], events: list[ir.Event]) -> None:
+        number = item.get("index")
+        number = number if isinstance(number, int) else 0
+        choice = self._choices.get(number)
+        if choice is None:
+            choice = self._choices[number] = _Choice(number)
+        delta = item.get("delta") or item.get("message")
+        if delta:
+            self._delta(choice, delta, item, events)
+        reason = item.get("finish_reason")
+        if reason:
+            choice.finish = stops.read(Format.OPENAI_CHAT, reason)
+            if isinstance(item.get("stop_reason"), str) and choice.finish is ir.Stop.END:
+                # vLLM names the sequence that was met; numbers are token ids.
+                choice.finish, choice.sequence = ir.Stop.STOP_SEQUENCE, item["stop_reason"]
+            self._close(choice, events)
+            events += choice.calls.end()
+
+    def _delta(
+        self, choice: _Choice, delta: dict[str, Any], item: dict[str, Any], events: list[ir.Event]
+    ) -> None:
+        self._reasoning(choice, delta, events)
+        content = delta.get("content")
+        if content:
+            if isinstance(content, str):
+                self._text(choice, content, events)
+            elif isinstance(content, list):
+                self._blocks(choice, content, events)
+            logprobs = item.get("logprobs")
+            if isinstance(logprobs, dict) and logprobs.get("content"):
+                events.append(ir.Logprobs(logprobs["content"], choice.number))
+        if delta.get("refusal"):
+            self._open(choice, "refusal", ir.Refused(""), events)
+            events.append(ir.Delta(choice.open or 0, delta["refusal"]))
+        for annotation in delta.get("annotations") or ():
+            cited = annotation.get("url_citation") if isinstance(annotation, dict) else None
+            if isinstance(cited, dict):
+                choice.sources.append(_citation(cited))
+        signature = google_signature(delta)
+        if signature is not None:
+            choice.signature = signature
+        self._media(choice, delta, events)
+        calls = delta.get("tool_calls")
+        legacy = delta.get("function_call")
+        if isinstance(legacy, dict) and not calls:
+            calls = [{"index": 0, "function": legacy}]
+        if calls:
+            self._close(choice, events)
+            more, self._next = choice.calls.read(calls, self._next)
+            events += more
+
+    def _reasoning(self, choice: _Choice, delta: dict[str, Any], events: list[ir.Event]) -> None:
+        found = reasoning.plain_text(delta)
+        details = delta.get(reasoning.DETAILS)
+        if details:
+            for entry in details:
+                if isinstance(entry, dict):
+                    self._detail(choice, entry, found is None, events)
+        if found is None:
+            return
+        name, text = found
+        if choice.kind != "thinking":
+            self._open(choice, "thinking", ir.Thinking(""), events)
+            choice.signature = ir.Signature(Format.OPENAI_CHAT, "", dialect=name, model=self._model)
+        events.append(ir.Delta(choice.open or 0, text))
+
+    def _detail(self, choice: _Choice, entry: dict[str, Any], speaks: bool, events: list[ir.Event]) -> None:
+        """One entry of ``reasoning_details``; `speaks` where its text stands nowhere else."""
+        if entry.get("type") == "reasoning.encrypted":
+            self._close(choice, events)
+            signature = reasoning.detail_signature(entry, self._model)
+            events.append(ir.PartStart(self._next, ir.Thinking("", signature, redacted=True), choice.number))
+            events.append(ir.PartEnd(self._next))
+            self._next += 1
+            return
+        known = choice.entry
+        if choice.kind != "thinking" or (known and known.get("index") != entry.get("index")):
+            if choice.kind == "thinking":
+                self._close(choice, events)
+            self._open(choice, "thinking", ir.Thinking(""), events)
+            known = None
+        fields = {key: value for key, value in entry.items() if value is not None}
+        choice.entry = {**(known or {}), **fields}
+        choice.signature = None
+        text = reasoning.detail_text(entry)
+        if speaks and text:
+            events.append(ir.Delta(choice.open or 0, text))
+
+    def _text(self, choice: _Choice, text: str, events: list[ir.Event]) -> None:
+        if choice.kind != "text":
+            self._open(choice, "text", ir.Text(""), events)
+        events.append(ir.Delta(choice.open or 0, text))
+
+    def _blocks(self, choice: _Choice, blocks: list[Any], events: list[ir.Event]) -> None:
+        """Mistral's content as an array."""
+        for block in blocks:
+            if not isinstance(block, dict):
+                continue
+            if block.get("type") == "thinking":
+                texts = [t.get("text", "") for t in block.get("thinking") or () if isinstance(t, dict)]
+                if choice.kind != "thinking":
+                    self._open(choice, "thinking", ir.Thinking(""), events)
+                    choice.signature = ir.Signature(
+                        Format.OPENAI_CHAT, "", dialect=reasoning.MISTRAL, model=self._model
+                    )
+                events += [ir.Delta(choice.open or 0, text) for text in texts if text]
+            elif isinstance(block.get("text"), str) and block["text"]:
+                self._text(choice, block["text"], events)
+
+    def _media(self, choice: _Choice, delta: dict[str, Any], events: list[ir.Event]) -> None:
+        audio = delta.get("audio")
+        found: list[ir.Media] = []
+        if isinstance(audio, dict):
+            if audio.get("transcript"):
+                self._text(choice, audio["transcript"], events)
+            if audio.get("data") and "message" not in delta and audio.get("expires_at"):
+                found.append(ir.Media("audio", "audio/wav", data=audio["data"]))
+        for image in delta.get("images") or ():
+            url = image.get("image_url") if isinstance(image, dict) else None
+            url = url.get("url") if isinstance(url, dict) else url
+            if isinstance(url, str):
+                found.append(media_types.from_url(url))
+        for media in found:
+            self._close(choice, events)
+            events += [ir.PartStart(self._next, media, choice.number), ir.PartEnd(self._next)]
+            self._next += 1
+
+    def _open(self, choice: _Choice, kind: str, part: ir.Part, events: list[ir.Event]) -> None:
+        if choice.kind == kind:
+            return
+        self._close(choice, events)
+        choice.open, choice.kind = self._next, kind
+        self._next += 1
+        events.append(ir.PartStart(choice.open, part, choice.number))
+
+    def _close(self, choice: _Choice, events: list[ir.Event]) -> None:
+        if choice.open is None:
+            return
+        signature = choice.signature
+        if choice.kind == "thinking":
+            if choice.entry is not None:
+                signature = reasoning.detail_signature(choice.entry, self._model)
+        elif choice.kind == "text":
+            events += [ir.Cite(choice.open, source) for source in choice.sources]
+            choice.sources = []
+        events.append(ir.PartEnd(choice.open, signature))
+        choice.open, choice.kind, choice.entry, choice.signature = None, "", None, None
+
+
+def _citation(cited: dict[str, Any]) -> ir.Citation:
+    return ir.Citation(
+        cited.get("url"),
+        cited.get("title"),
+        cited.get("content"),
+        cited.get("start_index"),
+        cited.get("end_index"),
+    )

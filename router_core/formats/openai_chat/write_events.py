@@ -1,0 +1,240 @@
+"""Chat Completions chunks, written: the role first, the usage last, then ``[DONE]``."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from router_core.formats import carrier, failures, ir, stops
+from router_core.formats import media as media_types
+from router_core.formats.context import Context
+from router_core.formats.ir import Format
+from router_core.formats.openai_chat.reasoning import DETAIL_FORMATS, DETAILS
+from router_core.formats.usage import write_openai_chat
+
+type Chunks = list[dict[str, Any]]
+
+DONE: Final[dict[str, Any]] = {"done": True}
+"""Stands for ``[DONE]``, which is no JSON."""
+_FORMAT_NAMES: Final = {format: name for name, format in DETAIL_FORMATS.items()}
+
+
+class _Choice:
+    __slots__ = ("annotations", "calls", "details", "images", "length", "text")
+
+    def __init__(self) -> None:
+        self.annotations: list[dict[str, Any]] = []
+        """Sent once, in the end: clients' libraries cannot join two lists of them."""
+        self.calls = 0
+        self.details = 0
+        self.images = 0
+        self.length = 0
+        """Characters of text until now, for citations."""
+        self.text: list[str] = []
+        """Reasoning under way, which is repeated beside its signature."""
+
+
+class _Part:
+    __slots__ = ("begun", "call", "choice", "part", "start")
+
+    def __init__(self, part: ir.Part, choice: int, start: int):
+        self.part = part
+        self.choice = choice
+        self.start = start
+        self.call = 0
+        self.begun = False
+
+
+class EventWriter:
+    def __init__(self, context: Context):
+        self._context = context
+        self._id = ""
+        self._created = context.created
+        self._model = context.model
+        self._choices: dict[int, _Choice] = {}
+        self._parts: dict[int, _Part] = {}
+        self._usage: dict[str, Any] | None = None
+        self._over = False
+
+    def write(self, event: ir.Event) -> Chunks:
+        if self._over:
+            return []
+        match event:
+            case ir.Delta():
+                return self._delta(event)
+            case ir.PartStart():
+                return self._part_start(event)
+            case ir.PartEnd():
+                return self._part_end(event)
+            case ir.Start():
+                return self._start(event)
+            case ir.Cite():
+                self._cite(event)
+            case ir.Logprobs():
+                return [self._chunk(event.choice, {}, logprobs={"content": event.content, "refusal": None})]
+            case ir.UsageReport():
+                self._usage = write_openai_chat(event.usage)
+            case ir.Finish():
+                return self._finish(event)
+            case ir.End():
+                return self._end()
+            case ir.Failure():
+                self._over = True
+                return [failures.openai(event)]
+        return []
+
+    def _start(self, event: ir.Start) -> Chunks:
+        if self._id:
+            return []
+        id = event.id or ""
+        self._id = id if id.startswith(("chatcmpl", "gen-")) else self._context.id("chatcmpl-", id)
+        self._created = event.created or self._created
+        self._model = self._model or event.model or ""
+        return self._role(0)
+
+    def _role(self, choice: int) -> Chunks:
+        """The first chunk of a choice; choices open in order, as the clients' libraries expect."""
+        chunks: Chunks = []
+        for number in range(len(self._choices), choice + 1):
+            self._choices[number] = _Choice()
+            chunks.append(self._chunk(number, {"role": "assistant", "content": ""}))
+        return chunks
+
+    def _part_start(self, event: ir.PartStart) -> Chunks:
+        chunks = [] if self._id else self._start(ir.Start())
+        chunks += self._role(event.choice)
+        choice = self._choices[event.choice]
+        part = event.part
+        state = self._parts[event.index] = _Part(part, event.choice, choice.length)
+        match part:
+            case ir.ToolCall():
+                state.call = choice.calls
+                choice.calls += 1
+                chunks.append(self._call(state, part))
+            case ir.Thinking():
+                choice.text = []
+            case ir.Media() if part.kind == "image":
+                url = part.url if part.data is None else media_types.data_url(part)
+                image = {"type": "image_url", "image_url": {"url": url}, "index": choice.images}
+                choice.images += 1
+                chunks.append(self._chunk(event.choice, {"images": [image]}))
+            case ir.Media() if part.kind == "audio" and part.data:
+                audio: dict[str, Any] = {"id": self._context.id("audio_", event.index), "data": part.data}
+                audio |= {"transcript": "", "expires_at": self._created + 3600}
+                chunks.append(self._chunk(event.choice, {"audio": audio}))
+        return chunks
+
+    def _call(self, state: _Part, part: ir.ToolCall) -> dict[str, Any]:
+        call: dict[str, Any] = {
+            "index": state.call,
+            "id": part.id,
+            "type": "function",
+            "function": {"name": part.name, "arguments": ""},
+        }
+        if part.signature is not None:
+            value = carrier.write(part.signature, Format.GEMINI)
+            call["extra_content"] = {"google": {"thought_signature": value}}
+        return self._chunk(state.choice, {"tool_calls": [call]})
+
+    def _delta(self, event: ir.Delta) -> Chunks:
+        state = self._parts.get(event.index)
+        if state is None:
+            return []
+        match state.part:
+            case ir.Text():
+                self._choices[state.choice].length += len(event.text)
+                return [self._chunk(state.choice, {"content": event.text})]
+            case ir.ToolCall():
+                state.begun = state.begun or bool(event.text.strip())
+                call = {"index": state.call, "function": {"arguments": event.text}}
+                return [self._chunk(state.choice, {"tool_calls": [call]})]
+            case ir.Thinking():
+                self._choices[state.choice].text.append(event.text)
+                if self._context.hide_reasoning:
+                    return []
+                return [self._chunk(state.choice, {self._context.reasoning_field: event.text})]
+            case ir.Refused():
+                return [self._chunk(state.choice, {"refusal": event.text})]
+        return []
+
+    def _part_end(self, event: ir.PartEnd) -> Chunks:
+        state = self._parts.pop(event.index, None)
+        if state is None:
+            return []
+        match state.part:
+            case ir.ToolCall() if not state.begun:
+                call = {"index": state.call, "function": {"arguments": "{}"}}
+                return [self._chunk(state.choice, {"tool_calls": [call]})]
+            case ir.Thinking():
+                text = "".join(self._choices[state.choice].text)
+                return self._detail(state, event.signature or state.part.signature, text)
+            case ir.Text() if event.signature is not None:
+                return self._detail(state, event.signature, "")
+        return []
+
+    def _detail(self, state: _Part, signature: ir.Signature | None, text: str) -> Chunks:
+        """An entry of ``reasoning_details`` that the client can send back."""
+        if signature is None or not self._context.carry_reasoning:
+            return []
+        native = _FORMAT_NAMES.get(signature.origin)
+        value = signature.data if native else carrier.pack(signature)
+        choice = self._choices[state.choice]
+        entry: dict[str, Any] = {"index": choice.details, "format": native or "unknown"}
+        if text and not self._context.hide_reasoning:
+            entry |= {"type": "reasoning.text", "text": text, "signature": value}
+        else:
+            entry |= {"type": "reasoning.encrypted", "data": value}
+        if signature.id:
+            entry["id"] = signature.id
+        choice.details += 1
+        return [self._chunk(state.choice, {DETAILS: [entry]})]
+
+    def _cite(self, event: ir.Cite) -> None:
+        state = self._parts.get(event.index)
+        citation = event.citation
+        if state is None or not citation.url:
+            return
+        start = state.start + (citation.start or 0)
+        end = state.start + citation.end if citation.end else self._choices[state.choice].length
+        cited = {"url": citation.url, "title": citation.title or "", "start_index": start, "end_index": end}
+        self._choices[state.choice].annotations.append({"type": "url_citation", "url_citation": cited})
+
+    def _finish(self, event: ir.Finish) -> Chunks:
+        chunks = [] if self._id else self._start(ir.Start())
+        chunks += self._role(event.choice)
+        reason = stops.WRITE[Format.OPENAI_CHAT][event.stop]
+        annotations = self._choices[event.choice].annotations
+        if annotations:
+            chunks.append(self._chunk(event.choice, {"annotations": annotations}))
+        if event.stop is ir.Stop.REFUSAL and event.detail:
+            chunks.append(self._chunk(event.choice, {"refusal": event.detail}))
+        chunks.append(self._chunk(event.choice, {}, reason))
+        return chunks
+
+    def _end(self) -> Chunks:
+        self._over = True
+        if not self._context.include_usage or self._usage is None:
+            return [DONE]
+        return [{**self._envelope(), "choices": [], "usage": self._usage}, DONE]
+
+    def _envelope(self) -> dict[str, Any]:
+        return {
+            "id": self._id,
+            "object": "chat.completion.chunk",
+            "created": self._created,
+            "model": self._model,
+        }
+
+    def _chunk(
+        self,
+        choice: int,
+        delta: dict[str, Any],
+        reason: str | None = None,
+        logprobs: dict[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        return {
+            "id": self._id,
+            "object": "chat.completion.chunk",
+            "created": self._created,
+            "model": self._model,
+            "choices": [{"index": choice, "delta": delta, "logprobs": logprobs, "finish_reason": reason}],
+        }

@@ -1,0 +1,81 @@
+"""Checks of a client's document that name the place: ``messages[3].content: expected an array``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from pydantic_core import from_json
+
+from router_core.formats.ir import Arguments, Malformed
+
+
+def mapping(value: Any, place: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise Malformed(f"{place}: expected an object")
+    return value
+
+
+def array(value: Any, place: str) -> list[Any]:
+    if not isinstance(value, list):
+        raise Malformed(f"{place}: expected an array")
+    return value
+
+
+def string(value: Any, place: str) -> str:
+    if not isinstance(value, str):
+        raise Malformed(f"{place}: expected a string")
+    return value
+
+
+def optional_int(value: Any, place: str) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise Malformed(f"{place}: expected a number")
+    return int(value)
+
+
+def optional_float(value: Any, place: str) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise Malformed(f"{place}: expected a number")
+    return value
+
+
+def arguments_text(arguments: Arguments | None) -> str:
+    """A call's arguments as JSON text; ``{}`` where there are none."""
+    if isinstance(arguments, str):
+        return arguments if arguments.strip() else "{}"
+    return orjson.dumps(arguments).decode() if arguments else "{}"
+
+
+def arguments_object(arguments: Arguments | None) -> dict[str, Any]:
+    """A call's arguments as an object.
+
+    Of text that was cut off, what is complete; other text that is no object stays whole under a key of its
+    own: models do write broken JSON, and what they wrote belongs to the conversation.
+    """
+    if isinstance(arguments, dict):
+        return arguments
+    if not arguments or not arguments.strip():
+        return {}
+    value = _parsed(arguments)
+    if isinstance(value, str):
+        # Some gateways encode the arguments twice.
+        value = _parsed(value)
+    if value is None:
+        return {}
+    return value if isinstance(value, dict) else {"arguments": arguments}
+
+
+def _parsed(text: str) -> Any:
+    """The JSON value of `text`; `text` itself where it is none."""
+    try:
+        return orjson.loads(text)
+    except ValueError:
+        try:
+            return from_json(text, allow_partial=True)
+        except ValueError:
+            return text
