@@ -43,6 +43,14 @@ async def resolve(ref: SecretRef, env: Mapping[str, str] = os.environ) -> Secret
     return resolve_now(ref, env)
 
 
+async def output(ref: SecretRef, env: Mapping[str, str] = os.environ) -> bytes:
+    """All that the command of `ref` prints, at most `MAX_BYTES`. Raises SecretError."""
+    data = await _run(ref, env)
+    if len(data) > MAX_BYTES:
+        raise SecretError(f"{describe(ref)} holds more than {MAX_BYTES >> 10} KB")
+    return data
+
+
 def resolve_now(ref: SecretRef, env: Mapping[str, str] = os.environ) -> SecretStr:
     """Like `resolve`, for references that need no waiting; a command is a SecretError."""
     if ref.kind == "env":

@@ -9,30 +9,19 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from router_core.routing.errors_on_wire import WireError
+from router_core.times import date, duration, moment, number
 
 type Scope = Literal["model", "credential"]
 
 MAX_AHEAD: Final = 40 * 86400.0
 """No provider's window is longer than a month; what claims to be is a mistake in units."""
 
-_UNITS: Final = {
-    "ns": 1e-9,
-    "us": 1e-6,
-    "µs": 1e-6,
-    "ms": 1e-3,
-    "s": 1.0,
-    "m": 60.0,
-    "h": 3600.0,
-    "d": 86400.0,
-}
-_WORDS: Final = {"second": "s", "sec": "s", "minute": "m", "min": "m", "hour": "h", "day": "d"}
-_PART: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ns|us|µs|ms|s|m|h|d)(?![a-z])")
+_WORDS: Final = {"second": 1.0, "sec": 1.0, "minute": 60.0, "min": 60.0, "hour": 3600.0, "day": 86400.0}
 _SPAN: Final = r"((?:\d+(?:\.\d+)?\s*(?:ns|us|µs|ms|s|m|h|d)(?![a-z])\s*)+)"
 _AFTER: Final = re.compile(
     rf"(?:try again|retry|reset|resets|available|wait)\w*\s+(?:again\s+)?(?:in|after)\s+(?:about\s+|~)?{_SPAN}"
@@ -55,45 +44,6 @@ class Reset:
     """The header or field that said so."""
     scope: Scope | None = None
     """What the limit covers where the provider says; None leaves it to the failure table."""
-
-
-def duration(text: str) -> float | None:
-    """Seconds of ``3.5s``, ``1h2m3s``, ``7m59.184s``, ``17ms`` (Go and protobuf notation), or None."""
-    text = text.strip().lower()
-    parts = _PART.findall(text)
-    if not parts or _PART.sub("", text).strip():
-        return None
-    return sum(float(n) * _UNITS[u] for n, u in parts)
-
-
-def moment(value: object, now: float) -> float | None:
-    """The epoch second of a Unix time (seconds or milliseconds) or an RFC 3339 or HTTP date, or None."""
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, str):
-        text = value.strip()
-        try:
-            value = float(text)
-        except ValueError:
-            return _date(text)
-    if not isinstance(value, int | float) or value != value:
-        return None
-    # Epoch milliseconds: 10^11 s is the year 5138, 10^11 ms is 1973.
-    return value / 1000 if value > 1e11 else float(value)
-
-
-def _date(text: str) -> float | None:
-    try:
-        parsed = datetime.fromisoformat(text)
-    except ValueError:
-        try:
-            parsed = parsedate_to_datetime(text)
-        except (ValueError, TypeError, IndexError, OverflowError):
-            return None
-    try:
-        return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError):
-        return None
 
 
 def read_reset(error: WireError, now: float) -> Reset | None:
@@ -119,30 +69,20 @@ def retry_after(headers: Mapping[str, str], now: float) -> Reset | None:
     return max(found, key=lambda r: r.until, default=None)
 
 
-def _number(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        return None
-    try:
-        number = float(value)
-    except ValueError:
-        return None
-    return number if number == number else None
-
-
 def _retry_after(error: WireError, now: float) -> Iterator[Reset]:
     # The milliseconds are the same statement, more precisely.
     for name in ("retry-after-ms", "x-ms-retry-after-ms"):
-        milliseconds = _number(error.headers.get(name))
+        milliseconds = number(error.headers.get(name))
         if milliseconds is not None:
             yield Reset(now + milliseconds / 1000, name)
             return
     value = error.headers.get("retry-after")
     if value is None:
         return
-    seconds = _number(value)
+    seconds = number(value)
     if seconds is None:
         seconds = duration(value)
-    until = now + seconds if seconds is not None else _date(value)
+    until = now + seconds if seconds is not None else date(value)
     if until is not None:
         yield Reset(until, "retry-after")
 
@@ -176,7 +116,7 @@ def _anthropic(error: WireError, now: float) -> Iterator[Reset]:
         name = (
             f"anthropic-ratelimit-unified-{window}-reset" if window else "anthropic-ratelimit-unified-reset"
         )
-        until = moment(error.headers.get(name), now)
+        until = moment(error.headers.get(name))
         if until is not None:
             yield Reset(until, name, "credential")
 
@@ -193,11 +133,11 @@ def _codex_windows(error: WireError, now: float) -> Iterator[Reset]:
     """``x-codex-{primary,secondary}-*`` of ChatGPT's backend: the account's windows, those that are used up."""
     for window in ("primary", "secondary"):
         prefix = f"x-codex-{window}"
-        used = _number(error.headers.get(f"{prefix}-used-percent"))
+        used = number(error.headers.get(f"{prefix}-used-percent"))
         if used is None or used < 100:
             continue
-        until = moment(error.headers.get(f"{prefix}-reset-at"), now)
-        seconds = _number(error.headers.get(f"{prefix}-reset-after-seconds"))
+        until = moment(error.headers.get(f"{prefix}-reset-at"))
+        seconds = number(error.headers.get(f"{prefix}-reset-after-seconds"))
         if until is None and seconds is not None:
             until = now + seconds
         if until is not None:
@@ -218,13 +158,13 @@ def _body_fields(error: WireError, now: float) -> Iterator[Reset]:
     """``resets_at`` and ``resets_in_seconds`` (Codex's usage_limit_reached), Google's RetryInfo and ErrorInfo."""
     for part in _objects(error.document):
         for key in ("resets_at", "reset_at", "resetsAt"):
-            until = moment(part.get(key), now) if key in part else None
+            until = moment(part.get(key)) if key in part else None
             if until is not None:
                 yield Reset(until, key)
                 break
         else:
             for key in ("resets_in_seconds", "reset_after_seconds", "retry_after", "retry_after_seconds"):
-                seconds = _number(part.get(key))
+                seconds = number(part.get(key))
                 if seconds is not None:
                     yield Reset(now + seconds, key)
                     break
@@ -234,7 +174,7 @@ def _body_fields(error: WireError, now: float) -> Iterator[Reset]:
             if seconds is not None:
                 yield Reset(now + seconds, key)
         stamp = part.get("quotaResetTimeStamp")
-        until = moment(stamp, now) if isinstance(stamp, str) else None
+        until = moment(stamp) if isinstance(stamp, str) else None
         if until is not None:
             yield Reset(until, "quotaResetTimeStamp")
         yield from _google_daily(part, now)
@@ -262,15 +202,15 @@ def _google_daily(part: dict[str, Any], now: float) -> Iterator[Reset]:
 _THIRTY_DAYS: Final = 30 * 86400
 
 
-def _ratelimit_value(value: str, now: float) -> float | None:
+def ratelimit_value(value: str, now: float) -> float | None:
     """``1s``, ``6m0s``, seconds, epoch seconds or milliseconds, or a date; numbers under 30 days are seconds."""
     seconds = duration(value)
     if seconds is not None:
         return now + seconds
-    number = _number(value)
-    if number is not None and 0 <= number < _THIRTY_DAYS:
-        return now + number
-    return moment(value, now)
+    plain = number(value)
+    if plain is not None and 0 <= plain < _THIRTY_DAYS:
+        return now + plain
+    return moment(value)
 
 
 def _ratelimit_headers(error: WireError, now: float) -> Iterator[Reset]:
@@ -284,10 +224,10 @@ def _ratelimit_headers(error: WireError, now: float) -> Iterator[Reset]:
         match = re.fullmatch(r"(x-ratelimit|anthropic-ratelimit|ratelimit)(?:-(.+))?-reset(?:-(.+))?", name)
         if not match or "unified" in name:
             continue
-        until = _ratelimit_value(value, now)
+        until = ratelimit_value(value, now)
         if until is None or not now < until <= now + MAX_AHEAD:
             continue
-        remaining = _number(error.headers.get(name.replace("reset", "remaining")))
+        remaining = number(error.headers.get(name.replace("reset", "remaining")))
         (empty if remaining is not None and remaining <= 0 else others).append(Reset(until, name))
     if empty:
         yield from empty
@@ -306,12 +246,12 @@ def _text(error: WireError, now: float) -> Iterator[Reset]:
             return
     match = _AFTER_WORDS.search(text)
     if match:
-        yield Reset(now + float(match[1]) * _UNITS[_WORDS[match[2]]], "text")
+        yield Reset(now + float(match[1]) * _WORDS[match[2]], "text")
         return
     match = _AT.search(text)
     if match:
         zone = (match[3] or "z").upper().replace("UTC", "Z").replace("Z", "+00:00")
-        until = _date(f"{match[1]}T{match[2] or '00:00'}{zone}")
+        until = date(f"{match[1]}T{match[2] or '00:00'}{zone}")
         if until is not None:
             yield Reset(until, "text")
 

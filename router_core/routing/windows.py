@@ -15,7 +15,8 @@ from typing import Final
 
 from router_core.config.schema import QuotaLimit
 from router_core.exchange import Headers
-from router_core.routing.resets import MAX_AHEAD, _number, _ratelimit_value, moment
+from router_core.routing.resets import MAX_AHEAD, ratelimit_value
+from router_core.times import moment, number
 
 FIVE_HOURS: Final = 5 * 3600.0
 MAX_WINDOWS: Final = 16
@@ -71,23 +72,23 @@ def read_windows(headers: Headers, now: float) -> list[Window]:
 def _unified(name: str, value: str, headers: Mapping[str, str], now: float) -> Window | None:
     """Anthropic's subscription windows (observed from Claude Code's traffic): utilization is a share."""
     match = _UNIFIED.fullmatch(name)
-    used = _number(value)
+    used = number(value)
     if not match or used is None or used < 0:
         return None
     prefix = name.removesuffix("utilization")
     status = headers.get(f"{prefix}status", "").lower()
-    reset = _ahead(moment(headers.get(f"{prefix}reset"), now), now)
+    reset = _ahead(moment(headers.get(f"{prefix}reset")), now)
     return Window(match[1], used, reset, name, status.startswith("allowed"), match[1] in ("5h", "7d"))
 
 
 def _codex(name: str, value: str, headers: Mapping[str, str], now: float) -> Window | None:
     match = _CODEX.fullmatch(name)
-    percent = _number(value)
+    percent = number(value)
     if not match or percent is None or percent < 0:
         return None
     prefix = name.removesuffix("used-percent")
-    reset = moment(headers.get(f"{prefix}reset-at"), now)
-    seconds = _number(headers.get(f"{prefix}reset-after-seconds"))
+    reset = moment(headers.get(f"{prefix}reset-at"))
+    seconds = number(headers.get(f"{prefix}reset-after-seconds"))
     if reset is None and seconds is not None:
         reset = now + seconds
     return Window(match[1], percent / 100, _ahead(reset, now), name)
@@ -96,11 +97,11 @@ def _codex(name: str, value: str, headers: Mapping[str, str], now: float) -> Win
 def _remaining(name: str, value: str, headers: Mapping[str, str], now: float) -> Window | None:
     """``x-ratelimit-{limit,remaining,reset}-{requests,tokens}`` and Anthropic's for keys: per model, so for show."""
     match = _LIMIT.fullmatch(name)
-    remaining = _number(value)
-    limit = _number(headers.get(name.replace("remaining", "limit")))
+    remaining = number(value)
+    limit = number(headers.get(name.replace("remaining", "limit")))
     if not match or remaining is None or not limit or limit <= 0:
         return None
-    reset = _ratelimit_value(headers.get(name.replace("remaining", "reset"), ""), now)
+    reset = ratelimit_value(headers.get(name.replace("remaining", "reset"), ""), now)
     label = match["before"] or match["after"] or "requests"
     used = min(1.0, max(0.0, 1 - remaining / limit))
     return Window(label, used, _ahead(reset, now), name, shared=False)

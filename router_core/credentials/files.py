@@ -1,0 +1,75 @@
+"""Files that hold secrets: read within bounds, replaced in one step, readable by their owner alone."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+MAX_BYTES: Final = 256 << 10
+
+_RESERVED: Final = re.compile(r"(?i)(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?")
+
+type Signature = tuple[int, int, int] | None
+"""(modification time in ns, size, inode) of a file; None where there is none."""
+
+
+def signature(path: Path) -> Signature:
+    """Changes when the file does."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+def read(path: Path) -> bytes:
+    """Raises OSError, also for what is not a regular file or is larger than any file of secrets."""
+    # A pipe or a device would block or never end.
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(0, "not a regular file")
+    with path.open("rb") as file:
+        data = file.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise OSError(0, "too large")
+    return data
+
+
+def replace(path: Path, data: bytes) -> None:
+    """Writes a new file with mode 0600 over `path`, which is whole at every moment. Raises OSError.
+
+    A symbolic link stays one: what it points to is replaced.
+    """
+    path = path.resolve()
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        with suppress(OSError):
+            Path(name).unlink()
+        raise
+
+
+def child(folder: Path, name: str) -> Path:
+    """`name` in `folder`. Raises ValueError for a name that is not one plain file name on every system:
+    separators, drive letters, ``..``, control characters, Windows device names, a leading or trailing dot."""
+    if (
+        not name
+        or len(name) > 200
+        or any(c in name for c in '/\\:*?"<>|')
+        or not name.isprintable()
+        or name.startswith(".")
+        or name.endswith((".", " "))
+        or ".." in name
+        or _RESERVED.fullmatch(name)
+    ):
+        raise ValueError(f"{name!r} is not a safe file name")
+    return folder / name
