@@ -114,12 +114,16 @@ class Sheet:
         headers: Headers,
         body: bytes | None,
         about: dict[str, Any],
+        encoded: bool = True,
     ) -> None:
-        """A request went over hop `number`; None for a body that follows in pieces, or is the client's."""
+        """A request went over hop `number`; None for a body that follows in pieces, or is the client's.
+
+        `encoded` is False where the body has been decoded, whatever its headers say.
+        """
         line: dict[str, Any] = {"kind": "request", "t": _seconds(at), **_number(number)}
         line |= {"method": method, "url": self.redactor.url(url), "headers": self.redactor.headers(headers)}
         self._write({**line, "about": self._clean(about)} if about else line)
-        encoding = _header(headers, "content-encoding")
+        encoding = _header(headers, "content-encoding") if encoded else "identity"
         lines = BodyLines(
             self.redactor, self._place(url, headers), encoding, {**_number(number), "of": "request"}
         )
@@ -139,7 +143,9 @@ class Sheet:
         if body := self._bodies.get((number, "request")):
             body.add(at, data)
 
-    def response(self, at: float, number: int, status: int, headers: Headers, url: str) -> None:
+    def response(
+        self, at: float, number: int, status: int, headers: Headers, url: str, encoded: bool = True
+    ) -> None:
         """The headers of an answer came over hop `number`; `url` is its request's."""
         self._write(
             {
@@ -150,7 +156,7 @@ class Sheet:
                 "headers": self.redactor.headers(headers),
             }
         )
-        encoding = _header(headers, "content-encoding")
+        encoding = _header(headers, "content-encoding") if encoded else "identity"
         body = BodyLines(
             self.redactor, self._place(url, headers), encoding, {**_number(number), "of": "response"}
         )

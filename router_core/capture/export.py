@@ -1,0 +1,170 @@
+"""Requests as commands and programs: curl, HTTPie, Python httpx, raw HTTP."""
+
+from __future__ import annotations
+
+import base64
+import shlex
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Final
+from urllib.parse import urlsplit
+
+from router_core.capture.portable import Portable, Text, Unportable, Variable, portable, without_framing
+from router_core.capture.record import Hop, Received, Sent
+
+MAX_ARGUMENT: Final = 100_000
+"""Bytes of a body that may stand on a command line; Linux allows 128 KiB in one argument."""
+
+
+def _request(hop: Hop) -> Sent:
+    if hop.request is None:
+        raise Unportable("the record has no request here; choose another side or attempt")
+    if hop.request.header("upgrade").lower() == "websocket":
+        raise Unportable("a WebSocket cannot be written as one request; export it as har or mitm")
+    return hop.request
+
+
+def curl(hop: Hop, credential_variable: str) -> str:
+    """A command for a POSIX shell."""
+    request = portable(_request(hop), credential_variable)
+    words = [
+        "curl -sS -N",
+        *([] if request.method == "GET" else [f"-X {shlex.quote(request.method)}"]),
+        _word(request.url),
+    ]
+    words += [
+        f"-H {_word([f'{name}: ', *value] if value != [''] else [f'{name};'])}"
+        for name, value in request.headers
+    ]
+    return _shell(request, words, inline="--data-raw", piped="--data-binary @-")
+
+
+def httpie(hop: Hop, credential_variable: str) -> str:
+    """A command for HTTPie in a POSIX shell."""
+    request = portable(_request(hop), credential_variable)
+    words = [
+        f"http --stream{'' if _is_piped(request) else ' --ignore-stdin'} {shlex.quote(request.method)}",
+        _word(request.url),
+    ]
+    words += [
+        _word([f"{name}:", *value] if value != [""] else [f"{name};"]) for name, value in request.headers
+    ]
+    return _shell(request, words, inline="--raw", piped="")
+
+
+def httpx(hop: Hop, credential_variable: str) -> str:
+    """A Python program that prints the answer as it comes."""
+    request = portable(_request(hop), credential_variable)
+    lines = ["import os", ""] if request.variables else []
+    lines += ["import httpx", "", "headers = ["]
+    lines += [f"    ({name!r}, {_python(value)})," for name, value in request.headers]
+    lines += ["]", f"body = {_python_body(request)}", ""]
+    lines += [
+        "with httpx.Client(timeout=None) as client:",
+        f"    with client.stream({request.method!r}, {_python(request.url)}, headers=headers, content=body) as response:",
+        "        print(response.status_code)",
+        "        for text in response.iter_text():",
+        '            print(text, end="", flush=True)',
+    ]
+    return _comments(request, "#") + "\n".join(lines) + "\n"
+
+
+def raw(hop: Hop, credential_variable: str) -> bytes:
+    """Request and answer as HTTP/1.1 messages (RFC 9112); credentials are written ``$NAME``."""
+    request = portable(_request(hop), credential_variable)
+    url = urlsplit(_dollars(request.url))
+    target = (url.path or "/") + (f"?{url.query}" if url.query else "")
+    body = b"".join(p if isinstance(p, bytes) else f"${p.name}".encode() for p in request.body)
+    lines = [f"{request.method} {target} HTTP/1.1", f"host: {url.netloc}"]
+    lines += [f"{name}: {_dollars(value)}" for name, value in request.headers]
+    message = _message(lines, body, always=request.method in ("POST", "PUT", "PATCH"))
+    return message + (b"\r\n" + _raw_response(hop.response) if hop.response else b"")
+
+
+def _raw_response(response: Received) -> bytes:
+    try:
+        phrase = HTTPStatus(response.status).phrase
+    except ValueError:
+        phrase = ""
+    lines = [f"HTTP/1.1 {response.status} {phrase}".rstrip()]
+    lines += [f"{name}: {value}" for name, value in without_framing(response.headers)]
+    return _message(lines, response.body.data, always=True)
+
+
+def _message(lines: list[str], body: bytes, always: bool) -> bytes:
+    if body or always:
+        lines.append(f"content-length: {len(body)}")
+    return "\r\n".join((*lines, "", "")).encode("utf-8", "surrogateescape") + body
+
+
+FORMATS: Final[dict[str, Callable[[Hop, str], str | bytes]]] = {
+    "curl": curl,
+    "httpie": httpie,
+    "httpx": httpx,
+    "raw": raw,
+}
+
+
+# -- shell ------------------------------------------------------------------------------------------------
+
+
+def _is_piped(request: Portable) -> bool:
+    """Whether the body comes through a pipe: not text, or too long for a command line."""
+    body = request.plain_body
+    if body is None or not body:
+        return False
+    return len(body) > MAX_ARGUMENT or b"\0" in body or not _is_text(body)
+
+
+def _shell(request: Portable, words: list[str], inline: str, piped: str) -> str:
+    if not request.body:
+        return _comments(request, "#") + " \\\n  ".join(words) + "\n"
+    if _is_piped(request):
+        command = " \\\n  ".join([*words, piped] if piped else words)
+        encoded = base64.encodebytes(request.plain_body or b"").decode()
+        return _comments(request, "#") + f"base64 -d <<'DETOUR_BODY' | {command}\n{encoded}DETOUR_BODY\n"
+    body: Text = [p.decode("utf-8", "replace") if isinstance(p, bytes) else p for p in request.body]
+    return _comments(request, "#") + " \\\n  ".join([*words, f"{inline} {_word(body)}"]) + "\n"
+
+
+def _word(text: Text) -> str:
+    """One word for a POSIX shell."""
+    return "".join(f'"${p.name}"' if isinstance(p, Variable) else shlex.quote(p) for p in text) or "''"
+
+
+def _dollars(text: Text) -> str:
+    return "".join(f"${p.name}" if isinstance(p, Variable) else p for p in text)
+
+
+def _comments(request: Portable, mark: str) -> str:
+    """Says what each variable must hold."""
+    return "".join(f"{mark} ${name}: {meaning}\n" for name, meaning in request.variables.items())
+
+
+# -- Python -----------------------------------------------------------------------------------------------
+
+
+def _python(text: Text) -> str:
+    parts = [f'os.environ["{p.name}"]' if isinstance(p, Variable) else repr(p) for p in text]
+    return " + ".join(parts) or "''"
+
+
+def _python_body(request: Portable) -> str:
+    parts = [
+        f'os.environ["{p.name}"].encode()' if isinstance(p, Variable) else python_bytes(p)
+        for p in request.body
+    ]
+    return " + ".join(parts) or "b''"
+
+
+def python_bytes(data: bytes) -> str:
+    """An expression for `data` that can be read where it is text."""
+    return f"{data.decode()!r}.encode()" if _is_text(data) and not data.isascii() else repr(data)
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

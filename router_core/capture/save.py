@@ -1,0 +1,47 @@
+"""Writes a whole record at once: what was imported, replayed or copied passes the same redaction."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from router_core.capture.folder import record_path
+from router_core.capture.record import Hop, Record
+from router_core.capture.redaction import Redactor
+from router_core.capture.sheet import Sheet
+
+
+def save(record: Record, folder: Path, redactor: Redactor) -> Path:
+    """The file that `record` now stands in. Raises OSError, ValueError for an impossible id."""
+    path = record_path(folder, record.id, record.opening.created)
+    sheet = Sheet(record.opening, path, path, redactor)
+    for hop in (record.client, *record.attempts):
+        _hop(sheet, hop)
+    for frame in record.frames:
+        sheet.message(frame.at, frame.number, frame.from_client, frame.opcode, frame.data)
+    if record.plan:
+        sheet.plan(0.0, record.plan)
+    end = dict(record.end or {})
+    at = float(end.pop("t", 0.0))
+    end.pop("kind", None)
+    sheet.end(at, end)
+    sheet.flush()
+    return path
+
+
+def _hop(sheet: Sheet, hop: Hop) -> None:
+    request, response = hop.request, hop.response
+    if request:
+        about = {k: v for k, v in hop.about.items() if k != "outcome"}
+        body = request.body.data
+        sheet.request(
+            request.at, hop.number, request.method, request.url, request.headers, body, about, encoded=False
+        )
+    for name, at in hop.timings.items():
+        sheet.timing(at, hop.number, name)
+    if response:
+        url = request.url if request else ""
+        sheet.response(response.at, hop.number, response.status, response.headers, url, encoded=False)
+        for at, data in response.body.pieces():
+            sheet.data(at, hop.number, data)
+    if outcome := hop.about.get("outcome"):
+        sheet.outcome(0.0, hop.number, outcome)
