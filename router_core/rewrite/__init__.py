@@ -4,7 +4,3 @@
 run them over a request and its answer. How a rule is written stands in `router_core.rewrite.schema`, all
 built-in ones in `router_core.rewrite.catalogue`.
 """
-
-from router_core.rewrite.rules import Rules, compile_rules
-
-__all__ = ["Rules", "compile_rules"]

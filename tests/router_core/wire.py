@@ -14,7 +14,8 @@ from router_core.json_document import parse
 from router_core.prepare import Outgoing, prepare
 from router_core.providers.model import AuthHeader, Endpoint, ModelInfo, Provider
 from router_core.respond import Responder
-from router_core.rewrite import Rules, catalogue
+from router_core.rewrite import catalogue
+from router_core.rewrite.rules import Rules
 
 CORPUS = Path(os.environ.get("DETOUR_WIRE_CORPUS", Path(__file__).parents[2].parent / "shared" / "wire"))
 
