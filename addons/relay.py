@@ -140,6 +140,7 @@ class Relay:
             logger.exception("the end of %s cannot be reported", exchange.id)
         call.flow.metadata["detour"] = accesslog.summary(call)
         accesslog.log(call)
+        self.core.activity.finished(exchange)
 
 
 def relayed(core: Core, call: Call, answer: Answer) -> http.Response:

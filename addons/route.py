@@ -163,6 +163,7 @@ class Route:
             created=time.time(),
             started=time.monotonic(),
         )
+        self.core.activity.started(call.exchange)
         return call.exchange
 
     def _client_name(self, flow: http.HTTPFlow) -> str | None:

@@ -11,6 +11,7 @@ from addons.intercept import Intercept
 from addons.relay import Relay
 from addons.route import Route
 from addons.upstream import Upstream
+from addons.usage import Usage
 from addons.websocket import Websocket
 from router_core.config.loader import ConfigError, load
 from router_core.core import Core
@@ -56,4 +57,14 @@ def chain(core: Core) -> list[object]:
     """Access first: nothing of a client that may not come in reaches the others."""
     access, failover, upstream = Access(core), Failover(), Upstream(core)
     route = Route(core, access, failover, upstream)
-    return [access, Intercept(core), upstream, failover, Gateway(core), route, Relay(core), Websocket(core)]
+    return [
+        access,
+        Intercept(core),
+        upstream,
+        failover,
+        Gateway(core),
+        route,
+        Usage(),
+        Relay(core),
+        Websocket(core),
+    ]

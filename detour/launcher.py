@@ -22,6 +22,8 @@ from detour.ports import Address, bind_error, parse_address, raise_backlog, sett
 from router_core.config.loader import ConfigError, Loaded, load
 from router_core.config.schema import Config
 from router_core.core import Core
+from router_core.usage.database import LedgerError
+from router_core.usage.setup import make_ledger
 
 logger = logging.getLogger(__name__)
 
@@ -75,12 +77,19 @@ async def _serve(loaded: Loaded, private_to: int | None) -> int:
         print(error, file=sys.stderr)
         return 1
     core = Core(loaded, paths(config).state)
+    try:
+        ledger = core.activity.ledger = make_ledger(config, paths(config).data)
+    except LedgerError as error:
+        print(error, file=sys.stderr)
+        return 1
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     master = LeanMaster(options.Options(), Suite(core))
     configure(master, config, listen, ca)
     await core.start()
+    if ledger:
+        ledger.start()
     serving = asyncio.create_task(master.run())
     admin = None
     try:
@@ -112,6 +121,8 @@ async def _serve(loaded: Loaded, private_to: int | None) -> int:
         master.shutdown()
         await asyncio.wait([serving])
         await core.stop()
+        if ledger:
+            await asyncio.to_thread(ledger.close)
     return 0
 
 

@@ -26,7 +26,7 @@ type Form = Literal["human", "json"]
 
 QUEUE: Final = 10_000
 """Lines that may wait for a slow terminal or disk; further ones are dropped and counted."""
-QUIET: Final = ("mitmproxy", "httpx", "httpcore", "asyncio", "hpack")
+QUIET: Final = ("mitmproxy", "httpx", "httpcore", "asyncio", "hpack", "uvicorn", "alembic", "sqlalchemy")
 """Loggers whose information is of no use to Detour's user: only warnings, unless debugging."""
 
 

@@ -20,6 +20,7 @@ from router_core.exchange import Exchange
 from router_core.rewrite.rules import compile_rules
 from router_core.routing.router import Router
 from router_core.state import open_store
+from router_core.usage.activity import Activity
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +39,8 @@ class Core:
         self.router = Router(loaded.config, loaded.registry, self.pool, self.store)
         self.access_keys: dict[str, SecretStr] = {}
         """Client keys by name; empty means that no key is asked for."""
+        self.activity = Activity()
+        """What is under way; whoever serves gives it a ledger."""
         self._started = False
 
     async def start(self) -> None:
@@ -56,6 +59,23 @@ class Core:
         self._started = False
         await self.store.close()
         await self.pool.close()
+
+    async def reload(self, loaded: Loaded) -> None:
+        """Put another configuration in force; requests under way end with the one that they began with.
+
+        Raises ValueError or SecretError, and changes nothing, if it cannot be used.
+        """
+        rules = compile_rules(loaded.config, loaded.registry)
+        access_keys = {key.name: await secrets.resolve(key.key) for key in loaded.config.access.keys}
+        pool = Pool(loaded.config, loaded.registry)
+        self.router.reload(loaded.config, loaded.registry, pool)
+        before, self.pool = self.pool, pool
+        self.loaded, self.config, self.registry = loaded, loaded.config, loaded.registry
+        self.rules, self.access_keys = rules, access_keys
+        await pool.start()
+        await before.close()
+        if self.activity.ledger:
+            self.activity.ledger.apply(loaded.config)
 
     def read(self, exchange: Exchange) -> Refusal | None:
         """Fill in what `exchange` asks for, or say why it cannot be read."""

@@ -19,7 +19,7 @@ from typing import Final, Literal
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from router_core.config.schema import RetainUsage
+from router_core.config.schema import Config, RetainUsage
 from router_core.exchange import Exchange
 from router_core.usage import retention, rollup, spool
 from router_core.usage.budgets import Budgets
@@ -113,9 +113,15 @@ class Ledger:
         else:
             self._queue.append(unpriced)
 
-    def replace_budgets(self, budgets: Budgets) -> None:
-        """Put other budgets in force; what was used so far is read from the ledger in a moment."""
-        self.budgets, self._next_refresh = budgets, 0.0
+    def apply(self, config: Config) -> None:
+        """Take over prices, budgets and subscriptions of another configuration.
+
+        The database, and how long it keeps what, stay as they were at the start.
+        """
+        self.pricing = Pricing(config.usage.prices)
+        self.subscriptions = subscriptions(config)
+        # What was used so far is read from the ledger in a moment.
+        self.budgets, self._next_refresh = Budgets(config.usage.budgets), 0.0
 
     def status(self) -> LedgerStatus:
         try:
@@ -272,6 +278,16 @@ class Ledger:
             engine.dispose()
             self._engine = None
             self._fail("waiting", _reason(error))
+
+
+def subscriptions(config: Config) -> frozenset[str]:
+    """Ids of the credentials whose use owes no money."""
+    return frozenset(
+        c.id
+        for c in config.credentials
+        if c.billing == "subscription"
+        or (c.billing is None and (c.oauth is not None or c.token_file is not None))
+    )
 
 
 def _reason(error: Exception) -> str:

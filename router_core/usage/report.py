@@ -129,6 +129,17 @@ def recent(engine: Engine, limit: int = 100, before: int | None = None) -> list[
         return [_exchange(dict(record)) for record in connection.execute(query).mappings()]
 
 
+def exchange(engine: Engine, id: str) -> dict[str, Any] | None:
+    """One exchange with the attempts that failed; None where it is not in the ledger."""
+    with engine.connect() as connection:
+        record = connection.execute(select(exchanges).where(exchanges.c.id == id)).mappings().first()
+        if record is None:
+            return None
+        tried = select(attempts).where(attempts.c.exchange == id).order_by(attempts.c.number)
+        failed = [dict(attempt) for attempt in connection.execute(tried).mappings()]
+    return _exchange(dict(record)) | {"failures": failed}
+
+
 def failures(engine: Engine, since: date, until: date) -> list[dict[str, Any]]:
     """Failed attempts by provider, credential and status, the most first."""
     start, end = _midnight(since) * 1000, _midnight(until + timedelta(days=1)) * 1000

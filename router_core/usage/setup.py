@@ -11,7 +11,7 @@ from router_core.config.secrets import SecretError, resolve_now
 from router_core.usage.budgets import Budgets
 from router_core.usage.cost import Pricing
 from router_core.usage.database import LedgerError, sqlite_url
-from router_core.usage.ledger import Ledger
+from router_core.usage.ledger import Ledger, subscriptions
 
 
 def ledger_url(usage: UsageConfig, data: Path, env: Mapping[str, str] = os.environ) -> str | None:
@@ -41,24 +41,4 @@ def make_ledger(config: Config, data: Path, env: Mapping[str, str] = os.environ)
         pricing=Pricing(config.usage.prices),
         budgets=Budgets(config.usage.budgets),
         subscriptions=subscriptions(config),
-    )
-
-
-def apply(ledger: Ledger, config: Config) -> None:
-    """Take over prices, budgets and subscriptions of a configuration that was loaded anew.
-
-    The database and how long it keeps what stay as they were at the start.
-    """
-    ledger.pricing = Pricing(config.usage.prices)
-    ledger.subscriptions = subscriptions(config)
-    ledger.replace_budgets(Budgets(config.usage.budgets))
-
-
-def subscriptions(config: Config) -> frozenset[str]:
-    """Ids of the credentials whose use owes no money."""
-    return frozenset(
-        c.id
-        for c in config.credentials
-        if c.billing == "subscription"
-        or (c.billing is None and (c.oauth is not None or c.token_file is not None))
     )

@@ -1,0 +1,77 @@
+"""Answers of the admin API: JSON by orjson, and errors in one shape."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from typing import Any
+
+import orjson
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.requests import Request
+from starlette.responses import Response
+
+from detour.admin.context import Context
+from detour.admin.guard import error
+from router_core.usage.database import LedgerError
+from router_core.usage.report import QuestionError
+
+type Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+class JSON(Response):
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        return orjson.dumps(content, default=_plain, option=orjson.OPT_NON_STR_KEYS)
+
+
+def _plain(value: Any) -> Any:
+    return sorted(value) if isinstance(value, set | frozenset) else str(value)
+
+
+class Missing(LookupError):
+    """Nothing is there; the message says what."""
+
+
+class Invalid(ValueError):
+    """The request makes no sense; the message says why."""
+
+
+def context_of(request: Request) -> Context:
+    context: Context = request.app.state.context
+    return context
+
+
+def answered(endpoint: Callable[[Request], Awaitable[Any]]) -> Endpoint:
+    """`endpoint`, whose result is sent as JSON and whose errors as errors of the API."""
+
+    @wraps(endpoint)
+    async def answering(request: Request) -> Response:
+        try:
+            result = await endpoint(request)
+        except Missing as problem:
+            return error(404, "not_found", str(problem))
+        except (Invalid, QuestionError) as problem:
+            return error(400, "invalid_request", str(problem))
+        except LedgerError as problem:
+            return error(503, "ledger_unavailable", str(problem))
+        except SQLAlchemyError as problem:
+            return error(
+                503,
+                "ledger_unavailable",
+                f"The ledger's database does not answer ({type(problem).__name__}).",
+            )
+        return result if isinstance(result, Response) else JSON(result)
+
+    return answering
+
+
+def number(request: Request, name: str, default: int, most: int) -> int:
+    """A positive whole number from the query. Raises Invalid."""
+    text = request.query_params.get(name)
+    if text is None:
+        return default
+    if not text.isdigit() or not 1 <= int(text[:12]) <= most:
+        raise Invalid(f"{name} is a number from 1 to {most}")
+    return int(text)

@@ -1,0 +1,237 @@
+"""The admin API, version 1. `detour.admin.openapi` describes it from the same table of routes."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import date, timedelta
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from detour.admin import captures, documents, live
+from detour.admin.answers import Invalid, Missing, answered, context_of, number
+from detour.admin.context import Context
+from detour.admin.guard import error
+from detour.admin.redacted import redacted
+from router_core.config.problems import ConfigError, Problem
+from router_core.usage import report
+from router_core.usage.monthly import monthly
+from router_core.usage.report import Question
+from router_core.usage.tables import DIMENSIONS
+
+
+@answered
+async def state(request: Request) -> Any:
+    """How the instance is: version, uptime, listeners, running exchanges, ledger, credentials by state."""
+    return documents.state(context_of(request))
+
+
+@answered
+async def credentials(request: Request) -> Any:
+    """Each credential: state, reason, since, until, windows, cooldowns of single models, last error."""
+    context = context_of(request)
+    return {"credentials": documents.credentials(context), "disabled": sorted(context.disabled)}
+
+
+@answered
+async def reset_credential(request: Request) -> Any:
+    """Ends all cooldowns of a credential."""
+    context = context_of(request)
+    name = _credential(request, context)
+    context.core.router.reset(name)
+    return _status(context, name)
+
+
+@answered
+async def disable_credential(request: Request) -> Any:
+    """Takes a credential out of use until it is enabled again or Detour restarts."""
+    return await _switch(request, True)
+
+
+@answered
+async def enable_credential(request: Request) -> Any:
+    """Puts a credential back that the API disabled."""
+    return await _switch(request, False)
+
+
+async def _switch(request: Request, disabled: bool) -> Any:
+    context = context_of(request)
+    name = _credential(request, context)
+    await context.disable(name, disabled)
+    return _status(context, name)
+
+
+def _credential(request: Request, context: Context) -> str:
+    name: str = request.path_params["id"]
+    if all(credential.id != name for credential in context.core.config.credentials):
+        raise Missing(f"There is no credential {name!r}.")
+    return name
+
+
+def _status(context: Context, name: str) -> Any:
+    found = next((c for c in documents.credentials(context) if c["id"] == name), None)
+    return found or {"id": name, "state": "inactive"}
+
+
+@answered
+async def models(request: Request) -> Any:
+    """What a client may ask for, and where it leads."""
+    return {"models": documents.models(context_of(request))}
+
+
+@answered
+async def exchanges(request: Request) -> Any:
+    """Running exchanges, and the finished ones, newest first; `before` pages on through the ledger."""
+    context = context_of(request)
+    limit = number(request, "limit", 100, 10_000)
+    wanted = request.query_params.get("state")
+    if before := request.query_params.get("before"):
+        if not before.isdigit():
+            raise Invalid("before is a time in milliseconds since the epoch")
+        engine = await asyncio.to_thread(context.engine)
+        rows = await asyncio.to_thread(report.recent, engine, limit, int(before)) if engine else []
+        return {"running": [], "finished": rows}
+    under_way = [documents.running(context, e) for e in context.activity.running()]
+    over = [documents.finished(e) for e in context.activity.recent(limit)]
+    if wanted:
+        over = [e for e in over if e["state"] == wanted]
+        under_way = [e for e in under_way if wanted in ("running", e["state"])]
+    return {"running": under_way[:limit], "finished": over}
+
+
+@answered
+async def exchange(request: Request) -> Any:
+    """One exchange: a running one with its attempts, a finished one with its figures."""
+    context, wanted = context_of(request), request.path_params["id"]
+    for under_way in context.activity.running():
+        if under_way.id == wanted:
+            return documents.running(context, under_way) | documents.detail(under_way)
+    for over in context.activity.recent():
+        if over.id == wanted:
+            return documents.finished(over)
+    engine = await asyncio.to_thread(context.engine)
+    row = await asyncio.to_thread(report.exchange, engine, wanted) if engine else None
+    if row is None:
+        raise Missing(f"There is no exchange {wanted!r}.")
+    return row
+
+
+async def exchanges_live(request: Request) -> Response:
+    """Server-sent events: `started` and `finished` with one exchange each, and comments while it is quiet."""
+    context = context_of(request)
+    subscription = context.activity.subscribe()
+    if subscription is None:
+        return error(503, "too_many_listeners", "Too many clients listen already.")
+    return StreamingResponse(live.events(context, subscription), media_type="text/event-stream")
+
+
+@answered
+async def usage(request: Request) -> Any:
+    """Sums from the ledger: by day, hour, month, provider, model, credential, client, tool or session."""
+    context, query = context_of(request), request.query_params
+    last = _day(query.get("until"), date.today())
+    first = _day(query.get("since"), last - timedelta(days=29))
+    by = tuple(part for part in query.get("by", "day").split(",") if part)
+    where = {name: query[name] for name in (*DIMENSIONS, "session") if name in query}
+    question = Question(by, first, last, where, number(request, "limit", 1000, report.MAX_ROWS))
+    whole = Question((), first, last, where)
+    engine = await asyncio.to_thread(context.engine)
+    rows = await asyncio.to_thread(report.ask, engine, question) if engine else []
+    sums = await asyncio.to_thread(report.ask, engine, whole) if engine else []
+    return {
+        "since": first,
+        "until": last,
+        "by": by,
+        "where": where,
+        "rows": [row.document() for row in rows],
+        "total": sums[0].document() if sums else None,
+    }
+
+
+@answered
+async def usage_month(request: Request) -> Any:
+    """The report of one month."""
+    context, text = context_of(request), request.path_params["month"]
+    first = _day(f"{text}-01", date.today())
+    engine = await asyncio.to_thread(context.engine)
+    found = await asyncio.to_thread(monthly, engine, first) if engine else None
+    return found.document() if found else {"month": text, "total": None}
+
+
+def _day(text: str | None, default: date) -> date:
+    if not text:
+        return default
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise Invalid(f"{text!r} is not a day; write 2026-03-01") from None
+
+
+@answered
+async def budgets(request: Request) -> Any:
+    """Where each budget stands."""
+    return {"budgets": documents.budgets(context_of(request))}
+
+
+@answered
+async def list_captures(request: Request) -> Any:
+    """The recorded exchanges, newest first."""
+    folder, limit = context_of(request).paths.captures, number(request, "limit", 100, 10_000)
+    return {"captures": await asyncio.to_thread(captures.listed, folder, limit)}
+
+
+@answered
+async def capture(request: Request) -> Any:
+    """One record: requests, answers, the conversation, and the changes between the client's hop and upstream's."""
+    folder = context_of(request).paths.captures
+    return await asyncio.to_thread(captures.shown, folder, request.path_params["id"])
+
+
+@answered
+async def config(request: Request) -> Any:
+    """The configuration in force, without its secrets; `all=1` adds the defaults."""
+    context = context_of(request)
+    return {
+        "path": str(context.loaded.path),
+        "config": redacted(context.core.config, all_keys=request.query_params.get("all") == "1"),
+        "warnings": [_problem(p) for p in context.loaded.warnings],
+    }
+
+
+@answered
+async def validate_config(request: Request) -> Any:
+    """Checks a configuration that is sent as YAML or JSON, or without a body the file itself; changes nothing."""
+    body = await request.body()
+    try:
+        loaded = await asyncio.to_thread(context_of(request).check, body or None)
+    except ConfigError as invalid:
+        return {"valid": False, "problems": [_problem(p) for p in invalid.problems], "warnings": []}
+    return {"valid": True, "problems": [], "warnings": [_problem(p) for p in loaded.warnings]}
+
+
+@answered
+async def reload_config(request: Request) -> Any:
+    """Loads the configuration file anew and puts it in force; a mistake in it changes nothing."""
+    try:
+        warnings = await context_of(request).reload()
+    except ConfigError as invalid:
+        problems = "; ".join(str(p) for p in invalid.problems)
+        raise Invalid(f"The configuration was not loaded: {problems}") from None
+    return {"reloaded": True, "warnings": [_problem(p) for p in warnings]}
+
+
+def _problem(problem: Problem) -> dict[str, Any]:
+    return {"file": problem.file, "line": problem.line, "what": problem.what, "remedy": problem.remedy}
+
+
+@answered
+async def logs(request: Request) -> Any:
+    """The latest log lines, newest last."""
+    return {"lines": context_of(request).log.lines(number(request, "limit", 500, 5000))}
+
+
+@answered
+async def ticket(request: Request) -> Any:
+    """A login for a browser that works once within a minute."""
+    return {"path": f"/login?ticket={request.app.state.keys.ticket()}"}

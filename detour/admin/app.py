@@ -1,0 +1,119 @@
+"""The admin port's routes: one table for the server and for the OpenAPI document."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from detour.admin import api, pages
+from detour.admin.answers import JSON, Missing, answered, context_of
+from detour.admin.context import Context
+from detour.admin.guard import Guard, error
+from detour.admin.metrics import CONTENT_TYPE, Metrics
+from detour.admin.openapi import document
+from detour.admin.token import Keys
+from detour.ports import Address
+
+STATIC: Final = Path(__file__).with_name("static")
+
+
+async def healthz(_request: Request) -> Response:
+    """Answers as long as the process does."""
+    return JSON({"status": "ok"})
+
+
+async def readyz(request: Request) -> Response:
+    """200 when requests can be served, 503 while none can: no credential at all, or shutting down."""
+    context = context_of(request)
+    ready = not context.closing.is_set()
+    ledger = context.ledger.status().state if context.ledger else "off"
+    return JSON({"ready": ready, "ledger": ledger}, 200 if ready else 503)
+
+
+async def metrics(request: Request) -> Response:
+    """Prometheus' text exposition."""
+    return Response(request.app.state.metrics.text(), media_type=CONTENT_TYPE)
+
+
+@answered
+async def ca_certificate(request: Request) -> Any:
+    """The certificate of Detour's authority, for tools and devices that are to trust it."""
+    path = context_of(request).paths.ca / "mitmproxy-ca-cert.pem"
+    try:
+        return Response(path.read_bytes(), media_type="application/x-pem-file")
+    except OSError:
+        raise Missing("There is no certificate authority yet.") from None
+
+
+async def openapi(request: Request) -> Response:
+    """This description of the API."""
+    return JSON(document(API))
+
+
+def _get(path: str, endpoint: Any) -> Route:
+    return Route(path, endpoint, methods=["GET"])
+
+
+def _post(path: str, endpoint: Any) -> Route:
+    return Route(path, endpoint, methods=["POST"])
+
+
+API: Final = [
+    _get("/healthz", healthz),
+    _get("/readyz", readyz),
+    _get("/metrics", metrics),
+    _get("/ca.pem", ca_certificate),
+    _get("/api/v1/openapi.json", openapi),
+    _get("/api/v1/state", api.state),
+    _get("/api/v1/credentials", api.credentials),
+    _post("/api/v1/credentials/{id}/reset", api.reset_credential),
+    _post("/api/v1/credentials/{id}/disable", api.disable_credential),
+    _post("/api/v1/credentials/{id}/enable", api.enable_credential),
+    _get("/api/v1/models", api.models),
+    _get("/api/v1/exchanges", api.exchanges),
+    _get("/api/v1/exchanges/live", api.exchanges_live),
+    _get("/api/v1/exchanges/{id}", api.exchange),
+    _get("/api/v1/usage", api.usage),
+    _get("/api/v1/usage/months/{month}", api.usage_month),
+    _get("/api/v1/budgets", api.budgets),
+    _get("/api/v1/captures", api.list_captures),
+    _get("/api/v1/captures/{id}", api.capture),
+    _get("/api/v1/config", api.config),
+    _post("/api/v1/config/validate", api.validate_config),
+    _post("/api/v1/config/reload", api.reload_config),
+    _get("/api/v1/logs", api.logs),
+    _post("/api/v1/tickets", api.ticket),
+]
+
+
+def make_app(context: Context, token: str, address: Address) -> Starlette:
+    """The ASGI application of the admin port at `address`."""
+    keys = Keys(token)
+    cookie = f"detour_{address.port}"
+    app = Starlette(
+        routes=[*API, *pages.ROUTES, Mount("/static", StaticFiles(directory=STATIC), name="static")],
+        middleware=[Middleware(Guard, keys=keys, cookie=cookie, host=address.host)],
+        exception_handlers={404: _not_found, 405: _not_allowed, 500: _failed},
+    )
+    app.state.context, app.state.keys, app.state.cookie = context, keys, cookie
+    app.state.metrics = Metrics(context)
+    return app
+
+
+async def _not_found(request: Request, _problem: Exception) -> Response:
+    return error(404, "not_found", f"There is nothing at {request.url.path}.")
+
+
+async def _not_allowed(request: Request, _problem: Exception) -> Response:
+    return error(405, "method_not_allowed", f"{request.method} does nothing here.")
+
+
+async def _failed(_request: Request, _problem: Exception) -> Response:
+    return error(500, "internal", "Detour failed on this request; its log has the details.")

@@ -1,0 +1,96 @@
+"""What the admin pages and the API look at and act on: the running core and what was set up beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import time
+from typing import TYPE_CHECKING
+
+from detour.admin.log import LogRing
+from detour.paths import Paths, paths
+from router_core.config.loader import Loaded, load, parse
+from router_core.config.problems import Problem
+from router_core.core import Core
+from router_core.usage.activity import Activity
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from router_core.usage.ledger import Ledger
+
+
+class Context:
+    """Belongs to the event loop; `engine` and `check` are for its threads."""
+
+    def __init__(self, core: Core) -> None:
+        self.core = core
+        self.started = time.time()
+        self.closing = asyncio.Event()
+        """Set when live streams have to end."""
+        self.log = LogRing()
+        self.disabled: frozenset[str] = frozenset()
+        """Ids of the credentials that were taken out of use here."""
+        self._written = core.loaded
+        self._engine: Engine | None = None
+        self._changing = asyncio.Lock()
+
+    @property
+    def loaded(self) -> Loaded:
+        return self.core.loaded
+
+    @property
+    def paths(self) -> Paths:
+        return paths(self.core.config)
+
+    @property
+    def activity(self) -> Activity:
+        return self.core.activity
+
+    @property
+    def ledger(self) -> Ledger | None:
+        return self.core.activity.ledger
+
+    def engine(self) -> Engine | None:
+        """The ledger for reading, or None where none was begun. Raises LedgerError and SQLAlchemyError.
+
+        May wait for the database: call it in a thread.
+        """
+        from router_core.usage.database import open_for_reading
+
+        if self._engine is None and self.ledger is not None:
+            self._engine = open_for_reading(self.ledger.url)
+        return self._engine
+
+    def check(self, text: bytes | None) -> Loaded:
+        """The configuration in `text`, or in the file, without putting it in force. Raises ConfigError."""
+        path = self.loaded.path
+        return load(path) if text is None else parse(text, path)
+
+    async def reload(self) -> list[Problem]:
+        """Put the configuration file in force as it is now. Raises ConfigError; returns the warnings."""
+        loaded = await asyncio.to_thread(load, self.loaded.path)
+        async with self._changing:
+            self._written = loaded
+            await self._apply()
+        return loaded.warnings
+
+    async def disable(self, credential: str, disabled: bool) -> None:
+        """Take a credential out of use, or back; the configuration's own ``enabled`` stays in force."""
+        async with self._changing:
+            self.disabled = self.disabled | {credential} if disabled else self.disabled - {credential}
+            await self._apply()
+
+    async def _apply(self) -> None:
+        config = self._written.config
+        changed = tuple(
+            c.model_copy(update={"enabled": False}) if c.id in self.disabled else c
+            for c in config.credentials
+        )
+        loaded = dataclasses.replace(self._written, config=config.model_copy(update={"credentials": changed}))
+        await self.core.reload(loaded)
+
+    def close(self) -> None:
+        self.log.remove()
+        if self._engine is not None:
+            self._engine.dispose()

@@ -1,0 +1,46 @@
+"""The latest log lines, for the dashboard."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from typing import Any, Final
+
+from detour.redaction import redact
+
+MAX_LINES: Final = 2000
+
+
+class LogRing(logging.Handler):
+    """Keeps the last lines of the root logger, redacted like those that are written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lines: deque[dict[str, Any]] = deque(maxlen=MAX_LINES)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            text = redact(record.getMessage())
+            if record.exc_info and record.exc_info[0]:
+                text += f" ({record.exc_info[0].__name__})"
+        except Exception:
+            self.handleError(record)
+            return
+        self._lines.append(
+            {
+                "at": record.created,
+                "level": record.levelname.lower(),
+                "logger": record.name,
+                "message": text[:2000],
+            }
+        )
+
+    def lines(self, limit: int = MAX_LINES) -> list[dict[str, Any]]:
+        """The newest lines, the newest last."""
+        return list(self._lines)[-limit:]
+
+    def install(self) -> None:
+        logging.getLogger().addHandler(self)
+
+    def remove(self) -> None:
+        logging.getLogger().removeHandler(self)

@@ -1,0 +1,7 @@
+"""The dashboard's pages."""
+
+from __future__ import annotations
+
+from starlette.routing import Route
+
+ROUTES: list[Route] = []
