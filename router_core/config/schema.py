@@ -444,12 +444,15 @@ class CaptureRule(Section):
     """A mode for a part of the traffic. What is not stated does not matter; ``*`` stands for any characters."""
 
     mode: CaptureMode
+    """What is recorded of it."""
     provider: str | None = None
+    """Name of the provider."""
     model: str | None = None
     """As the client asks for it."""
     client: str | None = None
     """Name of a client key, address, or tool (``claude-code``)."""
     host: str | None = None
+    """Host that the client called."""
     path: str | None = None
     """Without its query."""
 

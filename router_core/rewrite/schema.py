@@ -141,42 +141,70 @@ type Settables = Annotated[tuple[Settable, ...], BeforeValidator(_listed)]
 
 class BodyConfig(Part):
     present: Paths = ()
+    """Paths of which each must stand in the body."""
     absent: Paths = ()
+    """Paths of which none may."""
     equals: dict[Path, Any] = {}
+    """Path to the value that it must have."""
     matches: dict[Path, Pattern] = {}
+    """Path to a regular expression that must be found in its text."""
 
 
 class WhenConfig(Part):
     provider: Texts = ()
+    """Globs of the provider's name. One or a list here and below; of several one must fit."""
     format: Annotated[tuple[Format, ...], BeforeValidator(_listed)] = ()
+    """The upstream's format."""
     surface: Annotated[tuple[SurfaceName, ...], BeforeValidator(_listed)] = ()
+    """What the client asked for: a format, an operation, or ``FORMAT/OPERATION``."""
     model: Texts = ()
+    """Globs of the requested name or the upstream's."""
     client: Texts = ()
+    """Globs of the tool or the client key's name."""
     header: dict[HeaderName, str] = {}
+    """Header of the client to a glob of its value."""
     quirk: Texts = ()
+    """Quirks of the provider."""
     stream: bool | None = None
+    """Whether the client asked for a stream."""
     body: BodyConfig = BodyConfig()
+    """Conditions on the body."""
 
 
 class HeadersConfig(Part):
     set: dict[HeaderName, HeaderValue] = {}
+    """Written over what is there."""
     default: dict[HeaderName, HeaderValue] = {}
+    """Only where there is none."""
     drop: Annotated[tuple[HeaderName, ...], BeforeValidator(_listed)] = ()
+    """Removed; ``*`` at the end stands for any rest."""
     merge: dict[HeaderName, Annotated[tuple[HeaderValue, ...], BeforeValidator(_listed)]] = {}
+    """Values added to a list separated by commas, e.g. ``anthropic-beta``."""
 
 
 class RuleConfig(Part):
     name: OwnName | None = None
+    """Shown by explain and in logs."""
     because: str = ""
+    """The reason, for people."""
     on: Literal["request", "answer"] = "request"
+    """What is rewritten."""
     when: WhenConfig = WhenConfig()
+    """When the rule is asked; always when empty."""
     set: dict[Settable, Any] = {}
+    """Path to value: written over what is there."""
     default: dict[Settable, Any] = {}
+    """Path to value: only where the body has none."""
     drop: Settables = ()
+    """Paths that are removed."""
     rename: dict[Member, str] = {}
+    """Path of a key to its new name."""
     append: dict[Settable, Any] = {}
+    """Path of a list to what is added at its end."""
     headers: HeadersConfig = HeadersConfig()
+    """Changes to headers."""
     action: RuleName | None = None
+    """A built-in rule by its name, under this condition."""
 
     @model_validator(mode="after")
     def _does_something(self) -> RuleConfig:
