@@ -150,8 +150,11 @@ def prepare(
         headers.set(name, value)
     if body.bytes or headers.get("content-length") is not None:
         headers.set("content-length", str(len(body.bytes)))
-    suffix = _suffix(exchange, attempt, translates, context)
-    url = attempt.endpoint.base_url.rstrip("/") + suffix + _query(exchange, own, translates, suffix)
+    if exchange.surface.url is not None:
+        url = exchange.surface.url.partition("?")[0] + _query(exchange, own, translates, "")
+    else:
+        suffix = _suffix(exchange, attempt, translates, context)
+        url = attempt.endpoint.base_url.rstrip("/") + suffix + _query(exchange, own, translates, suffix)
     return Outgoing(
         exchange.request.method, url, headers.items, body.bytes, context.fired, context.notes, context
     )

@@ -45,7 +45,7 @@ _K = FailureKind
 _COMPACT_COUNTS: Final = frozenset({401, 402, 403, 429})
 """Compaction is its own service: its troubles say nothing about the model, except about keys and limits."""
 
-_FREE: Final = frozenset({Operation.COUNT_TOKENS, Operation.LIST_MODELS})
+_FREE: Final = frozenset({Operation.COUNT_TOKENS, Operation.LIST_MODELS, Operation.PASSTHROUGH})
 """Operations with limits of their own: a model's generation goes on when they are refused."""
 
 

@@ -34,7 +34,7 @@ from router_core.routing.scheduler import Scheduler, bits
 if TYPE_CHECKING:
     from router_core.routing.router import Router
 
-FREE: Final = frozenset({Operation.COUNT_TOKENS, Operation.LIST_MODELS})
+FREE: Final = frozenset({Operation.COUNT_TOKENS, Operation.LIST_MODELS, Operation.PASSTHROUGH})
 """Operations that cost nothing: a limit on a model's generation does not hold them up."""
 
 

@@ -175,17 +175,30 @@ class Router:
         surface = exchange.surface
         provider = surface.provider
         if exchange.model is None:
-            if provider is None:
-                return Refusal(
-                    Code.INVALID_REQUEST, "The request names no model, so there is nothing to route it by."
-                )
-            return Leaf(self.registry.providers.get(provider.name, provider), None)
+            if provider is not None:
+                return Leaf(self.registry.providers.get(provider.name, provider), None)
+            if exchange.websocket and (able := self._websocket_leaves(surface.format)):
+                return Branch("websocket", "fallback", able)
+            return Refusal(Code.INVALID_REQUEST, "The request names no model, so there is nothing to route it by.")
         try:
             return self.names.resolve(
                 exchange.model, provider if surface.pinned or surface.via == "proxy" else None
             )
         except UnknownModel as e:
             return Refusal(Code.MODEL_NOT_FOUND, f"{e}.")
+
+    def _websocket_leaves(self, format: Format) -> tuple[Leaf, ...]:
+        """Who can take a session whose model is only named in its messages, by their credentials' priority."""
+        highest: dict[str, int] = {}
+        for state in self.credentials.values():
+            config = state.credential.config
+            highest[config.provider] = max(config.priority, highest.get(config.provider, config.priority))
+        able = [
+            provider
+            for name in sorted(highest, key=lambda n: -highest[n])
+            if (endpoint := (provider := self.registry.providers[name]).endpoint(format)) and endpoint.websocket
+        ]
+        return tuple(Leaf(provider, None) for provider in able)
 
     def _unconfigured(self, exchange: Exchange, tree: Tree) -> bool:
         """Whether the request is for a provider of which no credential is configured."""

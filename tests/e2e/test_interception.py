@@ -92,7 +92,7 @@ def test_only_exact_hosts_are_decrypted(house: House, fakes: FakeThread, name: s
     raw = tunnel(house.detour.proxy, f"127.0.0.1:{origin.port}")
     with fakes.ca.client_context().wrap_socket(raw, server_hostname=name) as tls:
         assert tls.version()
-    assert origin.record.wait_for(lambda r: r.connections[0].sni == name)
+    assert origin.record.wait_for(lambda r: bool(r.connections) and r.connections[0].sni == name)
     fakes.stop(origin)
 
 
