@@ -31,7 +31,9 @@ def check(
     from router_core.config.loader import ConfigError, load
 
     if schema:
-        print_json(_schema())
+        from router_core.config.reference import json_schema
+
+        print_json(json_schema())
         return
     try:
         loaded = load(file or config)
@@ -51,12 +53,6 @@ def check(
     print(f"{loaded.path}: valid")
     for line in _summary(facts):
         print(line)
-
-
-def _schema() -> dict[str, Any]:
-    from router_core.config.schema import Config
-
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Config.model_json_schema()}
 
 
 def _plain(problems: list[Problem]) -> list[dict[str, Any]]:
