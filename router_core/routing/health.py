@@ -86,6 +86,8 @@ class CredentialState:
     """One credential while it stays active. A credential that comes back gets a new one."""
 
     credential: Credential
+    fingerprint: str = ""
+    """Of the secret that the state was learned with."""
     scheduler: Scheduler = field(init=False, repr=False)
     """The scheduler that it belongs to now; a reload makes new ones."""
     index: int = -1
@@ -96,6 +98,15 @@ class CredentialState:
     last_error_at: float | None = None
     last_success_at: float | None = None
     """Seconds since the epoch."""
+
+    def is_still(self, credential: Credential, fingerprint: str) -> bool:
+        """Whether what is known here holds for `credential`: the same secret for the same place."""
+        old = self.credential
+        return (old.provider, old.config.base_url, self.fingerprint) == (
+            credential.provider,
+            credential.config.base_url,
+            fingerprint,
+        )
 
     @property
     def bit(self) -> int:
@@ -326,6 +337,12 @@ class Health:
         for key in list(state.cooldowns):
             self._drop(state, key)
         state.last_error = state.last_error_at = None
+
+    def authorised(self, state: CredentialState) -> None:
+        """A new token was found: what the old one was refused for is over."""
+        for key, cooldown in list(state.cooldowns.items()):
+            if cooldown.kind == FailureKind.AUTH:
+                self._drop(state, key)
 
     def adopt(self, state: CredentialState, key: Key, cooldown: Cooldown | None) -> None:
         """What another process, or this one before a restart, knows. A later deadline is never shortened."""

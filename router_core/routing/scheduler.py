@@ -88,11 +88,14 @@ class Scheduler:
         states: Iterable[CredentialState],
         strategy: str,
         health: Health,
+        took: Callable[[str, Key, int, str], None] = lambda *_: None,
         previous: Scheduler | None = None,
     ):
+        """`took` hears of each turn: provider, model, priority, credential id. Cursors go on from `previous`."""
         self.states = sorted(states, key=lambda s: (-s.credential.config.priority, s.credential.order))
         self.health = health
         self.strategy = strategy
+        self._took = took
         self.place: dict[str, int] = {}
         self.full = 0
         """Those at their concurrency limit."""
@@ -176,7 +179,8 @@ class Scheduler:
         if tier is None:
             return None
         state = self._choose(model, tier, ready & tier.mask)
-        self.took(model, tier.priority, state.credential.id)
+        self._last[model, tier.priority] = state.credential.id
+        self._took(state.credential.provider, model, tier.priority, state.credential.id)
         return state
 
     def peek(self, model: Key, ready: int) -> CredentialState | None:
@@ -209,13 +213,9 @@ class Scheduler:
             self._turns[model, tier.priority] = known
         return known[1]
 
-    def took(self, model: Key, priority: int, credential_id: str) -> None:
-        """`credential_id` had its turn, here or in another process."""
-        self._last[model, priority] = credential_id
-
     def count_turn(self, model: Key, priority: int, credential_id: str) -> None:
         """Another process gave `credential_id` a turn."""
-        self.took(model, priority, credential_id)
+        self._last[model, priority] = credential_id
         known = self._turns.get((model, priority))
         if known is not None and credential_id in self.place:
             known[1].count(self.place[credential_id])

@@ -125,6 +125,19 @@ def _summary(state: CredentialState, now: float) -> _Summary:
     return summary
 
 
+def why(state: CredentialState, model: str | None, now: float) -> str:
+    """In words, what keeps `state` from serving `model` now; ``ready`` if nothing does."""
+    for key in (None, QUOTA, model):
+        cooldown = state.cooldowns.get(key)
+        if cooldown is not None and cooldown.until > now:
+            return f"{cooldown.reason or cooldown.kind}; back in {describe(cooldown.until - now)}"
+        if cooldown is not None and cooldown.probing is not None:
+            return "its cooldown is over and one request is testing it"
+    if state.bit & state.scheduler.full:
+        return f"{state.in_flight} requests are under way, its limit"
+    return "ready"
+
+
 def describe(seconds: float) -> str:
     """``45 s``, ``12 min``, ``3 h 20 min``, ``6 days``: for people, rounded up."""
     if seconds < 90:

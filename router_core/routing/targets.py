@@ -1,0 +1,182 @@
+"""Which targets of a name can take a request, at which endpoint; and the words for when none can."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+from router_core.errors import Code, Refusal
+from router_core.exchange import Exchange
+from router_core.formats import Format, Operation
+from router_core.providers.model import Endpoint, Provider
+from router_core.routing.conditions import Needs, incapable, unmet
+from router_core.routing.live import Live
+from router_core.routing.names import Branch, Leaf, Tree, UnknownModel, leaves
+from router_core.routing.scheduler import Scheduler
+
+UPGRADE_REQUIRED = 426
+"""Codex goes on with HTTP at once when its WebSocket handshake is answered with it."""
+
+type Translatable = Callable[[Format, Format, Operation], bool]
+"""Whether a request of the client's format can be expressed in an upstream's, for an operation."""
+
+
+def same_format(client: Format, upstream: Format, operation: Operation) -> bool:
+    return client is upstream
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A leaf that can take the request, and the endpoint that it would take it at."""
+
+    leaf: Leaf
+    endpoint: Endpoint
+
+    @property
+    def name(self) -> str:
+        return self.leaf.name
+
+
+class Why(Enum):
+    """Why a target is passed over."""
+
+    DISABLED = "disabled"
+    NO_CREDENTIAL = "no credential"
+    EXCLUDED = "excluded"
+    CONDITION = "condition"
+    INCAPABLE = "incapable"
+    FORMAT = "format"
+    WEBSOCKET = "websocket"
+    STATE = "state"
+    """Something that was found out while attempts were taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    name: str
+    reason: str
+    why: Why = Why.STATE
+
+
+def tree_of(live: Live, exchange: Exchange) -> Tree | Refusal:
+    """What the request's model name stands for."""
+    surface = exchange.surface
+    provider = surface.provider
+    if exchange.model is None:
+        if provider is None:
+            return Refusal(
+                Code.INVALID_REQUEST, "The request names no model, so there is nothing to route it by."
+            )
+        return Leaf(live.registry.providers.get(provider.name, provider), None)
+    try:
+        return live.names.resolve(
+            exchange.model, provider if surface.pinned or surface.via == "proxy" else None
+        )
+    except UnknownModel as e:
+        message = str(e)
+        return Refusal(Code.MODEL_NOT_FOUND, f"{message[:1].upper()}{message[1:]}.")
+
+
+def serving(
+    live: Live, exchange: Exchange, tree: Tree, translatable: Translatable
+) -> tuple[dict[int, Target], list[Skipped]]:
+    """The targets of `tree` that can serve the request, by the identity of their leaf, and the others."""
+    needs = Needs(exchange.document)
+    now = live.wall()
+    targets: dict[int, Target] = {}
+    skipped: list[Skipped] = []
+
+    def visit(node: Tree, among_others: bool) -> None:
+        reason = unmet(node.when, needs, now)
+        if reason is not None:
+            skipped.extend(Skipped(leaf.name, reason, Why.CONDITION) for leaf in leaves(node))
+        elif isinstance(node, Branch):
+            for child in node.children:
+                visit(child, True)
+        else:
+            # Where there is nothing else to choose, the provider itself knows best what it can do.
+            found = _target(live, exchange, node, needs if among_others else None, translatable)
+            if isinstance(found, Target):
+                targets[id(node)] = found
+            else:
+                skipped.append(found)
+
+    visit(tree, False)
+    return targets, skipped
+
+
+def _target(
+    live: Live, exchange: Exchange, leaf: Leaf, needs: Needs | None, translatable: Translatable
+) -> Target | Skipped:
+    provider = leaf.provider
+    if not provider.enabled:
+        return Skipped(leaf.name, "its provider is disabled", Why.DISABLED)
+    scheduler = live.schedulers.get(provider.name)
+    if scheduler is None:
+        return Skipped(leaf.name, "it has no active credential", Why.NO_CREDENTIAL)
+    if not scheduler.members(leaf.model, leaf.prefix):
+        return Skipped(leaf.name, "none of its credentials serves the model", Why.EXCLUDED)
+    if needs is not None:
+        reason = incapable(provider.model(leaf.model) if leaf.model else None, needs)
+        if reason is not None:
+            return Skipped(leaf.name, reason, Why.INCAPABLE)
+    endpoint = _endpoint(exchange, provider, scheduler, translatable)
+    if endpoint is not None:
+        return Target(leaf, endpoint)
+    if exchange.websocket:
+        return Skipped(leaf.name, "it takes no WebSockets", Why.WEBSOCKET)
+    surface = exchange.surface
+    return Skipped(
+        leaf.name, f"it does not take {surface.operation} requests of format {surface.format}", Why.FORMAT
+    )
+
+
+def _endpoint(
+    exchange: Exchange, provider: Provider, scheduler: Scheduler, translatable: Translatable
+) -> Endpoint | None:
+    """The endpoint of the client's own format where there is one, else the first that can be translated to."""
+    surface = exchange.surface
+    operation = surface.operation
+    own = provider.endpoint(surface.format)
+    if (
+        surface.endpoint is not None
+        and surface.provider is not None
+        and surface.provider.name == provider.name
+    ):
+        own = surface.endpoint
+    if own is not None and (operation in own.operations or surface.endpoint is own):
+        return own if not exchange.websocket or scheduler.websocket(own.websocket) else None
+    if exchange.websocket:
+        return None
+    for endpoint in provider.endpoints:
+        takes = endpoint is not own and operation in endpoint.operations
+        if takes and translatable(surface.format, endpoint.format, operation):
+            return endpoint
+    return None
+
+
+def disabled(provider: Provider) -> Refusal:
+    return Refusal(
+        Code.PROVIDER_DISABLED,
+        f"The provider {provider.name} is disabled; providers.{provider.name}.enabled: true turns it on.",
+    )
+
+
+def nothing(exchange: Exchange, tree: Tree, skipped: list[Skipped]) -> Refusal:
+    """Why none of the targets can take the request."""
+    found = list(leaves(tree))
+    whys = {s.why for s in skipped}
+    if whys == {Why.DISABLED}:
+        return disabled(found[0].provider)
+    reasons = "; ".join(f"{s.name}: {s.reason}" for s in skipped)
+    if Why.WEBSOCKET in whys:
+        return Refusal(Code.UNSUPPORTED, f"Use HTTP: {reasons}.", status=UPGRADE_REQUIRED)
+    if whys == {Why.NO_CREDENTIAL}:
+        names = ", ".join(dict.fromkeys(leaf.provider.name for leaf in found))
+        return Refusal(
+            Code.NO_CREDENTIAL,
+            f"No credential is active for {names}. Add one to credentials, or set the variable that one of them names.",
+        )
+    code = Code.UNSUPPORTED if whys & {Why.FORMAT, Why.INCAPABLE, Why.CONDITION} else Code.MODEL_NOT_FOUND
+    return Refusal(code, f"No target can take this request for {exchange.model!r}: {reasons}.")
