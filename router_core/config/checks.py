@@ -11,19 +11,21 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from router_core.config.document import Node
-from router_core.config.problems import Problem, nearest, shown
+from router_core.config.problems import Problem, masked, nearest, shown
 from router_core.config.schema import Config, CredentialConfig, OAuth, QuotaLimit, SecretRef
 from router_core.config.secrets import SecretError, describe, file_warning, resolve_now
 from router_core.config.values import (
     Fault,
     base_url_faults,
     header_faults,
+    is_host,
     is_loopback,
     parse_address,
     proxy_faults,
 )
 from router_core.providers.model import Provider
 from router_core.providers.registry import Registry
+from router_core.routing.failures import parse_row
 
 type Path_ = tuple[str | int, ...]
 
@@ -79,6 +81,8 @@ def check(config: Config, registry: Registry, report: Report, env: Mapping[str, 
     _upstream(config, report)
     _credentials(config, registry, report, env)
     _usage(config, registry, report)
+    _routing(config, report)
+    _capture(config, report)
     if config.state != "memory" and not config.state.startswith(_STATE_SCHEMES):
         report.error(
             ("state",), f"{shown(config.state)} is no place for state", "write memory or redis://HOST:PORT/0"
@@ -121,8 +125,26 @@ def _access(config: Config, report: Report, env: Mapping[str, str]) -> None:
         if entry.name in seen:
             report.error((*path, "name"), f"client {shown(entry.name)} is given twice", "rename one of them")
         seen.add(entry.name)
+        for place, limit in enumerate(entry.limits):
+            report.faults((*path, "limits", place), _limit_faults(limit))
         if reason := _secret((*path, "key"), entry.key, report, env):
             report.warn((*path, "key"), f"client {shown(entry.name)} cannot get in: {reason}")
+
+
+def _routing(config: Config, report: Report) -> None:
+    for number, row in enumerate(config.routing.failures):
+        try:
+            parse_row(row)
+        except ValueError as error:
+            what, _, remedy = masked(str(error)).partition("; ")
+            report.error(("routing", "failures", number), what, remedy)
+
+
+def _capture(config: Config, report: Report) -> None:
+    for number, host in enumerate(config.capture.hosts):
+        if not is_host(host):
+            remedy = "write the exact name, e.g. api.example.com"
+            report.error(("capture", "hosts", number), f"{shown(host)} is not a host name", remedy)
 
 
 def _upstream(config: Config, report: Report) -> None:
@@ -154,9 +176,12 @@ def _provider(
 ) -> Provider | None:
     name = credential.provider
     provider = registry.provider(name)
-    if provider is not None:
+    if provider is not None and provider.name == name:
         return provider
-    if name in registry.templates:
+    if provider is not None:
+        what = f"{shown(name)} is only another name of provider {provider.name} in paths"
+        report.error((*path, "provider"), what, f"write provider: {provider.name}")
+    elif name in registry.templates:
         what = f"{shown(name)} is a pattern without an address"
         report.error(
             (*path, "provider"), what, f"add providers: {{NAME: {{extends: {name}, base_url: ...}}}}"

@@ -12,13 +12,16 @@ import sys
 import typing
 from collections.abc import Iterator
 from functools import cache
+from importlib import resources
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
+import yaml
 from pydantic import BaseModel
 
 from router_core.config import schema as config_schema
+from router_core.config.document import Node, read
 from router_core.config.schema import Config
 from router_core.config.units import DURATION_PATTERN, SIZE_PATTERN, write_duration, write_size
 from router_core.rewrite import schema as rewrite_schema
@@ -27,8 +30,9 @@ BEGIN: Final = "<!-- The rest of this section is written by `python -m router_co
 END: Final = "<!-- End of the written section. -->"
 
 # In the order of the page: a heading, what the mapping is, and its name in the schema.
+TOP: Final = "The file"
 SECTIONS: Final = (
-    ("The file", "Config"),
+    (TOP, "Config"),
     ("listen", "Listen"),
     ("access", "Access"),
     ("access.keys[]", "AccessKey"),
@@ -108,22 +112,64 @@ def _docstrings(module: ModuleType) -> Iterator[tuple[tuple[str, str], str]]:
 
 
 def tables() -> str:
-    """Every key with type, default and meaning, as Markdown."""
+    """Every key with type, default, meaning and an example, as Markdown."""
     schema = json_schema()
     parts = {**schema["$defs"], "Config": schema}
     return "\n\n".join(_table(heading, parts[name], parts) for heading, name in SECTIONS)
 
 
 def _table(heading: str, part: dict[str, Any], parts: dict[str, Any]) -> str:
-    lines = [f"### {heading if ' ' in heading and '[' not in heading else f'`{heading}`'}", ""]
-    if ", " in heading:
-        lines[0] = "### " + ", ".join(f"`{each}`" for each in heading.split(", "))
-    lines += ["| key | type | default | meaning |", "| --- | --- | --- | --- |"]
+    places = [] if heading == TOP else heading.split(", ")
+    title = ", ".join(f"`{place}`" for place in places) or TOP
+    lines = [
+        f"### {title}",
+        "",
+        "| key | type | default | meaning | example |",
+        "| --- | --- | --- | --- | --- |",
+    ]
     for key, entry in part["properties"].items():
+        type_ = _type(entry, parts)
         default = "required" if key in part.get("required", ()) else _default(entry)
-        cells = (f"`{key}`", _type(entry, parts), default, entry.get("description", ""))
+        written = "" if "section" in type_ else example(places[0] if places else "", key)
+        cells = (f"`{key}`", type_, default, entry.get("description", ""), f"`{written}`" if written else "")
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines)
+
+
+def example(place: str, key: str) -> str | None:
+    """What the example of every key writes for `key` in the section at `place`, on one line; None for nothing."""
+    for section in nodes(place):
+        node = section.child(key)
+        if node is not None and node.value is not None:
+            text = yaml.safe_dump(node.plain(), default_flow_style=True, width=10_000, allow_unicode=True)
+            return text.removesuffix("\n...\n").strip()
+    return None
+
+
+def nodes(place: str) -> list[Node]:
+    """The mappings that stand at `place`, e.g. ``credentials[].limits[]``, in the example of every key."""
+    found = [_example()]
+    for step in place.split(".") if place else ():
+        name = step.removesuffix("[]")
+        found = [each for node in found for each in _children(node, name)]
+        if step.endswith("[]"):
+            found = [item for node in found for item in _children(node, None)]
+    return [node for node in found if isinstance(node.value, dict)]
+
+
+def _children(node: Node, name: str | None) -> list[Node]:
+    """The child of that name; all of them for ``NAME``, and for the items of a list."""
+    if name is None or name == "NAME":
+        values = node.value.values() if isinstance(node.value, dict) else node.value
+        return list(values) if isinstance(node.value, dict | list) else []
+    child = node.child(name)
+    return [child] if child is not None else []
+
+
+@cache
+def _example() -> Node:
+    file = resources.files("configs") / "examples" / "every-key.yaml"
+    return read(file.read_bytes(), str(file))[0]
 
 
 def _default(entry: dict[str, Any]) -> str:

@@ -148,6 +148,18 @@ MISTAKES = {
     "credentials:\n  - {id: a, provider: openai, oauth: {token_url: 'http://h', refresh_token: env:KEY}}": (
         "2: token_url: credentials would go to h over plain http; write https://, or insecure: true if the network between is yours"
     ),
+    "credentials:\n  - {id: a, provider: google, api_key: env:KEY}": (
+        "2: 'google' is only another name of provider gemini in paths; write provider: gemini"
+    ),
+    # routing, capture
+    "routing:\n  failures:\n    - {class: nonsense, status: 400}": (
+        "3: class must be one of success, client_fault, request_miss, auth, payment, not_found, model_unsupported, "
+        "rate_limit, capacity, transient, challenge, cancelled"
+    ),
+    "routing:\n  failures: [{class: auth, statsu: 4}]": (
+        "2: unknown key 'statsu'; a row has backoff, class, code, cooldown, header, oauth, phase, provider, scope, status, text"
+    ),
+    "capture:\n  hosts: ['https://h']": "2: 'https://h' is not a host name; write the exact name, e.g. api.example.com",
     # models
     "models:\n  x: glmm/glm-4.7": "2: target 'glmm/glm-4.7' names an unknown provider 'glmm'; did you mean 'glm'?",
     "models:\n  x: premium\n  premum: openai/y": "2: target 'premium' is no model that is known here; did you mean 'premum'?",

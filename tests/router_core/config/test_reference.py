@@ -33,6 +33,13 @@ def test_every_key_is_described(name: str) -> None:
         assert len(entry.get("description", "")) > 3, f"{name}.{key}"
 
 
+@pytest.mark.parametrize(("place", "name"), reference.SECTIONS)
+def test_every_key_has_an_example(place: str, name: str) -> None:
+    places = [""] if place == reference.TOP else place.split(", ")
+    written = {key for each in places for node in reference.nodes(each) for key in node.value}
+    assert written == set(PARTS[name]["properties"])
+
+
 def test_unknown_keys_are_errors_for_editors_too() -> None:
     assert all(PARTS[name]["additionalProperties"] is False for name in reference.models())
 
