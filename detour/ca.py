@@ -25,6 +25,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from detour import bundle
 from detour.files import private_folder, write_atomic
 from detour.paths import paths
+from detour.trust import Authority
 from router_core.config.schema import Config
 
 if TYPE_CHECKING:
@@ -194,6 +195,13 @@ def describe(found: CAPaths) -> dict[str, Any]:
         "bundle": str(found.bundle),
         "hosts": None if hosts is None else list(hosts),
     }
+
+
+def authority(found: CAPaths) -> Authority:
+    """The authority as certificate stores know it. Raises CAError, OSError."""
+    _, certificate = load(found)
+    name = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value
+    return Authority(found.cert_pem, str(name), certificate.fingerprint(hashes.SHA1()).hex().upper())
 
 
 def is_ours(certificate: x509.Certificate) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +14,13 @@ from detour.commands.options import ConfigOption, JsonOption, fail, load, print_
 
 if TYPE_CHECKING:
     from detour.ca import CAPaths
+
+
+class Store(StrEnum):
+    SYSTEM = "system"
+    NSS = "nss"
+    JAVA = "java"
+
 
 app = typer.Typer(help="Show, export and renew the certificate authority that tools have to trust.")
 
@@ -79,6 +88,49 @@ def export(
         file.write_bytes(content)
     except OSError as error:
         raise fail(f"{file}: {error.strerror}") from None
+
+
+StoresArgument = Annotated[
+    list[Store] | None,
+    typer.Argument(
+        metavar="[system|nss|java]...", help="Which stores; the system's without. nss is Firefox's."
+    ),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", "-n", help="Only show the commands.")]
+
+
+@app.command()
+def install(stores: StoresArgument = None, dry_run: DryRun = False, config: ConfigOption = None) -> None:
+    """Have stores of this machine trust the authority. Tools under `detour exec` need no store."""
+    _change(stores, dry_run, config, install=True)
+
+
+@app.command()
+def uninstall(stores: StoresArgument = None, dry_run: DryRun = False, config: ConfigOption = None) -> None:
+    """Take the authority out of stores again."""
+    _change(stores, dry_run, config, install=False)
+
+
+def _change(stores: list[Store] | None, dry_run: bool, config: Path | None, *, install: bool) -> None:
+    from shlex import join
+
+    from detour.ca import authority
+    from detour.trust import Machine, TrustError, run
+
+    found = authority(_ensure(config))
+    for store in stores or [Store.SYSTEM]:
+        try:
+            commands = Machine().plan(store.value, found, install=install)
+            if dry_run:
+                print("\n".join(map(join, commands)))
+            elif store is Store.SYSTEM and os.geteuid() != 0:
+                todo = "\n".join(f"  sudo {join(command)}" for command in commands)
+                raise fail(f"the system's store belongs to root; run\n{todo}")
+            else:
+                run(commands)
+                print(f"{store}: {found.name} is {'trusted' if install else 'no longer trusted'}")
+        except TrustError as error:
+            raise fail(f"{store}: {error}") from None
 
 
 @app.command()
