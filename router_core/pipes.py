@@ -8,6 +8,7 @@ format, folding, framing.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final, Protocol
 
 from router_core.encoding import Decoder, DecodingError, decode, decoder
@@ -68,6 +69,7 @@ class Stage:
 
     def __init__(self, rules: list[Rule], context: Context) -> None:
         self._context = context
+        rules = [replace(r, needles=r.looks_for(context)) if r.looks_for else r for r in rules]
         self._event_rules = [rule for rule in rules if rule.event is not None]
         self._answer_rules = [rule for rule in rules if rule.answer is not None]
         needles = [rule.needles for rule in self._event_rules]

@@ -5,10 +5,19 @@ from __future__ import annotations
 import difflib
 from typing import Final
 
-from router_core.rewrite import answers
+from router_core.rewrite import amp, answers, anthropic, efforts, gemini, openai_chat, openai_responses
 from router_core.rewrite.rule import Rule
 
-BUILT_IN: Final[tuple[Rule, ...]] = (*answers.RULES,)
+BUILT_IN: Final[tuple[Rule, ...]] = (
+    *gemini.ENVELOPES,
+    *efforts.RULES,
+    *anthropic.RULES,
+    *openai_chat.RULES,
+    *openai_responses.RULES,
+    *gemini.RULES,
+    *answers.RULES,
+    *amp.RULES,
+)
 BY_NAME: Final[dict[str, Rule]] = {rule.name: rule for rule in BUILT_IN}
 
 

@@ -77,6 +77,7 @@ class When:
     """What the client asked for: its format, its operation, or both."""
     quirk: tuple[str, ...] = ()
     """Quirks of the provider."""
+    unless_quirk: tuple[str, ...] = ()
     model: tuple[str, ...] = ()
     """Globs of the model's requested or upstream name."""
     unless_model: tuple[str, ...] = ()
@@ -93,6 +94,8 @@ class When:
         if self.format and context.format not in self.format:
             return False
         if self.quirk and context.provider.quirks.isdisjoint(self.quirk):
+            return False
+        if not context.provider.quirks.isdisjoint(self.unless_quirk):
             return False
         if self.provider and not fits(context.provider.name, self.provider):
             return False
@@ -161,6 +164,8 @@ class Rule:
     """The answer function needs the whole body, however long it is."""
     client_side: bool = True
     """The answer functions read the client's format; else the upstream's, before a translation."""
+    looks_for: Callable[[Context], tuple[bytes, ...]] | None = None
+    """Where the needles depend on the request."""
     needles: tuple[bytes, ...] = ()
     """Texts of which an event or body must hold one for the answer functions to be asked."""
 

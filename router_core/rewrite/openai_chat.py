@@ -1,0 +1,399 @@
+"""Requests to OpenAI's Chat Completions and to the many that look like it.
+
+https://platform.openai.com/docs/api-reference/chat
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Any, Final
+
+from router_core.formats import Format, Operation, effort
+from router_core.json_document import Json
+from router_core.rewrite import shortening
+from router_core.rewrite.context import Context
+from router_core.rewrite.rule import DROPPED, Rule, When
+from router_core.rewrite.trees import at, objects, without
+
+USAGE: Final = "chat-include-usage"
+_SYSTEM: Final = "You are a helpful assistant."
+_MISTRAL_ID: Final = re.compile(r"[A-Za-z0-9]{9}")
+
+type Body = dict[str, Any]
+
+_MAX_TOKENS_ONLY: Final = (
+    "mistral",
+    "deepseek",
+    "glm",
+    "moonshot",
+    "kimi",
+    "qwen",
+    "minimax",
+    "codebuddy",
+    "iflow",
+)
+"""Providers whose references know `max_tokens` alone; some ignore the other, which is no limit at all."""
+
+
+def max_tokens_field(body: Body, context: Context) -> Body:
+    if context.provider.name in _MAX_TOKENS_ONLY:
+        old, new = "max_completion_tokens", "max_tokens"
+    elif effort.is_openai_reasoning(context.model):
+        old, new = "max_tokens", "max_completion_tokens"
+    else:
+        return body
+    if old not in body:
+        return body
+    if new in body:
+        return without(body, old)
+    return {(new if k == old else k): v for k, v in body.items()}
+
+
+def include_usage(body: Body, context: Context) -> Body:
+    if not context.upstream_streams or body.get("stream") is not True:
+        return body
+    options = body.get("stream_options")
+    if options is not None and not isinstance(options, dict):
+        return body
+    if options and options.get("include_usage") is True:
+        return body
+    context.state[USAGE] = True
+    return body | {"stream_options": (options or {}) | {"include_usage": True}}
+
+
+def unasked_usage(value: Json, context: Context) -> Json:
+    return DROPPED if isinstance(value, dict) and value.get("choices") == [] and value.get("usage") else value
+
+
+def drop_stream_options(body: Body, context: Context) -> Body:
+    return without(body, "stream_options")
+
+
+def force_stream(body: Body, context: Context) -> Body:
+    context.state["force-stream"] = True
+    if context.format is Format.GEMINI or body.get("stream") is True:
+        return body
+    return body | {"stream": True}
+
+
+def ensure_system(body: Body, context: Context) -> Body:
+    messages = body.get("messages")
+    if not isinstance(messages, list) or any(
+        m.get("role") in ("system", "developer") for m in objects(messages)
+    ):
+        return body
+    return body | {"messages": [{"role": "system", "content": _SYSTEM}, *messages]}
+
+
+def include_cost(body: Body, context: Context) -> Body:
+    usage = body.get("usage")
+    if "usage" in body and not isinstance(usage, dict):
+        return body
+    if usage and usage.get("include") is True:
+        return body
+    return body | {"usage": (usage or {}) | {"include": True}}
+
+
+_HISTORY_FIELD: Final[dict[str, str | None]] = {
+    "deepseek": "reasoning_content",
+    "moonshot": "reasoning_content",
+    "kimi": "reasoning_content",
+    "glm": "reasoning_content",
+    "qwen": "reasoning_content",
+    "xai": "reasoning_content",
+    "iflow": "reasoning_content",
+    "openrouter": "reasoning",
+    "groq": "reasoning",
+    "cerebras": "reasoning",
+    "ollama": "reasoning",
+    "mistral": None,
+}
+"""In which field a provider reads the reasoning of earlier turns; None: it refuses both."""
+
+
+def history_field(body: Body, context: Context) -> Body:
+    if context.provider.name not in _HISTORY_FIELD:
+        return body
+    wanted = _HISTORY_FIELD[context.provider.name]
+    other = "reasoning" if wanted == "reasoning_content" else "reasoning_content"
+
+    def message(value: Json) -> Json:
+        if not isinstance(value, dict) or value.get("role") != "assistant":
+            return value
+        if wanted is None:
+            return without(value, "reasoning", "reasoning_content")
+        if other not in value:
+            return value
+        if value.get(wanted) or not isinstance(value[other], str):
+            return without(value, other)
+        return {(wanted if k == other else k): v for k, v in without(value, wanted).items()}
+
+    return at(body, "messages", message)
+
+
+def echo_reasoning(body: Body, context: Context) -> Body:
+    def message(value: Json) -> Json:
+        if not isinstance(value, dict) or value.get("role") != "assistant" or not value.get("tool_calls"):
+            return value
+        said = value.get("reasoning_content")
+        return value if isinstance(said, str) and said else value | {"reasoning_content": " "}
+
+    return at(body, "messages", message)
+
+
+EFFORT_FIELDS: Final = ("reasoning_effort", "reasoning", "thinking", "enable_thinking", "thinking_budget")
+DIALECTS: Final = {
+    "openai": "effort",
+    "groq": "effort",
+    "xai": "effort",
+    "openrouter": "reasoning",
+    "deepseek": "type",
+    "glm": "type",
+    "moonshot": "type",
+    "kimi": "type",
+    "qwen": "enable",
+}
+"""How a provider wants to be told how much to think."""
+_NATIVE: Final = {
+    "effort": ("reasoning_effort",),
+    "reasoning": ("reasoning", "reasoning_effort"),
+    "type": ("thinking",),
+    "enable": ("enable_thinking", "thinking_budget"),
+}
+
+
+def effort_dialect(body: Body, context: Context) -> Body:
+    dialect = DIALECTS.get(context.provider.name)
+    if dialect is None:
+        return body
+    strange = [k for k in EFFORT_FIELDS if k in body and k not in _NATIVE[dialect]]
+    if not strange:
+        return body
+    asked = _asked_effort(body)
+    rest = without(body, *strange)
+    if asked is None or any(k in rest for k in _NATIVE[dialect]):
+        return rest
+    return rest | write_effort(dialect, asked, context.model)
+
+
+def write_effort(dialect: str, asked: str, model: str) -> Body:
+    """Fields that ask for the effort `asked` (a word of `effort.BUDGETS`) in a dialect."""
+    match dialect:
+        case "effort":
+            return {"reasoning_effort": effort.nearest(model, asked)}
+        case "reasoning":
+            return {"reasoning": {"effort": asked} if asked != "none" else {"enabled": False}}
+        case "type":
+            return {"thinking": {"type": "disabled" if asked == "none" else "enabled"}}
+        case _:
+            if asked == "none":
+                return {"enable_thinking": False}
+            return {"enable_thinking": True, "thinking_budget": effort.BUDGETS[asked]}
+
+
+def _asked_effort(body: Body) -> str | None:
+    """The effort as a word, whatever dialect it is in."""
+    reasoning, thinking = body.get("reasoning"), body.get("thinking")
+    found: Json = body.get("reasoning_effort")
+    if found is None and isinstance(reasoning, dict):
+        found = reasoning.get("effort", reasoning.get("max_tokens"))
+        found = "none" if reasoning.get("enabled") is False else found or "medium"
+    if found is None and isinstance(thinking, dict):
+        found = "none" if thinking.get("type") == "disabled" else thinking.get("budget_tokens", "medium")
+    if found is None and "enable_thinking" in body:
+        found = body.get("thinking_budget", "medium") if body["enable_thinking"] else "none"
+    if type(found) is int:
+        found = effort.from_budget(found)
+    return found if isinstance(found, str) and found in effort.BUDGETS else None
+
+
+_VENDOR_DROPS: Final[dict[str, tuple[str, ...]]] = {
+    "cerebras": ("client_metadata",),
+    "mistral": ("client_metadata", "store", "user", "service_tier", "prompt_cache_key", "safety_identifier"),
+    "groq": ("logprobs", "top_logprobs", "logit_bias"),
+}
+_XAI_REASONING: Final = re.compile(r"grok-(?:4|3-mini|code)")
+
+
+def vendor_parameters(body: Body, context: Context) -> Body:
+    name = context.provider.name
+    body = without(body, *_VENDOR_DROPS.get(name, ()))
+    if name == "xai" and _XAI_REASONING.match(context.model):
+        body = without(body, "presence_penalty", "frequency_penalty", "stop")
+    if name == "groq":
+        body = at(
+            body,
+            "messages",
+            lambda m: without(m, "name") if isinstance(m, dict) and m.get("role") != "tool" else m,
+        )
+    return body
+
+
+def drop_empty_tools(body: Body, context: Context) -> Body:
+    return without(body, "tools", "tool_choice") if body.get("tools") == [] else body
+
+
+def tool_choice_while_thinking(body: Body, context: Context) -> Body:
+    choice = body.get("tool_choice")
+    if body.get("enable_thinking") is True and (choice == "required" or isinstance(choice, dict)):
+        return body | {"tool_choice": "auto"}
+    return body
+
+
+def mistral_ids(body: Body, context: Context) -> Body:
+    def short(item: dict[str, Any], key: str) -> dict[str, Any]:
+        value = item.get(key)
+        if not isinstance(value, str) or _MISTRAL_ID.fullmatch(value):
+            return item
+        return item | {key: hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()[:9]}
+
+    def message(value: Json) -> Json:
+        if not isinstance(value, dict):
+            return value
+        return at(
+            short(value, "tool_call_id"), "tool_calls", lambda c: short(c, "id") if isinstance(c, dict) else c
+        )
+
+    return at(body, "messages", message)
+
+
+def shorten_names(body: Body, context: Context) -> Body:
+    shorten = shortening.shortener(context)
+
+    def call(value: Json) -> Json:
+        inner = value.get("function") if isinstance(value, dict) else None
+        if not isinstance(inner, dict):
+            return value
+        return shortening.within(value, "function", shortening.field(inner, "name", shorten))
+
+    def message(value: Json) -> Json:
+        return at(value, "tool_calls", call) if isinstance(value, dict) else value
+
+    return at(shortening.tools(body, shorten, nested="function"), "messages", message)
+
+
+_CHAT: Final = (Format.OPENAI_CHAT,)
+_GENERATE: Final = ((None, Operation.GENERATE),)
+_NINE: Final = "9router 0.5.69"
+
+RULES: Final = (
+    Rule(
+        name="force-stream",
+        reason="The upstream refuses requests that do not stream; a client that did not ask for a stream gets one "
+        "body, folded from it.",
+        source='CodeBuddy\'s {"code":11101,"msg":"Non-stream chat request is currently not supported"}; Codex',
+        when=When(surface=_GENERATE, quirk=("force_stream",)),
+        request=force_stream,
+        messages=False,
+    ),
+    Rule(
+        name="chat-max-tokens",
+        reason="OpenAI's reasoning models take max_completion_tokens and refuse max_tokens; other providers know only "
+        "max_tokens.",
+        source="https://platform.openai.com/docs/api-reference/chat/create#chat-create-max_completion_tokens",
+        when=When(format=_CHAT, surface=_GENERATE),
+        request=max_tokens_field,
+    ),
+    Rule(
+        name=USAGE,
+        reason="Without it a stream says nothing about tokens. The chunk that it adds is taken out again for a client "
+        "that did not ask for it.",
+        source="https://platform.openai.com/docs/api-reference/chat/create#chat-create-stream_options",
+        when=When(format=_CHAT, surface=_GENERATE, unless_quirk=("no_stream_options", "usage_include")),
+        request=include_usage,
+        event=unasked_usage,
+        armed=lambda context: (
+            bool(context.state.get(USAGE))
+            and context.streams
+            and context.exchange.surface.format is Format.OPENAI_CHAT
+        ),
+        client_side=False,
+        needles=(b'"usage"',),
+    ),
+    Rule(
+        name="chat-no-stream-options",
+        reason="The upstream answers 422 to unknown fields and reports usage by itself.",
+        source="https://docs.mistral.ai/api",
+        when=When(format=_CHAT, surface=_GENERATE, quirk=("no_stream_options",)),
+        request=drop_stream_options,
+    ),
+    Rule(
+        name="chat-ensure-system",
+        reason="The upstream calls a conversation without a system message an invalid request.",
+        source="CodeBuddy's code 11101, found by capture and replay",
+        when=When(format=_CHAT, surface=_GENERATE, quirk=("ensure_system",)),
+        request=ensure_system,
+    ),
+    Rule(
+        name="openrouter-usage",
+        reason="Only with usage.include does OpenRouter say what a request cost.",
+        source="https://openrouter.ai/docs/use-cases/usage-accounting",
+        when=When(format=_CHAT, surface=_GENERATE, quirk=("usage_include",)),
+        request=include_cost,
+    ),
+    Rule(
+        name="chat-reasoning-history",
+        reason="Providers read the reasoning of earlier turns in a field of their own and refuse the others': "
+        "reasoning_content, reasoning, or neither.",
+        source=_NINE + "; api-docs.deepseek.com, openrouter.ai/docs, console.groq.com/docs/reasoning",
+        when=When(format=_CHAT, surface=_GENERATE),
+        request=history_field,
+    ),
+    Rule(
+        name="chat-echo-reasoning",
+        reason="With tools and thinking the upstream wants the reasoning of earlier turns back and answers 400 where a "
+        "client dropped it; a blank stands for it.",
+        source=_NINE + ", reasoningInject",
+        when=When(format=_CHAT, surface=_GENERATE, quirk=("echo_reasoning",)),
+        request=echo_reasoning,
+    ),
+    Rule(
+        name="chat-effort-dialect",
+        reason="How much to think is reasoning_effort, reasoning.effort, thinking.type or enable_thinking, each unknown "
+        "to the others' providers.",
+        source=_NINE + ", unified thinking",
+        when=When(format=_CHAT, surface=_GENERATE),
+        request=effort_dialect,
+    ),
+    Rule(
+        name="chat-vendor-parameters",
+        reason="Parameters that a provider answers with 400 or 422.",
+        source=_NINE + " (dropClientMetadata); console.groq.com/docs/openai, docs.x.ai/docs/guides/reasoning",
+        when=When(format=_CHAT, surface=_GENERATE, provider=("cerebras", "mistral", "groq", "xai")),
+        request=vendor_parameters,
+    ),
+    Rule(
+        name="chat-empty-tools",
+        reason="An empty list of tools is a 400, or stalls.",
+        source="CLIProxyAPI internal/runtime/executor/iflow_executor.go",
+        when=When(format=_CHAT, surface=_GENERATE, quirk=("drop_empty_tools",)),
+        request=drop_empty_tools,
+    ),
+    Rule(
+        name="chat-thinking-tool-choice",
+        reason="The upstream refuses to be told which tool to use while it thinks.",
+        source=_NINE + ", qwen executor",
+        when=When(format=_CHAT, surface=_GENERATE, quirk=("tool_choice_auto_when_thinking",)),
+        request=tool_choice_while_thinking,
+    ),
+    Rule(
+        name="mistral-tool-ids",
+        reason='Mistral answers 422 unless ids of tool calls are nine letters and digits; others write "call_...".',
+        source="https://docs.mistral.ai/capabilities/function_calling",
+        when=When(format=_CHAT, surface=_GENERATE, quirk=("mistral_tool_ids",)),
+        request=mistral_ids,
+    ),
+    Rule(
+        name="chat-long-names",
+        reason="OpenAI refuses names of functions over 64 characters. The answer gets the client's own names back.",
+        source="https://platform.openai.com/docs/api-reference/chat/create#chat-create-tools",
+        when=When(format=_CHAT, surface=_GENERATE),
+        request=shorten_names,
+        answer=shortening.restore,
+        event=shortening.restore,
+        armed=lambda context: bool(context.state.get(shortening.STATE)),
+        client_side=False,
+        looks_for=shortening.looked_for,
+    ),
+)

@@ -1,0 +1,77 @@
+"""Whose reasoning a signature proves, by the shape of its first bytes.
+
+All of them are opaque. Claude's is base64 of a protobuf message whose field 2 holds a header of numbers,
+Gemini's holds a version byte instead, OpenAI's encrypted reasoning is a Fernet token (version byte 0x80).
+Read off recorded answers of these providers and CLIProxyAPI's internal/signature.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Final
+
+_HEAD: Final = 48
+GEMINI_BYPASSES: Final = frozenset(
+    {"skip_thought_signature_validator", "context_engineering_is_the_way_to_go"}
+)
+"""Google documents them for history that no Gemini model wrote
+(https://ai.google.dev/gemini-api/docs/thought-signatures)."""
+
+
+def is_claude(signature: str) -> bool:
+    """Whether a Claude model may have made `signature`: ``E...``, ``CAIS...``, or ``R...`` (encoded twice)."""
+    signature = signature.strip()
+    if signature.startswith("R"):
+        head = _head(signature)
+        signature = head.decode("latin-1") if head else signature
+        return signature.startswith(("E", "R", "CAIS"))
+    if signature.startswith("CAIS"):
+        return True
+    return signature.startswith("E") and not _is_gemini_message(_head(signature))
+
+
+def is_gemini(signature: str) -> bool:
+    """Whether a Gemini model may have made `signature`; what nobody else claims is taken for Gemini's."""
+    signature = signature.strip()
+    if not signature or signature in GEMINI_BYPASSES:
+        return bool(signature)
+    if is_openai(signature) or "#" in signature or signature.startswith("CAIS"):
+        return False
+    head = _head(signature)
+    return head is not None and (not signature.startswith("E") or _is_gemini_message(head))
+
+
+def is_openai(encrypted: str) -> bool:
+    """Whether OpenAI may have made `encrypted`: a Fernet token, version byte 0x80 and a timestamp."""
+    encrypted = encrypted.strip()
+    head = _head(encrypted)
+    return encrypted.startswith("gAAAA") and head is not None and head[:1] == b"\x80" and len(encrypted) >= 64
+
+
+def _head(text: str) -> bytes | None:
+    """The first decoded bytes, or None for what is not base64."""
+    piece = text[:_HEAD].replace("-", "+").replace("_", "/").rstrip("=")
+    try:
+        return base64.b64decode(piece[: len(piece) // 4 * 4], validate=True) or None
+    except (binascii.Error, ValueError):
+        return None
+
+
+def _is_gemini_message(head: bytes | None) -> bool:
+    """Field 2 holding field 1 that begins with a version byte of 1: ``12 LENGTH 0a LENGTH 01``."""
+    if not head or head[0] != 0x12:
+        return False
+    inner = _after_length(head, 1)
+    if inner is None or head[inner : inner + 1] != b"\x0a":
+        return False
+    value = _after_length(head, inner + 1)
+    return value is not None and head[value : value + 1] == b"\x01"
+
+
+def _after_length(data: bytes, position: int) -> int | None:
+    """The offset behind a varint."""
+    for end in range(position, min(position + 5, len(data))):
+        if data[end] < 0x80:
+            return end + 1
+    return None
