@@ -6,6 +6,7 @@ since a bare ``mode: off`` that turns into False, or a time of day into 750, is 
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -25,6 +26,9 @@ MAX_BYTES: Final = 16 << 20
 MAX_DEPTH: Final = 48
 MAX_NODES: Final = 1_000_000
 """Values after anchors are expanded, so that a few lines of nested aliases cannot fill the memory."""
+
+# JSON writes characters beyond the basic plane as two escapes, which YAML has no notion of.
+_PAIR: Final = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
 
 type Path = tuple[str | int, ...]
 
@@ -181,6 +185,7 @@ def read(data: bytes, file: str) -> tuple[Node, list[Problem]]:
         line = data.count(b"\n", 0, error.start) + 1
         return empty, [Problem(file, line, "not UTF-8 text", "save the file as UTF-8")]
     reader = _Reader(file)
+    text = _PAIR.sub(lambda pair: json.loads(f'"{pair[0]}"'), text)
     try:
         _check_depth(text)
         root = yaml.compose(text, Loader=_Loader)

@@ -57,6 +57,11 @@ def test_json_is_yaml() -> None:
     }
 
 
+def test_json_escapes_beyond_the_basic_plane() -> None:
+    assert plain(json.dumps({"a": "\U0001f600 \u00e9"})) == {"a": "\U0001f600 \u00e9"}
+    assert plain('{"a": "\\u0041"}') == {"a": "A"}
+
+
 def test_keys_are_names_whatever_they_look_like() -> None:
     assert plain("3.5: a\nnull: b\ntrue: c\n") == {"3.5": "a", "null": "b", "true": "c"}
 
