@@ -52,17 +52,17 @@ def log(call: Call) -> None:
     target = "/".join(str(fields[k]) for k in ("provider", "target") if fields[k])
     tokens = fields["tokens"] or {}
     logger.info(
-        "%s %s %s %s -> %s [%s] attempts=%d status=%s first=%sms total=%sms%s%s",
+        "%s %s %s %s -> %s [%s] attempts=%d status=%s%s total=%dms%s%s",
         fields["id"],
         fields["tool"] or fields["client"],
         fields["surface"],
         fields["model"] or "-",
         target or "-",
-        fields["credential"] or "client's own",
+        fields["credential"] or ("client's own" if target else "none"),
         fields["attempts"],
         fields["status"],
-        fields["first_byte_ms"],
-        fields["total_ms"],
+        "" if fields["first_byte_ms"] is None else f" first={fields['first_byte_ms']}ms",
+        fields["total_ms"] or 0,
         f" tokens={tokens.get('input', '?')}+{tokens.get('output', '?')}" if tokens else "",
         f" error={fields['error']!r}" if fields["error"] else "",
         extra={"exchange": fields},

@@ -51,6 +51,8 @@ class Relay:
             return
         assert exchange.attempt
         exchange.first_byte = exchange.attempt.first_byte
+        if exchange.plan:
+            exchange.plan.answered(exchange.attempt, list(flow.response.headers.items(multi=True)))
         call.next_responder(flow.response)
         if flow.response.status_code == 101:
             return
@@ -136,6 +138,8 @@ class Relay:
             if exchange.plan and attempt and attempt.outcome is None:
                 failed(attempt, outcome, exchange.ended)
                 await exchange.plan.report(attempt, outcome)
+            if exchange.plan:
+                exchange.plan.close()
         except Exception:
             logger.exception("the end of %s cannot be reported", exchange.id)
         call.flow.metadata["detour"] = accesslog.summary(call)

@@ -30,6 +30,7 @@ from router_core.formats import Format, Operation
 from router_core.identity import new_id, tool_of
 from router_core.prepare import Outgoing, prepare
 from router_core.providers.model import Provider
+from router_core.routing.plan import Passthrough
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +51,8 @@ def fail_closed(hook):
             logger.exception("%s failed", hook.__name__)
             call = calls.get(flow)
             flow.response = refusal_response(call.surface.format if call else Format.OPENAI_CHAT, BUG)
+            if call:
+                call.final = flow.response
 
     return guarded
 
@@ -127,17 +130,16 @@ class Route:
 
     async def _begin(self, call: Call) -> None:
         exchange = self._exchange(call)
-        call.refusal = self.core.read(exchange)
-        if call.refusal and self.core.router.passes_through(exchange):
-            call.refusal = None  # whatever it is, it is between the client and its own host
-        if call.refusal:
-            return
+        unreadable = self.core.read(exchange)
         plan = self.core.router.plan(exchange)
-        if isinstance(plan, Refusal):
+        if unreadable and not isinstance(plan, Passthrough):
+            call.refusal = unreadable
+        elif isinstance(plan, Refusal):
             call.refusal = plan
-            return
-        exchange.plan = plan
-        await self._first_attempt(call)
+        else:
+            # What cannot be read and goes to the client's own host is between the two.
+            exchange.plan = plan
+            await self._first_attempt(call)
 
     async def _first_attempt(self, call: Call) -> None:
         taken = await self._take_attempt(call)

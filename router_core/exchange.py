@@ -14,7 +14,7 @@ from router_core.formats import Format, Operation
 from router_core.providers.model import Endpoint, Provider
 
 if TYPE_CHECKING:
-    from router_core.routing.router import Plan
+    from router_core.routing.plan import Passthrough, Plan
 
 type Headers = list[tuple[str, str]]
 """In wire order, names as received; compare names in lower case."""
@@ -169,7 +169,7 @@ class Exchange:
     websocket: bool = False
     session: str | None = None
     """The conversation's id, see `router_core.routing.affinity`."""
-    plan: Plan | None = None
+    plan: Plan | Passthrough | None = None
     attempts: list[Attempt] = field(default_factory=list)
     fired: list[str] = field(default_factory=list)
     """Names of the rewrite rules that changed something, in order."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mitmproxy.proxy import commands, events
+from mitmproxy.proxy.layers.http import GetHttpConnection
 
 from addons.call import Call
 
@@ -25,3 +26,7 @@ class DeadlinePassed(events.Event):
     """The deadline that `call.arm` set has passed. Enters at the top of the connection's layers."""
 
     call: Call
+
+
+class GetHttp1Connection(GetHttpConnection):
+    """For a WebSocket handshake, which mitmproxy can only make over HTTP/1.1: a connection of its own."""

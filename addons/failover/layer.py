@@ -14,7 +14,7 @@ from mitmproxy.proxy.layers.http import (
 )
 from mitmproxy.proxy.layers.http._http2 import Http2Client
 
-from addons.failover.events import DeadlinePassed
+from addons.failover.events import DeadlinePassed, GetHttp1Connection
 from addons.failover.stream import FailoverStream
 
 
@@ -54,6 +54,9 @@ class FailoverLayer(HttpLayer):
 
     def get_connection(self, event: GetHttpConnection, *, reuse: bool = True) -> layer.CommandGenerator[None]:
         self._forget_closed()
+        if isinstance(event, GetHttp1Connection):
+            yield from self._new_http1_connection(event)
+            return
         if reuse:
             shared = [c for c in self.connections if event.connection_spec_matches(c) and c.alpn == b"h2"]
             open_ones = [c for c in shared if c.connected and c not in self.waiting_for_establishment]
@@ -66,6 +69,13 @@ class FailoverLayer(HttpLayer):
                     yield from self.event_to_child(stream, GetHttpConnectionCompleted(event, (free, None)))
                     return
         yield from super().get_connection(event, reuse=reuse)
+
+    def _new_http1_connection(self, event: GetHttp1Connection) -> layer.CommandGenerator[None]:
+        known = set(self.connections)
+        for command in super().get_connection(event, reuse=False):
+            for connection in self.connections.keys() - known:
+                connection.alpn_offers = (b"http/1.1",)
+            yield command
 
     def _is_saturated(self, connection: Connection) -> bool:
         """Whether the peer's MAX_CONCURRENT_STREAMS leaves no room for one more."""

@@ -32,7 +32,7 @@ from mitmproxy.proxy.layers.http import (
 
 from addons.answers import broken_answer, broken_event, keep_alive, too_large
 from addons.call import Answer, Call, calls
-from addons.failover.events import DeadlinePassed, UpstreamAttemptHook
+from addons.failover.events import DeadlinePassed, GetHttp1Connection, UpstreamAttemptHook
 from addons.failover.hold import Hold, Kind, Step, kind_of
 from router_core.config.schema import Config
 from router_core.exchange import Outcome
@@ -126,7 +126,10 @@ class FailoverStream(HttpStream):
         """Get a connection for `flow.request`. Returns what went wrong, or None."""
         known: set[Connection] = {c for c in self.http_layer.connections if c.connected}
         limit, begun = self.config.upstream.connect_timeout, time.monotonic()
-        connection, error = yield GetHttpConnection(
+        assert self.call
+        exchange, _ = self.call.under_way
+        kind = GetHttp1Connection if exchange.websocket else GetHttpConnection
+        connection, error = yield kind(
             (self.flow.request.host, self.flow.request.port),
             self.flow.request.scheme == "https",
             self.flow.server_conn.via,

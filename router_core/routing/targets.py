@@ -64,11 +64,13 @@ def tree_of(live: Live, exchange: Exchange) -> Tree | Refusal:
     surface = exchange.surface
     provider = surface.provider
     if exchange.model is None:
-        if provider is None:
-            return Refusal(
-                Code.INVALID_REQUEST, "The request names no model, so there is nothing to route it by."
-            )
-        return Leaf(live.registry.providers.get(provider.name, provider), None)
+        if provider is not None:
+            return Leaf(live.registry.providers.get(provider.name, provider), None)
+        if exchange.websocket and (able := _websocket_leaves(live, surface.format)):
+            return Branch("websocket", "fallback", able)
+        return Refusal(
+            Code.INVALID_REQUEST, "The request names no model, so there is nothing to route it by."
+        )
     try:
         return live.names.resolve(
             exchange.model, provider if surface.pinned or surface.via == "proxy" else None
@@ -76,6 +78,16 @@ def tree_of(live: Live, exchange: Exchange) -> Tree | Refusal:
     except UnknownModel as e:
         message = str(e)
         return Refusal(Code.MODEL_NOT_FOUND, f"{message[:1].upper()}{message[1:]}.")
+
+
+def _websocket_leaves(live: Live, format: Format) -> tuple[Leaf, ...]:
+    """Who can take a session whose model is only named in its messages, by their credentials' priority."""
+    highest: dict[str, int] = {}
+    for state in live.credentials.values():
+        config = state.credential.config
+        highest[config.provider] = max(config.priority, highest.get(config.provider, config.priority))
+    ranked = [live.registry.providers[name] for name in sorted(highest, key=lambda n: -highest[n])]
+    return tuple(Leaf(p, None) for p in ranked if (endpoint := p.endpoint(format)) and endpoint.websocket)
 
 
 def serving(
