@@ -23,6 +23,7 @@ from router_core.config.values import (
     parse_address,
     proxy_faults,
 )
+from router_core.providers.definition import load_builtin
 from router_core.providers.model import Provider
 from router_core.providers.registry import Registry
 from router_core.routing.failures import parse_row
@@ -82,11 +83,22 @@ def check(config: Config, registry: Registry, report: Report, env: Mapping[str, 
     _credentials(config, registry, report, env)
     _usage(config, registry, report)
     _routing(config, report)
+    _quirks(config, registry, report)
     _capture(config, report)
     if config.state != "memory" and not config.state.startswith(_STATE_SCHEMES):
         report.error(
             ("state",), f"{shown(config.state)} is no place for state", "write memory or redis://HOST:PORT/0"
         )
+
+
+def _quirks(config: Config, registry: Registry, report: Report) -> None:
+    rules = [*config.rewrites, *(rule for p in registry.providers.values() for rule in p.rules)]
+    known = {quirk for rule in rules for quirk in rule.when.quirk}
+    known |= {quirk for definition in load_builtin().values() for quirk in definition.config.quirks or ()}
+    for name, provider in config.providers.items():
+        for quirk in sorted((provider.quirks or set()) - known):
+            remedy = nearest(quirk, sorted(known)) or "remove it, or add a rewrite that asks for it"
+            report.warn(("providers", name, "quirks"), f"no rule asks for the quirk {shown(quirk)}", remedy)
 
 
 def _listeners(config: Config, report: Report) -> None:

@@ -315,6 +315,13 @@ def test_a_client_without_its_key_is_said() -> None:
     assert warnings(text) == ["1: client 'laptop' cannot get in: environment variable NOPE is not set"]
 
 
+def test_a_quirk_that_no_rule_asks_for_is_said() -> None:
+    text = "providers:\n  vllm:\n    extends: openai-compatible\n    base_url: http://127.0.0.1:1\n    quirks: [force_steam, own]\n"
+    assert warnings(text + "rewrites: [{when: {quirk: own}, drop: x}]") == [
+        "5: no rule asks for the quirk 'force_steam'; did you mean 'force_stream'?"
+    ]
+
+
 def test_a_disabled_credential_is_not_looked_at() -> None:
     assert warnings("credentials: [{id: a, provider: openai, api_key: env:NOPE, enabled: false}]") == []
 
