@@ -36,9 +36,9 @@ def _ensure(config: Path | None) -> CAPaths:
 
 
 @app.callback(invoke_without_command=True)
-def default(context: typer.Context) -> None:
+def default(context: typer.Context, config: ConfigOption = None, json: JsonOption = False) -> None:
     if context.invoked_subcommand is None:
-        show()
+        show(config, json)
 
 
 @app.command()

@@ -81,7 +81,7 @@ def _facts(loaded: Loaded) -> dict[str, Any]:
             "configured": list(loaded.config.models),
             "listed": sum(entry.kind == "model" for entry in models),
         },
-        "ambiguous": router.names.overlaps(),
+        "ambiguous": router.live.names.overlaps(),
     }
 
 

@@ -1,0 +1,277 @@
+"""The command line in this process, as a user types it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from detour import __version__
+from detour.cli import app
+
+ROOT = Path(__file__).parents[2]
+
+MODELS = """
+models:
+  fast: openai/gpt-5-mini
+  best: {targets: [anthropic/claude-opus-4-6, openai/gpt-5-mini]}
+"""
+CREDENTIALS = """
+credentials:
+  - {id: one, provider: openai, api_key: env:ONE}
+  - {id: two, provider: anthropic, api_key: env:TWO}
+"""
+
+
+@pytest.fixture
+def invoke(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in (
+        "XDG_CONFIG_HOME",
+        "XDG_DATA_HOME",
+        "XDG_STATE_HOME",
+        "DETOUR_CONFIG",
+        "NO_PROXY",
+        "no_proxy",
+    ):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("ONE", "sk-one-secret-secret-secret")
+    monkeypatch.delenv("TWO", raising=False)
+    return lambda *args: CliRunner().invoke(app, [str(arg) for arg in args])
+
+
+@pytest.fixture
+def config(tmp_path):
+    file = tmp_path / "detour.yaml"
+
+    def write(text: str = MODELS + CREDENTIALS) -> Path:
+        file.write_text(f"version: 1\n{text}")
+        return file
+
+    return write
+
+
+def test_the_version_and_the_commands(invoke):
+    assert invoke("--version").stdout == f"detour {__version__}\n"
+    shown = invoke("--help").stdout
+    for command in (
+        "run",
+        "demo",
+        "exec",
+        "env",
+        "check",
+        "explain",
+        "models",
+        "credentials",
+        "doctor",
+        "ca",
+    ):
+        assert f" {command} " in shown
+
+
+def test_every_command_explains_itself(invoke):
+    for command in app.registered_commands:
+        assert command.callback is not None
+        name = command.name or command.callback.__name__
+        assert invoke(name, "--help").exit_code == 0
+        assert command.callback.__doc__
+
+
+@pytest.mark.parametrize(
+    "args", [("nonsense",), ("env", "--shell", "tcsh"), ("run", "--nonsense"), ("exec",)]
+)
+def test_a_misuse_is_2(invoke, args):
+    assert invoke(*args).exit_code == 2
+
+
+@pytest.mark.parametrize("command", ["env", "models", "credentials", "ca", "doctor", "check"])
+def test_a_broken_configuration_is_2_with_every_mistake(invoke, config, command):
+    file = config("listen: {proxi: 127.0.0.1:1}\nrouting: {max_attempts: none}\n")
+    argument = (file,) if command == "check" else ("--config", file)
+
+    shown = invoke(command, *argument)
+
+    assert shown.exit_code == 2
+    assert f"{file}:2: " in shown.output and f"{file}:3: " in shown.output
+
+
+def test_a_configuration_that_is_not_there_is_2(invoke, tmp_path):
+    shown = invoke("check", tmp_path / "none.yaml")
+
+    assert shown.exit_code == 2
+    assert f"{tmp_path}/none.yaml: cannot be read" in shown.output
+
+
+def test_check_sums_up_a_valid_one(invoke, config):
+    shown = invoke("check", config())
+
+    assert shown.exit_code == 0
+    lines = shown.stdout.splitlines()
+    assert any(
+        "warning: " in line and "'two' is inactive: environment variable TWO is not set" in line
+        for line in lines
+    )
+    assert f"{config()}: valid" in lines
+    assert "credentials  1 active: one" in lines
+    assert "             1 inactive: two" in lines
+    assert "models       2 configured: fast, best" in lines
+
+
+def test_check_names_what_several_providers_serve(invoke, config):
+    file = config(
+        "providers:\n"
+        "  mine: {extends: openai, base_url: 'https://ai.example.com/v1', models: [{id: gpt-5-mini}]}\n"
+        "credentials:\n"
+        "  - {id: one, provider: mine, api_key: env:ONE, priority: 2}\n"
+        "  - {id: other, provider: openai, api_key: env:ONE}\n"
+    )
+
+    shown = invoke("check", file)
+
+    assert "ambiguous    gpt-5-mini: mine, then openai; write PROVIDER/gpt-5-mini to mean one" in shown.stdout
+
+
+def test_check_as_json(invoke, config):
+    valid = json.loads(invoke("check", "--json", config()).stdout)
+    file = config("listen: {proxi: x}\n")
+    broken = invoke("check", "--json", file)
+
+    assert valid["valid"] and valid["credentials"]["active"] == ["one"]
+    assert valid["credentials"]["inactive"] == {"two": "environment variable TWO is not set"}
+    assert broken.exit_code == 2
+    problems = json.loads(broken.stdout)["problems"]
+    assert [(p["file"], p["line"]) for p in problems] == [(str(file), 2)]
+    assert set(problems[0]) == {"file", "line", "what", "remedy"}
+
+
+def test_the_schema_is_one_that_editors_can_read(invoke):
+    schema = json.loads(invoke("check", "--schema").stdout)
+
+    assert schema["$schema"].startswith("https://json-schema.org/")
+    assert schema["additionalProperties"] is False
+    assert {"listen", "providers", "credentials", "models", "routing"} <= set(schema["properties"])
+    names = set(_references(schema))
+    assert names <= set(schema["$defs"])
+
+
+def _references(node: object) -> list[str]:
+    if isinstance(node, dict):
+        own = [str(node["$ref"]).removeprefix("#/$defs/")] if "$ref" in node else []
+        return own + [name for value in node.values() for name in _references(value)]
+    return [name for value in node for name in _references(value)] if isinstance(node, list) else []
+
+
+def test_models_lists_what_can_be_asked_for(invoke, config):
+    entries = {
+        entry["id"]: entry for entry in json.loads(invoke("models", "--config", config(), "--json").stdout)
+    }
+
+    assert entries["fast"]["providers"] == ["openai"] and entries["fast"]["kind"] == "alias"
+    assert entries["best"]["kind"] == "virtual"
+    assert entries["gpt-5-mini"]["providers"] == ["openai"]
+    # Its credential's variable is not set.
+    assert not any(name.startswith("claude-") for name in entries)
+
+    table = invoke("models", "--config", config()).stdout.splitlines()
+    assert table[0].split() == ["MODEL", "SERVED", "BY", "KIND", "CONTEXT", "OUTPUT"]
+    assert any(line.startswith("fast ") for line in table)
+
+
+def test_models_without_any_credential_says_so(invoke, config):
+    shown = invoke(
+        "models", "--config", config("credentials: [{id: two, provider: anthropic, api_key: env:TWO}]\n")
+    )
+
+    assert shown.exit_code == 0 and "no credential is active" in shown.stdout
+
+
+def test_credentials_without_an_instance(invoke, config):
+    shown = invoke("credentials", "--config", config())
+
+    assert shown.exit_code == 0
+    assert "no instance is running" in shown.stderr
+    rows = [line.split() for line in shown.stdout.splitlines()]
+    assert rows[0][:3] == ["ID", "PROVIDER", "STATE"]
+    assert rows[1][:3] == ["one", "openai", "ready"] and rows[2][:3] == ["two", "anthropic", "inactive"]
+    listed = json.loads(invoke("credentials", "list", "--config", config(), "--json").stdout)
+    assert [(entry["id"], entry["state"]) for entry in listed] == [("one", "ready"), ("two", "inactive")]
+    assert "sk-one" not in shown.output + json.dumps(listed)
+
+
+def test_a_reset_without_an_instance_is_1(invoke, config):
+    shown = invoke("credentials", "reset", "one", "--config", config())
+
+    assert (shown.exit_code, shown.stderr) == (1, "detour: no instance is running, so nothing is cooling\n")
+
+
+def test_testing_an_unknown_credential_names_the_known(invoke, config):
+    shown = invoke("credentials", "test", "three", "--config", config())
+
+    assert shown.exit_code == 1 and "no credential has the id 'three'; there are: one, two" in shown.stderr
+
+
+def test_env_makes_the_authority_and_prints_its_variables(invoke, config, tmp_path):
+    shown = invoke("env", "--config", config())
+
+    assert "export HTTPS_PROXY='http://127.0.0.1:8080'\n" in shown.stdout
+    assert f"export SSL_CERT_FILE='{tmp_path}/.local/share/detour/ca/detour-bundle.pem'\n" in shown.stdout
+    assert (tmp_path / ".local/share/detour/ca/mitmproxy-ca.pem").exists()
+    assert all(line.startswith("export ") for line in shown.stdout.splitlines())
+    assert json.loads(invoke("env", "--config", config(), "--json").stdout)["NODE_USE_ENV_PROXY"] == "1"
+
+
+def test_env_without_a_proxy_is_2(invoke, config):
+    shown = invoke("env", "--config", config("listen: {proxy: null}\n"))
+
+    assert shown.exit_code == 2 and "listen.proxy is null" in shown.stderr
+
+
+def test_the_authority_is_shown_and_exported_without_its_key(invoke, config, tmp_path):
+    file = config()
+    facts = json.loads(invoke("ca", "show", "--config", file, "--json").stdout)
+    pem = invoke("ca", "export", "--config", file).stdout
+    invoke("ca", "export", tmp_path / "ca.der", "--der", "--config", file)
+
+    assert "api.anthropic.com" in facts["hosts"] and facts["name"].startswith("CN=Detour CA ")
+    assert pem.startswith("-----BEGIN CERTIFICATE-----") and "PRIVATE" not in pem
+    assert (tmp_path / "ca.der").read_bytes().startswith(b"\x30\x82")
+    assert invoke("ca", "path", "--config", file).stdout.strip() == facts["certificate"]
+
+
+def test_rotating_makes_another_authority(invoke, config):
+    file = config()
+    before = json.loads(invoke("ca", "show", "--config", file, "--json").stdout)["sha256"]
+
+    invoke("ca", "rotate", "--config", file)
+
+    assert json.loads(invoke("ca", "show", "--config", file, "--json").stdout)["sha256"] != before
+
+
+def test_the_doctor_offline(invoke, config):
+    file = config("listen: {proxy: '127.0.0.1:0', gateway: null, admin: null}\n" + CREDENTIALS)
+
+    shown = invoke("doctor", "--offline", "--config", file)
+    found = json.loads(invoke("doctor", "--offline", "--json", "--config", file).stdout)
+
+    assert shown.exit_code == 0, shown.output
+    assert "credential one" in shown.stdout and "environment variable TWO is not set" in shown.stdout
+    assert {entry["level"] for entry in found} <= {"ok", "note"}
+
+
+def test_what_has_to_be_quick_imports_little():
+    program = (
+        "import sys\n"
+        "from detour.cli import app\n"
+        "from typer.testing import CliRunner\n"
+        "assert CliRunner().invoke(app, ['--version']).exit_code == 0\n"
+        "slow = {'mitmproxy', 'httpx', 'cryptography', 'pydantic', 'sqlalchemy', 'router_core.core', 'yaml'}\n"
+        "print(sorted(slow & set(sys.modules)))\n"
+    )
+
+    shown = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+
+    assert shown.stdout == "[]\n", shown.stderr
