@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from router_core.config.document import Node
-from router_core.config.problems import Problem, masked, nearest, shown
+from router_core.config.document import Path as Place
+from router_core.config.problems import masked, nearest, shown
+from router_core.config.report import Report
 from router_core.config.schema import Config, CredentialConfig, OAuth, QuotaLimit, SecretRef
 from router_core.config.secrets import SecretError, describe, file_warning, resolve_now
 from router_core.config.values import (
@@ -28,51 +28,11 @@ from router_core.providers.model import Provider
 from router_core.providers.registry import Registry
 from router_core.routing.failures import parse_row
 
-type Path_ = tuple[str | int, ...]
-
 _PREFIX: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _TIME_OF_DAY: Final = re.compile(r"(?:[01]\d|2[0-3]):[0-5]\d")
 _STATE_SCHEMES: Final = ("redis://", "rediss://", "unix://")
 _KINDS: Final = ("api_key", "oauth", "token_file")
 _ANY: Final = ("0.0.0.0", "::")
-
-
-@dataclass(slots=True)
-class Report:
-    """Collects errors and warnings with the lines of `tree`."""
-
-    file: str
-    tree: Node
-    """What was valid: the lines of what the configuration holds."""
-    written: Node
-    """The whole file: names that stand in a broken part are known all the same."""
-    errors: list[Problem] = field(default_factory=list)
-    warnings: list[Problem] = field(default_factory=list)
-    inactive: dict[str, str] = field(default_factory=dict)
-    """Id of a credential to the reason why it cannot be used."""
-
-    def names(self, section: str) -> set[str]:
-        """The keys that stand in a section of the file, broken entries included."""
-        node = self.written.child(section)
-        return set(node.value) if node is not None and isinstance(node.value, dict) else set()
-
-    def written_keys(self, section: str, path: Path_) -> set[str]:
-        """The keys of the list item at `path`, those that were cut out as broken included."""
-        line, items = self.tree.line_of(path), self.written.child(section)
-        found = items.value if items is not None and isinstance(items.value, list) else ()
-        return {
-            key for node in found if node.line == line and isinstance(node.value, dict) for key in node.value
-        }
-
-    def error(self, path: Path_, what: str, remedy: str = "") -> None:
-        self.errors.append(Problem(self.file, self.tree.line_of(path), what, remedy))
-
-    def faults(self, path: Path_, faults: Iterable[Fault], whose: str = "") -> None:
-        for what, remedy in faults:
-            self.error(path, whose + what, remedy)
-
-    def warn(self, path: Path_, what: str, remedy: str = "") -> None:
-        self.warnings.append(Problem(self.file, self.tree.line_of(path), what, remedy))
 
 
 def check(config: Config, registry: Registry, report: Report, env: Mapping[str, str]) -> None:
@@ -133,7 +93,7 @@ def _listeners(config: Config, report: Report) -> None:
 def _access(config: Config, report: Report, env: Mapping[str, str]) -> None:
     seen: set[str] = set()
     for number, entry in enumerate(config.access.keys):
-        path: Path_ = ("access", "keys", number)
+        path: Place = ("access", "keys", number)
         if entry.name in seen:
             report.error((*path, "name"), f"client {shown(entry.name)} is given twice", "rename one of them")
         seen.add(entry.name)
@@ -170,7 +130,7 @@ def _upstream(config: Config, report: Report) -> None:
 def _credentials(config: Config, registry: Registry, report: Report, env: Mapping[str, str]) -> None:
     seen: set[str] = set()
     for number, credential in enumerate(config.credentials):
-        path: Path_ = ("credentials", number)
+        path: Place = ("credentials", number)
         # Ids become file names, which some systems compare without case.
         if credential.id.casefold() in seen:
             report.error(
@@ -184,7 +144,7 @@ def _credentials(config: Config, registry: Registry, report: Report, env: Mappin
 
 
 def _provider(
-    credential: CredentialConfig, path: Path_, registry: Registry, report: Report
+    credential: CredentialConfig, path: Place, registry: Registry, report: Report
 ) -> Provider | None:
     name = credential.provider
     provider = registry.provider(name)
@@ -208,7 +168,7 @@ def _provider(
 
 
 def _credential(
-    credential: CredentialConfig, provider: Provider | None, path: Path_, registry: Registry, report: Report
+    credential: CredentialConfig, provider: Provider | None, path: Place, registry: Registry, report: Report
 ) -> None:
     kinds = [key for key in _KINDS if getattr(credential, key) is not None]
     broken = report.written_keys("credentials", path) & set(_KINDS)
@@ -265,12 +225,12 @@ def _oauth_faults(oauth: OAuth) -> list[Fault]:
 def _usable(
     credential: CredentialConfig,
     provider: Provider | None,
-    path: Path_,
+    path: Place,
     report: Report,
     env: Mapping[str, str],
 ) -> None:
     """Warns of everything because of which the credential will not be used, or of a careless secret."""
-    reasons: list[tuple[Path_, str]] = []
+    reasons: list[tuple[Place, str]] = []
     if provider is not None and not provider.enabled:
         reasons.append(((*path, "provider"), f"provider {provider.name} is disabled"))
     refs = [((*path, "api_key"), credential.api_key)]
@@ -289,7 +249,7 @@ def _usable(
         report.warn(where, f"credential {shown(credential.id)} is inactive: {reason}")
 
 
-def _secret(path: Path_, ref: SecretRef, report: Report, env: Mapping[str, str]) -> str | None:
+def _secret(path: Place, ref: SecretRef, report: Report, env: Mapping[str, str]) -> str | None:
     """Why `ref` leads to no secret, or None. Warns of secrets that others may read."""
     if ref.kind == "command":
         program = ref.argv[0]

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 
-from router_core.config.checks import Report, check
+from router_core.config.checks import check
 from router_core.config.document import Node, read
 from router_core.config.problems import ConfigError, Problem
+from router_core.config.report import Report
 from router_core.config.schema import Config
 from router_core.config.targets import check_models
 from router_core.config.validation import validate

@@ -6,8 +6,9 @@ import graphlib
 import re
 from typing import Final
 
-from router_core.config.checks import Report
+from router_core.config.document import Path
 from router_core.config.problems import nearest, shown
+from router_core.config.report import Report
 from router_core.config.schema import Config, VirtualModel
 from router_core.providers.registry import Registry
 from router_core.routing.names import FAMILIES, match_wildcard, split_effort
@@ -21,9 +22,9 @@ _SPAN: Final = re.compile(r"(?:[01]\d|2[0-3]):[0-5]\d-(?:[01]\d|2[0-4]):[0-5]\d"
 
 def check_models(config: Config, registry: Registry, report: Report) -> None:
     names = _Names(config, registry, report)
-    edges: dict[str, dict[str, tuple[str | int, ...]]] = {}
+    edges: dict[str, dict[str, Path]] = {}
     for name, entry in config.models.items():
-        path: tuple[str | int, ...] = ("models", name)
+        path: Path = ("models", name)
         if not name or name != name.strip() or not name.isprintable():
             report.error(path, f"{shown(name)} cannot be a model's name", "write it without blanks around it")
         if isinstance(entry, VirtualModel):
@@ -38,7 +39,7 @@ def check_models(config: Config, registry: Registry, report: Report) -> None:
     _circles(edges, report)
 
 
-def _virtual(entry: VirtualModel, path: tuple[str | int, ...], report: Report) -> None:
+def _virtual(entry: VirtualModel, path: Path, report: Report) -> None:
     if not entry.targets:
         report.error((*path, "targets"), "has no targets", "add PROVIDER/MODEL")
     elif entry.strategy == "weighted" and not any(target.weight for target in entry.targets):
@@ -70,7 +71,7 @@ class _Names:
         used = [registry.provider(c.provider) for c in config.credentials]
         self.anything = any(p is not None and not p.models for p in used)
 
-    def check(self, target: str, where: tuple[str | int, ...]) -> str | None:
+    def check(self, target: str, where: Path) -> str | None:
         """The other entry of ``models`` that `target` names, or None; errors and warnings are reported."""
         plain = split_effort(target)[0]
         for name in (target, plain):
@@ -98,7 +99,7 @@ class _Names:
             or ("/" not in name and (self.anything or "*" in name or name.startswith(_FAMILIES)))
         )
 
-    def _unknown(self, target: str, head: str | None, where: tuple[str | int, ...]) -> None:
+    def _unknown(self, target: str, head: str | None, where: Path) -> None:
         if head is None:
             remedy = nearest(target, sorted(self.models | self.listed)) or "write PROVIDER/MODEL"
             self.report.error(where, f"target {shown(target)} is no model that is known here", remedy)
@@ -110,7 +111,7 @@ class _Names:
             )
 
 
-def _circles(edges: dict[str, dict[str, tuple[str | int, ...]]], report: Report) -> None:
+def _circles(edges: dict[str, dict[str, Path]], report: Report) -> None:
     for _ in range(MAX_CIRCLES):
         try:
             graphlib.TopologicalSorter({name: set(others) for name, others in edges.items()}).prepare()
