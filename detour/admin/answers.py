@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from functools import wraps
 from typing import Any
+from urllib.parse import parse_qs
 
 import orjson
 from sqlalchemy.exc import SQLAlchemyError
@@ -75,3 +76,9 @@ def number(request: Request, name: str, default: int, most: int) -> int:
     if not text.isdigit() or not 1 <= int(text[:12]) <= most:
         raise Invalid(f"{name} is a number from 1 to {most}")
     return int(text)
+
+
+async def form_of(request: Request) -> dict[str, str]:
+    """The fields of a form, the last of each name."""
+    body = await request.body()
+    return {name: values[-1] for name, values in parse_qs(body.decode("utf-8", "replace")).items()}

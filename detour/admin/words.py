@@ -1,0 +1,86 @@
+"""Figures, times and states as people read them; the templates' filters."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+from router_core.routing.status import describe
+from router_core.usage.report import Row
+
+
+def count(value: float | None) -> str:
+    """``950``, ``12.3k``, ``4.56M``; a dash where nothing is known."""
+    if value is None:
+        return "–"
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
+        if value >= size:
+            return f"{value / (1e3 if letter == 'k' else size):.3g}{letter}"
+    return f"{value:g}"
+
+
+def dollars(value: float | None) -> str:
+    """``$12.34``, ``$0.0042``; ``unknown`` where it is."""
+    if value is None:
+        return "unknown"
+    if value == 0:
+        return "$0"
+    return f"${value:,.2f}" if value >= 1 else f"${value:.4f}"
+
+
+def cost(row: Row) -> str:
+    """What is owed, with a plus where some of it is not known."""
+    return dollars(row.cost) + ("+" if row.unpriced and row.cost is not None else "")
+
+
+def milliseconds(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.0f} ms" if value < 1000 else f"{value / 1000:.1f} s"
+
+
+def clock(seconds: float | None) -> str:
+    """Local date and time."""
+    if not seconds:
+        return "–"
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+
+
+def iso(seconds: float) -> str:
+    """For the datetime attribute of ``<time>``."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
+def left(until: float | None) -> str:
+    """``12 min`` until a time in seconds since the epoch."""
+    if until is None:
+        return "–"
+    seconds = until - time.time()
+    return describe(seconds) if seconds > 0 else "now"
+
+
+def age(seconds: float) -> str:
+    return describe(max(1, seconds))
+
+
+def percent(share: float) -> str:
+    return f"{math.floor(share * 100)} %"
+
+
+def cell(value: Any) -> Any:
+    """A value for a CSV: a spreadsheet takes text that begins with one of these for a formula."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+
+
+FILTERS = {
+    "count": count,
+    "dollars": dollars,
+    "cost": cost,
+    "milliseconds": milliseconds,
+    "clock": clock,
+    "iso": iso,
+    "left": left,
+    "age": age,
+    "percent": percent,
+}

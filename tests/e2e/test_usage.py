@@ -1,0 +1,197 @@
+"""What a real instance writes down: counts as the providers reported them, in the API and on the command line."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+
+from detour.fakes import Fault
+from router_core.formats import Format
+from router_core.usage.count import Meter
+from router_core.usage.tap import Tap
+from tests.e2e.conftest import House, Start
+from tests.e2e.instance import ROOT, TIMEOUT, Detour
+from tests.e2e.wire import SHAPES, fresh_model
+from tests.upstream import FakeThread
+
+
+class Admin(httpx.Client):
+    """The admin API of an instance, with its token."""
+
+    def __init__(self, detour: Detour) -> None:
+        token = (detour.folder / "data" / "admin-token").read_text().strip()
+        headers = {"authorization": f"Bearer {token}"}
+        super().__init__(
+            base_url=f"http://{detour.admin}/api/v1", headers=headers, timeout=TIMEOUT, trust_env=False
+        )
+
+    def rows(self, requests: int, **query: str) -> list[dict[str, Any]]:
+        """The usage of `requests` exchanges, once the ledger's thread has written that many."""
+        for _ in range(100):
+            answer = self.get("/usage", params=query).raise_for_status().json()
+            if answer["total"] and answer["total"]["requests"] >= requests:
+                return answer["rows"]
+            time.sleep(0.05)
+        raise AssertionError(f"not {requests} exchanges after 5 s: {answer}")
+
+
+@pytest.fixture
+def admin(house: House) -> Iterator[Admin]:
+    with Admin(house.detour) as client:
+        yield client
+
+
+@pytest.mark.parametrize("coding", ["identity", "gzip"])
+@pytest.mark.parametrize("stream", [False, True], ids=["json", "stream"])
+@pytest.mark.parametrize("format", SHAPES)
+def test_counts_are_what_the_provider_reported(
+    house: House, admin: Admin, format: str, stream: bool, coding: str
+) -> None:
+    model = fresh_model()
+    path, headers, body = SHAPES[format].request(model, stream=stream)
+    if format == "openai-chat" and stream:
+        body["stream_options"] = {"include_usage": True}
+    headers |= {"accept-encoding": coding, "user-agent": "codex_cli_rs/1.0"}
+    with house.detour.client() as client:
+        answer = client.post(f"https://{house.host(format)}{path}", headers=headers, json=body)
+    assert answer.status_code == 200
+    meter = Meter(Format(format))
+    tap = Tap(meter)
+    tap.feed(answer.content)
+    tap.close()
+    (row,) = admin.rows(1, by="model,tool,credential", model=model)
+    assert meter.usage.input and meter.usage.output
+    assert (row["input"], row["output"], row["tool"]) == (meter.usage.input, meter.usage.output, "codex")
+    assert row["credential"] == f"{format.partition('-')[0]}-1"
+    # The model is nobody's, so nobody knows its price.
+    assert (row["cost"], row["unpriced"]) == (None, 1)
+
+
+def test_an_exchange_of_the_clients_own_credential_is_counted(house: House, admin: Admin) -> None:
+    model = fresh_model()
+    path, headers, body = SHAPES["anthropic"].request(model)
+    with house.detour.client() as client:
+        url = f"https://localhost:{house.own.port}{path}"
+        assert client.post(url, headers=headers, json=body).status_code == 200
+    (row,) = admin.rows(1, by="provider,credential,model", model=model)
+    assert (row["provider"], row["credential"]) == ("own", "")
+    assert row["input"] > 0
+
+
+def test_an_attempt_that_failed_is_counted_apart(start: Start, fakes: FakeThread) -> None:
+    bad, good = fakes.start("bad"), fakes.start("good")
+    bad.script.add(Fault.status(429))
+    detour = start(
+        providers={
+            "first": {"format": "anthropic", "base_url": bad.base_url("anthropic")},
+            "second": {"format": "anthropic", "base_url": good.base_url("anthropic")},
+        },
+        credentials=[
+            {"id": f"{n}-1", "provider": n, "api_key": f"env:{n.upper()}"} for n in ("first", "second")
+        ],
+        models={"both": {"targets": ["first/m", "second/m"]}},
+        usage={
+            "prices": [{"model": "m", "input": 3, "output": 15}],
+            "budgets": [{"per": "day", "tokens": 1, "action": "warn", "name": "one token"}],
+        },
+        env={"FIRST": "a", "SECOND": "b"},
+    )
+    path, headers, body = SHAPES["anthropic"].request("both")
+    answer = httpx.post(
+        detour.gateway_url + path, headers=headers, json=body, timeout=TIMEOUT, trust_env=False
+    )
+    assert answer.status_code == 200
+    usage = answer.json()["usage"]
+    with Admin(detour) as admin:
+        (row,) = admin.rows(1, by="provider,credential")
+        assert (row["provider"], row["requests"], row["failed_attempts"]) == ("second", 1, 1)
+        assert row["cost"] == pytest.approx((usage["input_tokens"] * 3 + usage["output_tokens"] * 15) / 1e6)
+        (one,) = admin.get("/exchanges").json()["finished"]
+        assert [(f["provider"], f["status"]) for f in one["failures"]] == [("first", 429)]
+        assert admin.get(f"/exchanges/{one['id']}").json()["cost"] == row["cost"]
+        (budget,) = admin.get("/budgets").json()["budgets"]
+        assert (budget["name"], budget["used"]) == ("one token", row["tokens"])
+        metrics = admin.get(f"http://{detour.admin}/metrics").text
+    assert (
+        'detour_attempt_failures_total{credential="first-1",phase="headers",provider="first",status="429"} 1.0'
+        in metrics
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "detour",
+        "usage",
+        "--config",
+        str(detour.config),
+        "--by",
+        "model",
+        "--json",
+    ]
+    told = json.loads(
+        subprocess.run(command, env=detour.env, cwd=ROOT, capture_output=True, check=True).stdout
+    )
+    assert [(r["model"], r["tokens"]) for r in told["rows"]] == [("m", row["tokens"])]
+
+
+def test_exchanges_are_told_live(house: House, admin: Admin) -> None:
+    model = fresh_model()
+    path, headers, body = SHAPES["openai-chat"].request(model)
+    seen: dict[str, dict[str, Any]] = {}
+    with admin.stream("GET", "/exchanges/live") as live:
+        assert live.headers["content-type"].startswith("text/event-stream")
+        lines = live.iter_lines()
+        assert next(lines) == "retry: 2000"
+        url = house.detour.gateway_url + "/openai" + path
+        assert (
+            httpx.post(url, headers=headers, json=body, timeout=TIMEOUT, trust_env=False).status_code == 200
+        )
+        name = ""
+        for line in lines:
+            if line.startswith("event: "):
+                name = line.removeprefix("event: ")
+            elif line.startswith("data: "):
+                document = orjson.loads(line.removeprefix("data: "))
+                if document["asked"] == model:
+                    seen[name] = document
+            if "finished" in seen:
+                break
+    assert seen["started"]["state"] in ("waiting", "streaming")
+    assert seen["finished"]["state"] == "ok"
+    assert seen["started"]["id"] == seen["finished"]["id"]
+
+
+def test_a_credential_is_taken_out_and_put_back(start: Start, fakes: FakeThread) -> None:
+    fake = fakes.start("anthropic")
+    detour = start(
+        providers={"anthropic": {"base_url": fake.base_url("anthropic")}},
+        credentials=[{"id": "only", "provider": "anthropic", "api_key": "env:ONLY"}],
+        routing={"unconfigured": "reject"},
+        env={"ONLY": "key"},
+    )
+    path, headers, body = SHAPES["anthropic"].request("claude-sonnet-4-5-20250929")
+
+    def ask() -> int:
+        return httpx.post(
+            detour.gateway_url + path, headers=headers, json=body, timeout=TIMEOUT, trust_env=False
+        ).status_code
+
+    with Admin(detour) as admin:
+        assert ask() == 200
+        assert admin.post("/credentials/only/disable").json()["state"] == "inactive"
+        assert ask() >= 400
+        assert admin.post("/credentials/only/enable").json()["state"] == "ready"
+        assert ask() == 200
+        fake.script.add(Fault.status(401))
+        ask()
+        assert admin.get("/credentials").json()["credentials"][0]["state"] == "cooling"
+        fake.script.rules.clear()
+        assert admin.post("/credentials/only/reset").json()["state"] == "ready"
+        assert ask() == 200
