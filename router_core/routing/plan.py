@@ -204,6 +204,8 @@ class Plan:
         self._running[self._count] = running
         live.charge(f"credential:{credential.id}", requests=1)
         carriers = leaf.provider.oauth if token.oauth else leaf.provider.auth
+        if not token.secret:
+            carriers = ()
         oauth_headers = OAUTH_HEADERS.get(leaf.provider.name, {}) if token.oauth else {}
         return Attempt(
             number=self._count,

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from router_core.config import loader
 from router_core.config.loader import ConfigError, Loaded, find, load, packaged, parse
 from router_core.config.schema import Config, CredentialConfig, ProviderConfig, VirtualModel
+from router_core.credentials.pool import Pool
 from router_core.formats import Format
 
 ENV = {"HOME": "/nonexistent", "PATH": "/usr/bin:/bin", "KEY": "secret-of-the-test"}
@@ -328,7 +329,10 @@ def test_a_disabled_credential_is_not_looked_at() -> None:
 
 def test_a_server_on_this_machine_needs_no_key() -> None:
     text = "providers: {vllm: {extends: openai-compatible, base_url: 'http://127.0.0.1:8000/v1'}}\n"
-    assert warnings(text + "credentials: [{id: a, provider: vllm}, {id: b, provider: ollama}]") == []
+    text += "credentials: [{id: a, provider: vllm}, {id: b, provider: ollama}]"
+    assert warnings(text) == []
+    found = loaded(text)
+    assert [c.id for c in Pool(found.config, found.registry, env=ENV).active("vllm")] == ["a"]
 
 
 def test_targets_that_the_router_understands() -> None:
