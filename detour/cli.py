@@ -9,12 +9,15 @@ import typer
 from detour import __version__
 from detour.commands import ca, credentials, usage
 from detour.commands.check import check
+from detour.commands.dashboard import dashboard
 from detour.commands.demo import demo
 from detour.commands.doctor import doctor
 from detour.commands.env import env
 from detour.commands.exec import exec_
+from detour.commands.explain import explain
 from detour.commands.models import models
 from detour.commands.run import run
+from detour.commands.top import top
 
 app = typer.Typer(
     name="detour",
@@ -47,11 +50,14 @@ app.command("exec", context_settings={"allow_interspersed_args": False, "ignore_
 )
 app.command()(env)
 app.command()(check)
+app.command()(explain)
 app.command()(models)
 app.command()(doctor)
 app.add_typer(credentials.app, name="credentials")
 app.add_typer(ca.app, name="ca")
 app.add_typer(usage.app, name="usage")
+app.command()(top)
+app.command()(dashboard)
 
 
 def main() -> None:

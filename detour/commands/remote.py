@@ -14,7 +14,7 @@ TIMEOUT = 10.0
 """Seconds."""
 
 
-def call(loaded: Loaded, method: str, *path: str) -> Any:
+def call(loaded: Loaded, method: str, *path: str, **query: str | int) -> Any:
     """The JSON that the running instance answers below ``/api/v1``; None when none is running.
 
     An answer that says no is said on standard error and ends the command.
@@ -34,7 +34,7 @@ def call(loaded: Loaded, method: str, *path: str) -> Any:
         token = where.admin_token.read_text().strip()
         headers = {"authorization": f"Bearer {token}"}
         # A proxy variable of the shell may lead to this very instance.
-        response = httpx.request(method, url, headers=headers, timeout=TIMEOUT, trust_env=False)
+        response = httpx.request(method, url, headers=headers, params=query, timeout=TIMEOUT, trust_env=False)
     except OSError as error:
         raise fail(f"{error.filename}: {error.strerror}") from None
     except httpx.HTTPError as error:
