@@ -29,8 +29,9 @@ class Loaded:
     registry: Registry
     path: Path
     warnings: list[Problem]
-    files: tuple[Path, ...]
-    """Everything that was read: what a hot reload watches."""
+    watched: tuple[Path, ...]
+    """What a hot reload looks at: the file, the folder of the user's providers (which need not be there),
+    and the files in it."""
     inactive: dict[str, str]
     """Id of a credential that cannot be used to the reason, e.g. an unset variable."""
     tree: Node = field(repr=False)
@@ -117,11 +118,11 @@ def _definitions(
 ) -> tuple[dict[str, Definition], list[Path], set[str]]:
     """The built-in providers and the user's: files in ``providers/`` beside the configuration.
 
-    With the files that were read, and the names of the broken ones, whose problems are reported.
+    With the folder and the files in it, and the names of the broken ones, whose problems are reported.
     """
     definitions, broken = dict(load_builtin()), set[str]()
     folder = (user_folder(env) if path == packaged() else path.parent) / "providers"
-    if folder == packaged().parent / "providers" or not folder.is_dir():
+    if folder.resolve() == (packaged().parent / "providers").resolve():
         return definitions, [], broken
     files = sorted(file for file in folder.glob("*.yaml") if file.is_file())
     own: dict[str, Path] = {}
@@ -142,7 +143,7 @@ def _definitions(
             continue
         own[definition.name] = file
         definitions[definition.name] = definition
-    return definitions, files, broken
+    return definitions, [folder, *files], broken
 
 
 def _place(mistake: Mistake, definitions: Mapping[str, Definition], file: str, tree: Node) -> Problem:

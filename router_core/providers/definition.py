@@ -51,6 +51,11 @@ def load_builtin() -> Mapping[str, Definition]:
         if entry.name.endswith(".yaml"):
             definition, found = read_definition(entry.read_bytes(), str(entry))
             problems += found
+            if definition.name in definitions:
+                what = f"provider {definition.name} stands in {definitions[definition.name].file} too"
+                problems.append(
+                    Problem(definition.file, definition.tree.line_of(("name",)), what, "rename one")
+                )
             definitions[definition.name] = definition
     if problems:
         raise ConfigError(problems)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from router_core.formats import PATHS, Format, Operation, Route
@@ -43,6 +43,10 @@ class Endpoint:
     def routes(self, operation: Operation) -> tuple[Route, ...]:
         """(method, path below `base_url`) of `operation`, the provider's own or the format's."""
         return self.paths.get(operation) or PATHS[self.format].get(operation, ())
+
+    def under(self, base_url: str | None) -> Endpoint:
+        """This endpoint below a credential's own base URL; itself where the credential has none."""
+        return self if base_url is None else replace(self, base_url=base_url.rstrip("/") + self.path)
 
 
 @dataclass(frozen=True, slots=True)

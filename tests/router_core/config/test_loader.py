@@ -443,7 +443,11 @@ def test_adding_a_provider_is_adding_a_file(tmp_path: Path) -> None:
     (tmp_path / "providers" / "notes.txt").write_text("no provider")
     found = loaded("credentials: [{id: a, provider: mine, api_key: env:KEY}]", folder=tmp_path)
     assert found.registry.providers["mine"].endpoints[0].format is Format.ANTHROPIC
-    assert found.files == (tmp_path / "c.yaml", tmp_path / "providers" / "mine.yaml")
+    assert found.watched == (
+        tmp_path / "c.yaml",
+        tmp_path / "providers",
+        tmp_path / "providers" / "mine.yaml",
+    )
 
 
 def test_a_broken_provider_file_is_named_by_its_own_line(tmp_path: Path) -> None:
@@ -461,7 +465,7 @@ def test_a_broken_provider_file_is_named_by_its_own_line(tmp_path: Path) -> None
 
 def test_the_built_in_files_are_not_read_twice() -> None:
     copy = packaged().parent / "other.yaml"
-    assert parse(b"version: 1", copy, ENV).files == (copy,)
+    assert parse(b"version: 1", copy, ENV).watched == (copy,)
 
 
 # -- anything at all --------------------------------------------------------------------------------

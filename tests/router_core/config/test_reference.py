@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,10 @@ import pytest
 
 from router_core.config import reference
 from router_core.config.document import read
-from router_core.config.loader import packaged
+from router_core.config.loader import packaged, parse
 from router_core.config.schema import Config
 from router_core.config.units import parse_duration, parse_size, write_duration, write_size
+from router_core.providers.definition import read_definition
 
 SCHEMA = reference.json_schema()
 PARTS: dict[str, Any] = {**SCHEMA["$defs"], "Config": SCHEMA}
@@ -68,6 +70,14 @@ def test_written_defaults_are_the_defaults() -> None:
 def test_the_packaged_file_uses_only_keys_of_the_schema() -> None:
     tree, _ = read(packaged().read_bytes(), "detour.yaml")
     assert set(tree.plain()) <= set(SCHEMA["properties"])
+
+
+@pytest.mark.parametrize("block", re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL))
+def test_what_the_page_shows_is_valid(block: str) -> None:
+    _, problems = read_definition(block.encode(), "page.yaml")
+    if problems:
+        found = parse(block.encode(), Path("/nonexistent/page.yaml"), {"PATH": "", "HOME": "/nonexistent"})
+        assert found.config.version == 1
 
 
 def test_a_page_without_the_marks_is_refused() -> None:
