@@ -85,8 +85,7 @@ async def probe(loaded: Loaded, credential: Credential) -> Result:
 def _url(provider: Provider, credential: Credential) -> str | None:
     for endpoint in provider.endpoints:
         if Operation.LIST_MODELS in endpoint.operations:
-            own = credential.config.base_url
-            base = own.rstrip("/") + endpoint.path if own else endpoint.base_url
+            base = endpoint.under(credential.config.base_url).base_url
             return base + (KEY_PATHS.get(provider.name) or endpoint.routes(Operation.LIST_MODELS)[0][1])
     return None
 

@@ -275,3 +275,86 @@ def test_what_has_to_be_quick_imports_little():
     shown = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
 
     assert shown.stdout == "[]\n", shown.stderr
+
+
+BODY = {"model": "gpt-5-mini", "messages": [{"role": "user", "content": "hi"}]}
+
+
+@pytest.fixture
+def request_file(tmp_path):
+    file = tmp_path / "request.json"
+    file.write_text(json.dumps(BODY))
+    return file
+
+
+def test_explain_shows_the_way_and_the_difference(invoke, config, request_file):
+    arguments = (
+        request_file,
+        "--path",
+        "/v1/chat/completions",
+        "--host",
+        "api.openai.com",
+        "--config",
+        config(),
+    )
+
+    shown = invoke("explain", *arguments, "-H", "authorization: Bearer the-tools-own-key")
+
+    assert shown.exit_code == 0, shown.output
+    lines = shown.stdout.splitlines()
+    assert lines[0] == "surface   openai-chat generate, openai"
+    assert lines[1] == "model     gpt-5-mini"
+    assert lines[3].startswith("1. openai/gpt-5-mini, with one: ")
+    assert "   POST https://api.openai.com/v1/chat/completions" in lines
+    assert "   -authorization: [the client's own]" in lines
+    assert "   +authorization: Bearer [secret of one]" in lines
+    assert "the-tools-own-key" not in shown.output and "sk-one" not in shown.output
+
+
+def test_explain_as_json(invoke, config, request_file):
+    arguments = (request_file, "--path", "/v1/chat/completions", "--config", config())
+
+    document = json.loads(invoke("explain", *arguments, "--json").stdout)
+
+    assert document["kind"] == "surface" and document["model"] == "gpt-5-mini"
+    (step,) = document["steps"]
+    assert (step["target"], step["credential"]) == ("openai/gpt-5-mini", "one")
+    assert json.loads(step["body"]) == BODY
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--path", "/x", "--host", "example.com"), "tunnelled and never decrypted"),
+        (("--path", "/x", "--host", "api.openai.com"), "belongs to openai but is no surface"),
+    ],
+)
+def test_explain_says_what_is_left_alone(invoke, config, request_file, arguments, words):
+    shown = invoke("explain", request_file, *arguments, "--config", config())
+
+    assert shown.exit_code == 0
+    assert words in shown.stdout
+
+
+def test_explain_is_1_where_detour_would_refuse(invoke, config, request_file):
+    request_file.write_text(json.dumps(BODY | {"model": "no-such-model"}))
+
+    shown = invoke("explain", request_file, "--path", "/v1/chat/completions", "--config", config())
+
+    assert shown.exit_code == 1
+    assert "refused   404 model_not_found: " in shown.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("none.json", "--path", "/v1"),
+        ("FILE", "--path", "v1"),
+        ("FILE", "--path", "/v1", "-H", "nonsense"),
+        ("FILE",),
+    ],
+)
+def test_explain_misused_is_2(invoke, config, request_file, arguments):
+    written = [request_file if argument == "FILE" else argument for argument in arguments]
+
+    assert invoke("explain", *written, "--config", config()).exit_code == 2
