@@ -69,7 +69,7 @@ def exchange(
             Format.GEMINI: "/v1beta/models/gemini-3-pro:generateContent",
             Format.OLLAMA: "/api/chat",
         }[format]
-    if format is Format.GEMINI and ":" in path:
+    if format is Format.GEMINI and "/models/" in path:
         path_model, action = path.partition("?")[0].rpartition("/")[2].split(":")
         path_stream = action == "streamGenerateContent"
     model = model or path_model or fields.get("model")
