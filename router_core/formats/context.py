@@ -6,9 +6,9 @@ import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from router_core.formats import Format, Operation
+from router_core.formats import Format
 from router_core.formats.ir import Unsupported
 from router_core.formats.names import ClientTool
 from router_core.providers.model import ModelInfo
@@ -17,11 +17,14 @@ if TYPE_CHECKING:
     from router_core.formats.memory import SessionMemory
 
 
+DONE: Final[dict[str, Any]] = {"done": True}
+"""Stands for ``[DONE]``, which is no JSON, among the documents of a stream."""
+
+
 @dataclass(slots=True)
 class Context:
     """Of one exchange between a client and an upstream of different formats."""
 
-    operation: Operation = Operation.GENERATE
     model: str = ""
     """The name that the client asked for, and is told again."""
     upstream_model: str = ""
@@ -36,6 +39,8 @@ class Context:
     reasoning_field: str = "reasoning_content"
     include_usage: bool = True
     choices: int = 1
+    counts: bool = False
+    """The client asked for a token count, not for an answer."""
     memory: SessionMemory | None = None
     echo: dict[str, Any] = field(default_factory=dict)
     """Fields of the request that the client's format repeats in its answers (Responses)."""

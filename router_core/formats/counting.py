@@ -38,7 +38,7 @@ def request(upstream: Format, document: dict[str, Any], model: str) -> dict[str,
     return {"generateContentRequest": {"model": f"models/{model}", **inner}}
 
 
-def answer(client: Format, upstream: Format, document: Any) -> dict[str, Any]:
+def answer(client: Format, document: Any) -> dict[str, Any]:
     """The upstream's count in the client's format."""
     fields = document if isinstance(document, dict) else {}
     count = fields.get("input_tokens", fields.get("totalTokens"))

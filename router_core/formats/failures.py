@@ -1,80 +1,43 @@
-"""Errors of each format: read to a kind, written with the nearest type and status.
+"""An upstream's errors as a client of another format must see them: the nearest type and status.
 
-Sources: Anthropic "Errors"; OpenAI "Error codes"; Google ``google.rpc.Code`` with its HTTP mapping.
+A kind is what an error is about; each format has its status and, OpenAI, its code for it. The bodies are
+written by `router_core.formats.errors`. Sources: Anthropic "Errors"; OpenAI "Error codes"; Google
+``google.rpc.Code`` with its HTTP mapping.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
 
 from router_core.formats import Format
+from router_core.formats.errors import MAX_MESSAGE, WireError, error_body
 from router_core.formats.ir import Failure
 
-MAX_MESSAGE: Final = 8192
-"""Characters of an upstream's message that are passed on."""
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One kind of error: (type, status) of each format; OpenAI's also with a code."""
-
-    anthropic: tuple[str, int]
-    openai: tuple[str, str | None, int]
-    gemini: tuple[str, int]
-
-
-KINDS: Final[dict[str, Row]] = {
-    "invalid_request": Row(
-        ("invalid_request_error", 400), ("invalid_request_error", None, 400), ("INVALID_ARGUMENT", 400)
-    ),
-    "context_length": Row(
-        ("invalid_request_error", 400),
-        ("invalid_request_error", "context_length_exceeded", 400),
-        ("INVALID_ARGUMENT", 400),
-    ),
-    "authentication": Row(
-        ("authentication_error", 401),
-        ("authentication_error", "invalid_api_key", 401),
-        ("UNAUTHENTICATED", 401),
-    ),
-    "billing": Row(
-        ("billing_error", 402), ("insufficient_quota", "insufficient_quota", 429), ("RESOURCE_EXHAUSTED", 429)
-    ),
-    "permission": Row(("permission_error", 403), ("permission_error", None, 403), ("PERMISSION_DENIED", 403)),
-    "not_found": Row(
-        ("not_found_error", 404), ("invalid_request_error", "not_found", 404), ("NOT_FOUND", 404)
-    ),
-    "too_large": Row(
-        ("request_too_large", 413),
-        ("invalid_request_error", "request_too_large", 413),
-        ("INVALID_ARGUMENT", 413),
-    ),
-    "rate_limit": Row(
-        ("rate_limit_error", 429),
-        ("rate_limit_error", "rate_limit_exceeded", 429),
-        ("RESOURCE_EXHAUSTED", 429),
-    ),
-    "overloaded": Row(
-        ("overloaded_error", 529), ("server_error", "server_is_overloaded", 503), ("UNAVAILABLE", 503)
-    ),
-    "timeout": Row(("timeout_error", 504), ("server_error", "timeout", 504), ("DEADLINE_EXCEEDED", 504)),
-    "api": Row(("api_error", 500), ("server_error", "server_error", 500), ("INTERNAL", 500)),
+ANTHROPIC, OPENAI, GEMINI = 0, 1, 2
+KINDS: Final[dict[str, tuple[int, int, int, str | None]]] = {
+    # kind: (Anthropic's status, OpenAI's, Gemini's, OpenAI's code)
+    "invalid_request": (400, 400, 400, None),
+    "context_length": (400, 400, 400, "context_length_exceeded"),
+    "authentication": (401, 401, 401, "invalid_api_key"),
+    "billing": (402, 429, 429, "insufficient_quota"),
+    "permission": (403, 403, 403, None),
+    "not_found": (404, 404, 404, "not_found"),
+    "too_large": (413, 413, 413, "request_too_large"),
+    "rate_limit": (429, 429, 429, "rate_limit_exceeded"),
+    "overloaded": (529, 503, 503, "server_is_overloaded"),
+    "timeout": (504, 504, 504, "timeout"),
+    "api": (500, 500, 500, "server_error"),
 }
 
 _STATUS_KINDS: Final = {
-    400: "invalid_request",
     401: "authentication",
     402: "billing",
     403: "permission",
     404: "not_found",
-    405: "invalid_request",
     408: "timeout",
-    409: "invalid_request",
     413: "too_large",
-    422: "invalid_request",
     429: "rate_limit",
     503: "overloaded",
     504: "timeout",
@@ -82,41 +45,69 @@ _STATUS_KINDS: Final = {
 }
 
 _WORDS: Final = {
-    **{row.anthropic[0]: kind for kind, row in KINDS.items() if kind != "context_length"},
-    **{row.gemini[0]: kind for kind, row in KINDS.items() if kind not in ("context_length", "too_large")},
-    "RESOURCE_EXHAUSTED": "rate_limit",
+    "invalid_request_error": "invalid_request",
+    "invalid_prompt": "invalid_request",
+    "INVALID_ARGUMENT": "invalid_request",
     "FAILED_PRECONDITION": "invalid_request",
     "OUT_OF_RANGE": "invalid_request",
     "UNIMPLEMENTED": "invalid_request",
-    "CANCELLED": "api",
-    "UNKNOWN": "api",
-    "invalid_prompt": "invalid_request",
+    "authentication_error": "authentication",
     "invalid_api_key": "authentication",
+    "UNAUTHENTICATED": "authentication",
+    "billing_error": "billing",
     "insufficient_quota": "billing",
-    "usage_limit_reached": "rate_limit",
-    "rate_limit_exceeded": "rate_limit",
+    "permission_error": "permission",
+    "PERMISSION_DENIED": "permission",
+    "not_found_error": "not_found",
     "model_not_found": "not_found",
     "not_found": "not_found",
+    "NOT_FOUND": "not_found",
+    "request_too_large": "too_large",
     "context_length_exceeded": "context_length",
     "string_above_max_length": "context_length",
-    "request_too_large": "too_large",
+    "rate_limit_error": "rate_limit",
+    "rate_limit_exceeded": "rate_limit",
+    "usage_limit_reached": "rate_limit",
+    "RESOURCE_EXHAUSTED": "rate_limit",
+    "overloaded_error": "overloaded",
     "server_is_overloaded": "overloaded",
     "service_unavailable_error": "overloaded",
     "service_unavailable": "overloaded",
     "engine_overloaded_error": "overloaded",
+    "UNAVAILABLE": "overloaded",
+    "timeout_error": "timeout",
+    "timeout": "timeout",
+    "DEADLINE_EXCEEDED": "timeout",
+    "api_error": "api",
     "server_error": "api",
     "internal_server_error": "api",
-    "timeout": "timeout",
+    "INTERNAL": "api",
 }
-"""A provider's type, status word or code to a kind; codes are looked up before types."""
+"""A provider's code, status word or type to a kind; codes are looked up before types."""
 
-_KNOWN_STATUSES: Final = {
+_CONTEXT_WORDS: Final = (
+    "prompt is too long",
+    "context length",
+    "context window",
+    "maximum context",
+    "too many tokens",
+    "exceeds the maximum number of tokens",
+)
+_KEY_WORDS: Final = ("api key not valid", "invalid api key", "incorrect api key")
+_OWN: Final[dict[Format, frozenset[int]]] = {
     Format.ANTHROPIC: frozenset({400, 401, 402, 403, 404, 413, 429, 500, 504, 529}),
     Format.OPENAI_CHAT: frozenset({400, 401, 403, 404, 409, 413, 422, 429, 500, 502, 503, 504}),
     Format.OPENAI_RESPONSES: frozenset({400, 401, 403, 404, 409, 413, 422, 429, 500, 502, 503, 504}),
     Format.GEMINI: frozenset({400, 401, 403, 404, 413, 429, 499, 500, 503, 504}),
     Format.OLLAMA: frozenset(range(400, 600)),
 }
+"""The statuses that clients of a format know."""
+
+
+def translate(client: Format, status: int, body: bytes) -> tuple[int, bytes]:
+    """(status, body) for a client of another format than that of the error `body`."""
+    error = wire(client, read_body(status, body))
+    return error.status, error_body(client, error)
 
 
 def read_body(status: int, body: bytes) -> Failure:
@@ -130,11 +121,8 @@ def read_body(status: int, body: bytes) -> Failure:
     error = find(document)
     if error is None:
         text = body.decode("utf-8", "replace").strip()
-        # An HTML page tells a client nothing.
-        message = text[:MAX_MESSAGE] if text and not text.startswith("<") else f"upstream answered {status}"
-        return Failure(
-            _STATUS_KINDS.get(status, "api" if status >= 500 else "invalid_request"), message, status
-        )
+        # A page of HTML tells a client nothing.
+        error = text if text and not text.startswith("<") else f"The upstream answered {status}."
     return read(error, status)
 
 
@@ -142,32 +130,31 @@ def find(document: Any) -> Any:
     """The error value of a document or event, wherever the dialect keeps it; None when it holds none."""
     if not isinstance(document, dict):
         return None
-    error = document.get("error")
-    if error:
-        return error
+    if document.get("error"):
+        return document["error"]
     if document.get("type") == "error" or document.get("object") == "error":
         return document
-    for name in ("detail", "message", "msg"):
-        if document.get(name) and "choices" not in document and "candidates" not in document:
-            return document
-    return None
+    bare = "choices" not in document and "candidates" not in document and "output" not in document
+    return document if bare and any(document.get(name) for name in ("detail", "message", "msg")) else None
 
 
 def read(error: Any, status: int | None = None) -> Failure:
-    """An error value: an object in any format's shape, or a string."""
+    """An error value, an object in any format's shape or a string. `status` is None inside a stream."""
     if not isinstance(error, dict):
-        kind = _STATUS_KINDS.get(status or 0, "api" if (status or 500) >= 500 else "invalid_request")
-        return Failure(kind, str(error)[:MAX_MESSAGE], status)
-    code, type_, word = error.get("code"), error.get("type"), error.get("status")
-    if isinstance(code, int) and not isinstance(code, bool) and 400 <= code < 600:
-        status = status or code
-        code = None
+        return Failure(_kind((), status), str(error)[:MAX_MESSAGE], status)
+    code = error.get("code")
+    if type(code) is int and 400 <= code < 600:
+        status, code = status or code, None
     message = error.get("message") or error.get("detail") or error.get("msg")
     if not isinstance(message, str):
         message = orjson.dumps(message if message else error).decode()
-    kind = _kind(code, word, type_, status)
+    kind = _kind((code, error.get("status"), error.get("type")), status)
     if kind == "invalid_request":
-        kind = _closer(message)
+        lower = message[:500].lower()
+        if any(words in lower for words in _KEY_WORDS):
+            kind, status = "authentication", 401
+        elif any(words in lower for words in _CONTEXT_WORDS):
+            kind = "context_length"
     param = error.get("param")
     return Failure(
         kind,
@@ -178,87 +165,32 @@ def read(error: Any, status: int | None = None) -> Failure:
     )
 
 
-def _kind(code: Any, word: Any, type_: Any, status: int | None) -> str:
-    for value in (code, word, type_):
-        if isinstance(value, str) and value in _WORDS:
-            kind = _WORDS[value]
+def _kind(words: tuple[Any, ...], status: int | None) -> str:
+    fallback = "api" if status is None or status >= 500 else "invalid_request"
+    by_status = _STATUS_KINDS.get(status or 0, fallback)
+    for word in words:
+        kind = _WORDS.get(word) if isinstance(word, str) else None
+        if kind is not None:
             # "server_error" and the like say less than a status does.
-            if kind == "api" and status in _STATUS_KINDS:
-                return _STATUS_KINDS[status]
-            return kind
-    if status is None:
-        return "api"
-    return _STATUS_KINDS.get(status, "api" if status >= 500 else "invalid_request")
+            return by_status if kind == "api" and status is not None else kind
+    return by_status
 
 
-def _closer(message: str) -> str:
-    """What an invalid request is about, where only the message says it."""
-    lower = message[:500].lower()
-    if "api key not valid" in lower or "invalid api key" in lower:
-        return "authentication"
-    if any(
-        words in lower
-        for words in (
-            "prompt is too long",
-            "context length",
-            "context window",
-            "maximum context",
-            "too many tokens",
-        )
-    ):
-        return "context_length"
-    return "invalid_request"
-
-
-def write(format: Format, failure: Failure) -> tuple[int, dict[str, Any]]:
-    """(HTTP status, body) for a client of `format`."""
-    return status_for(format, failure), WRITERS[format](failure)
-
-
-def status_for(format: Format, failure: Failure) -> int:
-    row = KINDS[failure.kind]
-    default = {
-        Format.ANTHROPIC: row.anthropic[1],
-        Format.GEMINI: row.gemini[1],
-    }.get(format, row.openai[2])
-    if failure.status in _KNOWN_STATUSES[format] and failure.kind not in ("overloaded", "billing"):
-        return failure.status or default
-    return default
-
-
-def anthropic(failure: Failure) -> dict[str, Any]:
+def wire(client: Format, failure: Failure) -> WireError:
+    """`failure` with the status and code that are nearest in the client's format."""
+    anthropic, openai, gemini, code = KINDS[failure.kind]
+    status = {Format.ANTHROPIC: anthropic, Format.GEMINI: gemini}.get(client, openai)
+    fixed = failure.kind in ("overloaded", "billing", "context_length")
+    if failure.status is not None and failure.status in _OWN[client] and not fixed:
+        status = failure.status
     message = failure.message
-    if failure.kind == "context_length" and "prompt is too long" not in message:
+    if failure.kind == "context_length" and client is Format.ANTHROPIC and _CONTEXT_WORDS[0] not in message:
         # Clients of Anthropic recognise the full context by these words.
-        message = f"prompt is too long: {message}"
-    return {"type": "error", "error": {"type": KINDS[failure.kind].anthropic[0], "message": message}}
+        message = f"{_CONTEXT_WORDS[0]}: {message}"
+    return WireError(status, message, code=failure.code or code, param=failure.param)
 
 
-def openai(failure: Failure) -> dict[str, Any]:
-    type_, code, _ = KINDS[failure.kind].openai
-    return {
-        "error": {
-            "message": failure.message,
-            "type": type_,
-            "param": failure.param,
-            "code": failure.code or code,
-        }
-    }
-
-
-def gemini(failure: Failure) -> dict[str, Any]:
-    word, _ = KINDS[failure.kind].gemini
-    return {"error": {"code": status_for(Format.GEMINI, failure), "message": failure.message, "status": word}}
-
-
-def ollama(failure: Failure) -> dict[str, Any]:
-    return {"error": failure.message}
-
-
-WRITERS: Final = {
-    Format.ANTHROPIC: anthropic,
-    Format.OPENAI_CHAT: openai,
-    Format.OPENAI_RESPONSES: openai,
-    Format.GEMINI: gemini,
-    Format.OLLAMA: ollama,
-}
+def document(client: Format, failure: Failure) -> dict[str, Any]:
+    """The error object of a client's format."""
+    value: dict[str, Any] = orjson.loads(error_body(client, wire(client, failure)))
+    return value

@@ -310,3 +310,35 @@ def _filtered(node: Any, kept: frozenset[str], *, closed: bool, depth: int) -> A
 
 def _mapping(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
+
+
+def from_gemini(schema: Schema) -> Schema:
+    """Gemini's ``Schema`` as JSON Schema: types in lower case, ``nullable`` as a type, fields in camelCase."""
+    out: Schema = {}
+    for key, value in schema.items():
+        match key:
+            case "type" if isinstance(value, str):
+                if value.upper() != "TYPE_UNSPECIFIED":
+                    out["type"] = value.lower()
+            case "properties" | "defs" if isinstance(value, dict):
+                inner = {n: from_gemini(v) if isinstance(v, dict) else v for n, v in value.items()}
+                out["$defs" if key == "defs" else key] = inner
+            case "items" | "additionalProperties" if isinstance(value, dict):
+                out[key] = from_gemini(value)
+            case "anyOf" | "any_of":
+                out["anyOf"] = [from_gemini(v) for v in value if isinstance(v, dict)]
+            case "ref":
+                out["$ref"] = value
+            case "nullable" | "propertyOrdering" | "property_ordering":
+                continue
+            case "format" if value == "enum":
+                continue
+            case "example":
+                out["examples"] = [value]
+            case "minItems" | "maxItems" | "minLength" | "maxLength" | "minProperties" | "maxProperties":
+                out[key] = int(value) if isinstance(value, str) and value.isdigit() else value
+            case _:
+                out[key] = value
+    if schema.get("nullable") and isinstance(out.get("type"), str):
+        out["type"] = [out["type"], "null"]
+    return out

@@ -70,6 +70,9 @@ class EventReader:
                 return [failures.read(event.get("error") or event)]
         return []
 
+    def done(self) -> list[ir.Event]:
+        return self.close()
+
     def close(self) -> list[ir.Event]:
         """The end of the stream, also where it says nothing about it."""
         if self._ended:

@@ -53,7 +53,7 @@ class EventWriter:
                 return [{"type": "ping"}] if self._started else []
             case ir.Failure():
                 self._failed = True
-                return [failures.anthropic(event)]
+                return [failures.document(Format.ANTHROPIC, event)]
         return []
 
     def _start(self, event: ir.Start) -> Events:

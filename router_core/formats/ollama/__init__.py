@@ -1,0 +1,1 @@
+"""Ollama: ``POST /api/chat``, only as a client's format."""

@@ -1,0 +1,1 @@
+"""OpenAI Chat Completions: ``POST /chat/completions``, and the dialects of compatible hosts."""

@@ -6,15 +6,15 @@ from typing import Any, Final
 
 from router_core.formats import carrier, failures, ir, stops
 from router_core.formats import media as media_types
-from router_core.formats.context import Context
+from router_core.formats.context import DONE, Context
 from router_core.formats.ir import Format
 from router_core.formats.openai_chat.reasoning import DETAIL_FORMATS, DETAILS
 from router_core.formats.usage import write_openai_chat
 
 type Chunks = list[dict[str, Any]]
 
-DONE: Final[dict[str, Any]] = {"done": True}
-"""Stands for ``[DONE]``, which is no JSON."""
+_TEXT: Final = {"function": "arguments", "custom": "input"}
+
 _FORMAT_NAMES: Final = {format: name for name, format in DETAIL_FORMATS.items()}
 
 
@@ -79,7 +79,7 @@ class EventWriter:
                 return self._end()
             case ir.Failure():
                 self._over = True
-                return [failures.openai(event)]
+                return [failures.document(Format.OPENAI_CHAT, event)]
         return []
 
     def _start(self, event: ir.Start) -> Chunks:
@@ -124,12 +124,8 @@ class EventWriter:
         return chunks
 
     def _call(self, state: _Part, part: ir.ToolCall) -> dict[str, Any]:
-        call: dict[str, Any] = {
-            "index": state.call,
-            "id": part.id,
-            "type": "function",
-            "function": {"name": part.name, "arguments": ""},
-        }
+        call: dict[str, Any] = {"index": state.call, "id": part.id, "type": part.kind}
+        call[part.kind] = {"name": part.name, _TEXT[part.kind]: ""}
         if part.signature is not None:
             value = carrier.write(part.signature, Format.GEMINI)
             call["extra_content"] = {"google": {"thought_signature": value}}
@@ -145,7 +141,8 @@ class EventWriter:
                 return [self._chunk(state.choice, {"content": event.text})]
             case ir.ToolCall():
                 state.begun = state.begun or bool(event.text.strip())
-                call = {"index": state.call, "function": {"arguments": event.text}}
+                kind = state.part.kind
+                call = {"index": state.call, kind: {_TEXT[kind]: event.text}}
                 return [self._chunk(state.choice, {"tool_calls": [call]})]
             case ir.Thinking():
                 self._choices[state.choice].text.append(event.text)
@@ -161,7 +158,7 @@ class EventWriter:
         if state is None:
             return []
         match state.part:
-            case ir.ToolCall() if not state.begun:
+            case ir.ToolCall(kind="function") if not state.begun:
                 call = {"index": state.call, "function": {"arguments": "{}"}}
                 return [self._chunk(state.choice, {"tool_calls": [call]})]
             case ir.Thinking():

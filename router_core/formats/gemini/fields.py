@@ -1,0 +1,23 @@
+"""Field names of Gemini's JSON: camelCase as documented, snake_case as protobuf also accepts."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Any
+
+
+@lru_cache(maxsize=256)
+def _snake(name: str) -> str:
+    return re.sub(r"[A-Z]", lambda letter: "_" + letter[0].lower(), name)
+
+
+def get(fields: dict[str, Any], name: str) -> Any:
+    """The value of the field `name` (camelCase) in either spelling."""
+    value = fields.get(name)
+    return fields.get(_snake(name)) if value is None else value
+
+
+def camel(name: str) -> str:
+    """``max_output_tokens`` as ``maxOutputTokens``."""
+    return re.sub(r"_([a-z])", lambda match: match[1].upper(), name)

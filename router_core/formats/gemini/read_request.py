@@ -1,0 +1,161 @@
+"""generateContent requests, read (ai.google.dev, "Generating content")."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from router_core.formats import ir
+from router_core.formats.gemini.fields import camel, get
+from router_core.formats.gemini.parts import read_parts
+from router_core.formats.schema import from_gemini
+from router_core.formats.shape import array, mapping, optional_float, optional_int, string
+
+_READ: Final = frozenset(
+    {
+        "contents",
+        "systemInstruction",
+        "tools",
+        "toolConfig",
+        "generationConfig",
+        "model",
+        "generateContentRequest",
+    }
+)
+_SILENT: Final = frozenset({"safetySettings", "labels", "sessionId", "userPromptId"})
+"""Fields about Google's own filters and bookkeeping."""
+_CONFIG_READ: Final = frozenset(
+    {"temperature", "topP", "topK", "maxOutputTokens", "stopSequences", "candidateCount", "seed"}
+    | {"presencePenalty", "frequencyPenalty", "responseLogprobs", "logprobs", "responseMimeType"}
+    | {"responseSchema", "responseJsonSchema", "responseModalities", "thinkingConfig"}
+)
+_SERVER_TOOLS: Final = {
+    "googleSearch": "web_search",
+    "googleSearchRetrieval": "web_search",
+    "enterpriseWebSearch": "web_search",
+    "codeExecution": "code_execution",
+}
+_MODES: Final = {"AUTO": "auto", "VALIDATED": "auto", "ANY": "required", "NONE": "none"}
+
+
+def read_request(document: dict[str, Any]) -> ir.Request:
+    request = ir.Request(turns=[])
+    inner = document.get("request")
+    if isinstance(inner, dict) and "contents" in inner:
+        # Code Assist wraps requests and answers.
+        request.echo["wrapped"] = True
+        request.model = document.get("model")
+        document = inner
+    counted = get(document, "generateContentRequest")
+    if isinstance(counted, dict):
+        document = counted
+    if get(document, "cachedContent"):
+        raise ir.Unsupported("cachedContent, which is stored at Google")
+    contents = document.get("contents")
+    if isinstance(contents, dict):
+        contents = [contents]
+    for number, content in enumerate(array(contents, "contents")):
+        request.turns.append(_turn(content, f"contents[{number}]"))
+    request.system = _system(get(document, "systemInstruction"))
+    _tools(request, document)
+    config = get(document, "generationConfig")
+    if isinstance(config, dict):
+        _config(request, config)
+    known = _READ | _SILENT
+    request.unread += [k for k, v in document.items() if camel(k) not in known and v is not None]
+    return request
+
+
+def _turn(content: Any, place: str) -> ir.Turn:
+    role = mapping(content, place).get("role") or "user"
+    parts = read_parts(content.get("parts"), f"{place}.parts")
+    if role == "model":
+        return ir.Turn("assistant", parts)
+    if role in ("user", "function"):
+        return ir.Turn("user", parts)
+    if role == "system":
+        return ir.Turn("system", parts)
+    raise ir.Malformed(f"{place}.role: {role!r} is no role")
+
+
+def _system(value: Any) -> list[ir.Text]:
+    if isinstance(value, str):
+        return [ir.Text(value)] if value else []
+    if not isinstance(value, dict):
+        return []
+    parts = read_parts(value.get("parts"), "systemInstruction.parts")
+    return [part for part in parts if type(part) is ir.Text]
+
+
+def _tools(request: ir.Request, document: dict[str, Any]) -> None:
+    tools = document.get("tools") or []
+    for number, tool in enumerate([tools] if isinstance(tools, dict) else array(tools, "tools")):
+        place = f"tools[{number}]"
+        for name, value in mapping(tool, place).items():
+            name = camel(name)
+            if name == "functionDeclarations":
+                for n, declaration in enumerate(array(value, f"{place}.functionDeclarations")):
+                    request.tools.append(_function(declaration, f"{place}.functionDeclarations[{n}]"))
+            elif value is not None:
+                kind = _SERVER_TOOLS.get(name, "other")
+                options = value if isinstance(value, dict) else {}
+                request.server_tools.append(ir.ServerToolUse(kind, name, options))  # type: ignore[arg-type]
+    config = get(document, "toolConfig")
+    calling = get(config, "functionCallingConfig") if isinstance(config, dict) else None
+    if isinstance(calling, dict):
+        mode = _MODES.get(str(calling.get("mode")).upper())
+        names = get(calling, "allowedFunctionNames")
+        if mode is not None:
+            request.tool_choice = ir.ToolChoice(mode, list(names) if names else None)  # type: ignore[arg-type]
+
+
+def _function(declaration: Any, place: str) -> ir.Tool:
+    name = string(mapping(declaration, place).get("name"), f"{place}.name")
+    schema = get(declaration, "parametersJsonSchema")
+    if schema is None:
+        native = declaration.get("parameters")
+        schema = from_gemini(native) if isinstance(native, dict) else None
+    return ir.Tool(name, declaration.get("description"), schema)
+
+
+def _config(request: ir.Request, config: dict[str, Any]) -> None:
+    request.temperature = optional_float(config.get("temperature"), "temperature")
+    request.top_p = optional_float(get(config, "topP"), "topP")
+    request.top_k = optional_float(get(config, "topK"), "topK")
+    request.max_tokens = optional_int(get(config, "maxOutputTokens"), "maxOutputTokens")
+    request.stop = list(array(get(config, "stopSequences") or [], "stopSequences"))
+    request.n = optional_int(get(config, "candidateCount"), "candidateCount") or 1
+    request.seed = optional_int(config.get("seed"), "seed")
+    request.presence_penalty = optional_float(get(config, "presencePenalty"), "presencePenalty")
+    request.frequency_penalty = optional_float(get(config, "frequencyPenalty"), "frequencyPenalty")
+    if get(config, "responseLogprobs"):
+        request.logprobs = optional_int(config.get("logprobs"), "logprobs") or 0
+    modalities = get(config, "responseModalities")
+    request.modalities = [str(m).lower() for m in modalities] if modalities else None
+    request.response_format = _response_format(config)
+    thinking = get(config, "thinkingConfig")
+    if isinstance(thinking, dict):
+        request.reasoning = _reasoning(thinking)
+    request.unread += [k for k, v in config.items() if camel(k) not in _CONFIG_READ and v is not None]
+
+
+def _response_format(config: dict[str, Any]) -> ir.ResponseFormat | None:
+    type_ = get(config, "responseMimeType")
+    schema = get(config, "responseJsonSchema")
+    if schema is None and isinstance(get(config, "responseSchema"), dict):
+        schema = from_gemini(get(config, "responseSchema"))
+    if type_ == "application/json":
+        return ir.ResponseFormat("schema", schema) if schema else ir.ResponseFormat("json")
+    return None
+
+
+def _reasoning(thinking: dict[str, Any]) -> ir.Reasoning:
+    budget = optional_int(get(thinking, "thinkingBudget"), "thinkingBudget")
+    level = get(thinking, "thinkingLevel")
+    effort = (
+        level.lower() if isinstance(level, str) and level.upper() != "THINKING_LEVEL_UNSPECIFIED" else None
+    )
+    show = get(thinking, "includeThoughts")
+    enabled = True if effort or show or (budget is not None and budget != 0) else None
+    if budget == 0:
+        enabled = False
+    return ir.Reasoning(enabled, effort, budget, show=show if isinstance(show, bool) else None)

@@ -1,0 +1,173 @@
+"""generateContent chunks, written: text as it comes, calls whole, usage cumulative."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from router_core.formats import carrier, failures, ir, stops
+from router_core.formats.context import Context
+from router_core.formats.ir import Format
+from router_core.formats.shape import arguments_object
+from router_core.formats.usage import write_gemini
+
+type Chunks = list[dict[str, Any]]
+
+
+class _Part:
+    __slots__ = ("choice", "part", "pieces")
+
+    def __init__(self, part: ir.Part, choice: int):
+        self.part = part
+        self.choice = choice
+        self.pieces: list[str] = []
+        """Arguments, or reasoning that a signature will need."""
+
+
+class EventWriter:
+    def __init__(self, context: Context):
+        self._context = context
+        self._id: str | None = None
+        self._model = context.model
+        self._parts: dict[int, _Part] = {}
+        self._carried: dict[int, list[str]] = {}
+        """Opaque reasoning of each candidate that waits for the part that it stands on."""
+        self._citations: dict[int, list[ir.Citation]] = {}
+        self._usage: dict[str, Any] | None = None
+        self._finished: list[ir.Finish] = []
+        self._wrapped = bool(context.echo.get("wrapped"))
+        self._over = False
+
+    def write(self, event: ir.Event) -> Chunks:
+        if self._over:
+            return []
+        chunks = self._write(event)
+        return [{"response": chunk} for chunk in chunks] if self._wrapped else chunks
+
+    def _write(self, event: ir.Event) -> Chunks:
+        match event:
+            case ir.Delta():
+                return self._delta(event)
+            case ir.PartStart():
+                return self._part_start(event)
+            case ir.PartEnd():
+                return self._part_end(event)
+            case ir.Start():
+                self._id = self._id or event.id or self._context.id("")
+                self._model = self._model or event.model or ""
+            case ir.Cite():
+                state = self._parts.get(event.index)
+                if state is not None and event.citation.url:
+                    self._citations.setdefault(state.choice, []).append(event.citation)
+            case ir.UsageReport():
+                self._usage = write_gemini(event.usage)
+            case ir.Finish():
+                self._finished.append(event)
+            case ir.End():
+                return self._end()
+            case ir.Failure():
+                self._over = True
+                return [failures.document(Format.GEMINI, event)]
+        return []
+
+    def _part_start(self, event: ir.PartStart) -> Chunks:
+        part = event.part
+        self._parts[event.index] = _Part(part, event.choice)
+        match part:
+            case ir.Thinking() if part.redacted and part.signature is not None:
+                self._carry(event.choice, part.signature, None)
+            case ir.Media() if part.data is not None:
+                inline = {"mimeType": part.media_type or "image/png", "data": part.data}
+                return [self._chunk(event.choice, [{"inlineData": inline}])]
+        return []
+
+    def _carry(self, choice: int, signature: ir.Signature, text: str | None) -> None:
+        if self._context.carry_reasoning:
+            # Gemini's clients drop thoughts and keep signatures, so the text travels inside.
+            self._carried.setdefault(choice, []).append(carrier.pack(signature, text))
+
+    def _delta(self, event: ir.Delta) -> Chunks:
+        state = self._parts.get(event.index)
+        if state is None:
+            return []
+        match state.part:
+            case ir.Text() | ir.Refused():
+                return [self._chunk(state.choice, self._signed(state.choice, {"text": event.text}))]
+            case ir.ToolCall():
+                state.pieces.append(event.text)
+            case ir.Thinking():
+                state.pieces.append(event.text)
+                if not self._context.hide_reasoning:
+                    return [self._chunk(state.choice, [{"text": event.text, "thought": True}])]
+        return []
+
+    def _part_end(self, event: ir.PartEnd) -> Chunks:
+        state = self._parts.pop(event.index, None)
+        if state is None:
+            return []
+        part = state.part
+        text = "".join(state.pieces)
+        match part:
+            case ir.ToolCall():
+                call = {"id": part.id, "name": part.name, "args": arguments_object(text)}
+                return [self._chunk(state.choice, self._signed(state.choice, {"functionCall": call}))]
+            case ir.Thinking() if not part.redacted:
+                signature = event.signature or part.signature
+                if signature is not None:
+                    self._carry(state.choice, signature, text)
+        return []
+
+    def _signed(self, choice: int, part: dict[str, Any]) -> list[dict[str, Any]]:
+        """`part` with the reasoning that came before it; what is more than one goes on empty texts."""
+        carried = self._carried.pop(choice, None)
+        if not carried:
+            return [part]
+        *before, last = carried
+        return [
+            *({"text": "", "thoughtSignature": value} for value in before),
+            {**part, "thoughtSignature": last},
+        ]
+
+    def _end(self) -> Chunks:
+        self._over = True
+        chunks: Chunks = []
+        for finish in self._finished or [ir.Finish(ir.Stop.END)]:
+            carried = self._carried.pop(finish.choice, [])
+            parts = [{"text": "", "thoughtSignature": value} for value in carried]
+            chunk = self._chunk(finish.choice, parts or [{"text": ""}])
+            candidate = chunk["candidates"][0]
+            candidate["finishReason"] = stops.WRITE[Format.GEMINI][finish.stop]
+            if finish.detail:
+                candidate["finishMessage"] = finish.detail
+            grounding = _grounding(self._citations.get(finish.choice, []))
+            if grounding:
+                candidate["groundingMetadata"] = grounding
+            chunks.append(chunk)
+        return chunks
+
+    def _chunk(self, choice: int, parts: list[dict[str, Any]]) -> dict[str, Any]:
+        chunk: dict[str, Any] = {
+            "candidates": [{"content": {"role": "model", "parts": parts}, "index": choice}],
+            "modelVersion": self._model,
+            "responseId": self._id or self._context.id(""),
+        }
+        if self._usage is not None:
+            chunk["usageMetadata"] = self._usage
+        return chunk
+
+
+def _grounding(citations: list[ir.Citation]) -> dict[str, Any] | None:
+    if not citations:
+        return None
+    urls = list(dict.fromkeys(citation.url for citation in citations))
+    titles = {citation.url: citation.title or "" for citation in citations}
+    supports = [
+        {"segment": {"text": citation.cited}, "groundingChunkIndices": [urls.index(citation.url)]}
+        for citation in citations
+        if citation.cited
+    ]
+    grounding: dict[str, Any] = {
+        "groundingChunks": [{"web": {"uri": url, "title": titles[url]}} for url in urls]
+    }
+    if supports:
+        grounding["groundingSupports"] = supports
+    return grounding

@@ -1,0 +1,296 @@
+"""generateContent requests, written (ai.google.dev, "Generating content", "Function calling")."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from router_core.formats import custom_tools, ir
+from router_core.formats.context import Target
+from router_core.formats.conversation import alternate, plain, settle
+from router_core.formats.effort import gemini_version, never_reasons, tokens, word
+from router_core.formats.ir import Format
+from router_core.formats.media import guess
+from router_core.formats.names import CALL_IDS, ToolNames, call_id
+from router_core.formats.schema import for_gemini, for_gemini_answers
+from router_core.formats.shape import arguments_object
+
+PLACEHOLDER: Final = "skip_thought_signature_validator"
+"""Google's signature for calls that no Gemini model made (ai.google.dev, "Thought signatures", FAQ)."""
+MAX_STOPS: Final = 5
+"""``stopSequences`` in one request."""
+type Parts = list[dict[str, Any]]
+
+
+def write_request(request: ir.Request, target: Target) -> dict[str, Any]:
+    if request.modalities and set(request.modalities) - {"text"}:
+        raise ir.Unsupported(f"answers in {', '.join(request.modalities)}")
+    names = ToolNames(Format.GEMINI)
+    target.context.tools = names.back
+    version = gemini_version(target.model)
+    writer = _Contents(target, names, version)
+    turns = alternate(settle(request.turns, target.notes))
+    document: dict[str, Any] = {"contents": [writer.content(turn) for turn in turns]}
+    system = [{"text": text.text} for text in request.system if text.text]
+    if system:
+        document["systemInstruction"] = {"parts": system}
+    if any(text.cache for text in request.system) or any(tool.cache for tool in request.tools):
+        target.drop("cache_control")
+    _tools(document, request, names, target, version)
+    config = _config(request, target)
+    thinking = _thinking(request, target, version)
+    if thinking:
+        config["thinkingConfig"] = thinking
+    if config:
+        document["generationConfig"] = config
+    for name in ("user", "verbosity", "service_tier"):
+        target.drop(name, getattr(request, name))
+    target.drop("parallel_tool_calls", request.parallel is False)
+    for name in request.openai:
+        target.drop(name)
+    return document
+
+
+class _Contents:
+    def __init__(self, target: Target, names: ToolNames, version: tuple[int, int] | None):
+        self.target = target
+        self.names = names
+        self.new = version is not None and version >= (3, 0)
+        """Whether the model is of the generation that has ids, media in results, and checks signatures."""
+
+    def content(self, turn: ir.Turn) -> dict[str, Any]:
+        parts = self.model(turn.parts) if turn.role == "assistant" else self.user(turn.parts)
+        role = "model" if turn.role == "assistant" else "user"
+        return {"role": role, "parts": parts or [{"text": "[empty]"}]}
+
+    def user(self, given: list[ir.Part]) -> Parts:
+        parts: Parts = []
+        media: Parts = []
+        for part in given:
+            match part:
+                case ir.Text() if part.text:
+                    parts.append({"text": part.text})
+                    self.target.drop("cache_control", part.cache)
+                case ir.Media():
+                    parts.append(self.media(part))
+                case ir.ToolResult():
+                    parts.append(self.result(part, media))
+        # Older models see media only outside of the results; results come first.
+        results = sum("functionResponse" in part for part in parts)
+        return [*parts[:results], *media, *parts[results:]]
+
+    def result(self, part: ir.ToolResult, media: Parts) -> dict[str, Any]:
+        text = plain(part.content)
+        written: dict[str, Any] = {
+            "name": self.names.wire(part.name or "tool"),
+            "response": {"error" if part.error else "output": text},
+        }
+        if self.new:
+            written["id"] = call_id(part.id, CALL_IDS[Format.GEMINI])
+        shown = [self.media(i) for i in part.content if type(i) is ir.Media] if part.content else []
+        if shown and self.new:
+            written["parts"] = shown
+        elif shown:
+            media.append({"text": f"[result of {part.name or 'the tool'}]"})
+            media += shown
+        return {"functionResponse": written}
+
+    def model(self, said: list[ir.Part]) -> Parts:
+        """A model turn; a signature stands on the part that follows the reasoning."""
+        parts: Parts = []
+        pending: str | None = None
+        called = False
+        for part in said:
+            signature = getattr(part, "signature", None)
+            own = signature.data if signature is not None and signature.origin is Format.GEMINI else None
+            match part:
+                case ir.Thinking():
+                    if own:
+                        if part.text:
+                            parts.append({"text": part.text, "thought": True})
+                        pending = own
+                    elif part.text:
+                        self.target.note("reasoning of another model is left out")
+                    continue
+                case ir.Text() | ir.Refused():
+                    if not part.text and not own:
+                        continue
+                    written: dict[str, Any] = {"text": part.text}
+                case ir.ToolCall():
+                    written = {"functionCall": self.call(part)}
+                    if self.new and not called and not own and not pending:
+                        own = PLACEHOLDER
+                    called = True
+                case ir.Media():
+                    written = self.media(part)
+                case ir.ServerTool() if part.native and part.native[0] is Format.GEMINI:
+                    written = dict(part.native[1])
+                case ir.ServerTool():
+                    self.target.note(f"{part.tool}: what the other provider ran is left out")
+                    continue
+                case _:
+                    continue
+            if own or pending:
+                written["thoughtSignature"] = own or pending
+                pending = None
+            parts.append(written)
+        if pending:
+            parts.append({"text": "", "thoughtSignature": pending})
+        return parts
+
+    def call(self, part: ir.ToolCall) -> dict[str, Any]:
+        custom = part.kind == "custom"
+        arguments = custom_tools.wrap(part.arguments) if custom else part.arguments
+        call: dict[str, Any] = {
+            "name": self.names.wire(part.name, part.namespace, custom=custom),
+            "args": arguments_object(arguments),
+        }
+        if self.new:
+            call["id"] = call_id(part.id, CALL_IDS[Format.GEMINI])
+        return call
+
+    def media(self, media: ir.Media) -> dict[str, Any]:
+        capability = {"image": "images", "audio": "audio"}.get(media.kind)
+        if capability:
+            self.target.require(capability, f"{media.kind} inputs")
+        type_ = media.media_type or guess(media.name) or guess(media.url)
+        if media.kind == "file" and type_ == "application/pdf":
+            self.target.require("pdf", "PDF inputs")
+        if media.data is not None:
+            return {"inlineData": {"mimeType": type_ or "application/octet-stream", "data": media.data}}
+        if media.url is None:
+            raise ir.Unsupported("a file id of another provider")
+        fallback = "image/jpeg" if media.kind == "image" else "application/pdf"
+        return {"fileData": {"mimeType": type_ or fallback, "fileUri": media.url}}
+
+
+def _tools(
+    document: dict[str, Any],
+    request: ir.Request,
+    names: ToolNames,
+    target: Target,
+    version: tuple[int, int] | None,
+) -> None:
+    choice = request.tool_choice
+    allowed = set(choice.names or ()) if choice else set()
+    narrowed = choice is not None and choice.mode != "required"
+    declarations = [
+        _declaration(tool, names)
+        for tool in request.tools
+        if not (narrowed and allowed) or tool.name in allowed
+    ]
+    tools: list[dict[str, Any]] = [{"functionDeclarations": declarations}] if declarations else []
+    for use in request.server_tools:
+        entry: dict[str, Any] | None = {
+            "web_search": {"googleSearch": {}},
+            "code_execution": {"codeExecution": {}},
+        }.get(use.tool)
+        mixed = declarations and not (version is not None and version >= (3, 0))
+        if entry is None or mixed:
+            # Before Gemini 3, Google's own tools and functions exclude each other.
+            target.drop(f"tools[{use.name}]")
+        elif entry not in tools:
+            tools.append(entry)
+    if not tools:
+        return
+    target.require("tools", "tools")
+    document["tools"] = tools
+    if choice is None or choice.mode == "auto" or not declarations:
+        return
+    calling: dict[str, Any] = {"mode": "NONE" if choice.mode == "none" else "ANY"}
+    if allowed and choice.mode == "required":
+        forced = [tool for tool in request.tools if tool.name in allowed]
+        calling["allowedFunctionNames"] = [
+            names.wire(tool.name, tool.namespace, custom=tool.kind == "custom") for tool in forced
+        ]
+    document["toolConfig"] = {"functionCallingConfig": calling}
+
+
+def _declaration(tool: ir.Tool, names: ToolNames) -> dict[str, Any]:
+    custom = tool.kind == "custom"
+    declaration: dict[str, Any] = {"name": names.wire(tool.name, tool.namespace, custom=custom)}
+    text = custom_tools.description(tool)
+    declaration["description"] = text or tool.name
+    schema = for_gemini(custom_tools.as_schema(tool) if custom else tool.schema)
+    # An object without properties is rejected; a function without parameters is not.
+    if schema.get("properties"):
+        declaration["parameters"] = schema
+    return declaration
+
+
+_CONFIG: Final = {
+    "temperature": "temperature",
+    "top_p": "topP",
+    "top_k": "topK",
+    "seed": "seed",
+    "presence_penalty": "presencePenalty",
+    "frequency_penalty": "frequencyPenalty",
+}
+
+
+def _config(request: ir.Request, target: Target) -> dict[str, Any]:
+    config: dict[str, Any] = {
+        written: getattr(request, name)
+        for name, written in _CONFIG.items()
+        if getattr(request, name) is not None
+    }
+    limit = request.max_tokens
+    if limit is not None:
+        known = target.info.max_output_tokens if target.info else None
+        config["maxOutputTokens"] = min(limit, known) if known else limit
+    if len(request.stop) > MAX_STOPS:
+        target.context.stop = request.stop
+        target.note("stop sequences: the answer is cut here")
+    elif request.stop:
+        config["stopSequences"] = request.stop
+    if request.n > 1:
+        config["candidateCount"] = request.n
+    if request.logprobs is not None:
+        config["responseLogprobs"] = True
+        if request.logprobs:
+            config["logprobs"] = request.logprobs
+    wanted = request.response_format
+    if wanted is not None and wanted.kind != "text":
+        config["responseMimeType"] = "application/json"
+        if wanted.schema:
+            config["responseJsonSchema"] = for_gemini_answers(wanted.schema)
+    return config
+
+
+_FLASH_LEVELS: Final = {"none": "minimal", "minimal": "minimal", "low": "low", "medium": "medium"}
+_PRO_LEVELS: Final = {"none": "low", "minimal": "low", "low": "low", "medium": "medium"}
+
+
+def _thinking(request: ir.Request, target: Target, version: tuple[int, int] | None) -> dict[str, Any]:
+    """``thinkingConfig``: a level since Gemini 3, a budget before ("Gemini thinking")."""
+    wanted = request.reasoning
+    if wanted is None:
+        return {}
+    if never_reasons(target.model) or target.lacks("thinking"):
+        target.drop("reasoning", wanted.enabled is not False)
+        return {}
+    config: dict[str, Any] = {}
+    if wanted.show is not False and wanted.enabled is not False:
+        config["includeThoughts"] = True
+    effort = word(wanted)
+    if version is not None and version >= (3, 0):
+        if effort is not None:
+            config["thinkingLevel"] = _level(target.model, version, effort).upper()
+        return config
+    budget = tokens(wanted)
+    if budget is None:
+        return config
+    pro = "pro" in target.model
+    most, least = (32768, 128) if pro else (24576, 0)
+    config["thinkingBudget"] = budget if budget < 0 else max(least, min(budget, most))
+    if budget == 0 and pro:
+        target.note("reasoning: this model always thinks")
+    return config
+
+
+def _level(model: str, version: tuple[int, int], effort: str) -> str:
+    if "flash" in model:
+        return _FLASH_LEVELS.get(effort, "high")
+    if effort == "medium" and version == (3, 0):
+        # The first Gemini 3 Pro knows low and high only.
+        return "high"
+    return _PRO_LEVELS.get(effort, "high")

@@ -1,0 +1,88 @@
+"""Ollama's ``/api/chat``, read (github.com/ollama/ollama, docs/api.md)."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from router_core.formats import ir
+from router_core.formats.shape import array, mapping, optional_float, optional_int, string
+
+_READ: Final = frozenset({"model", "messages", "tools", "format", "options", "stream", "think"})
+_SILENT: Final = frozenset({"keep_alive"})
+_OPTIONS: Final = frozenset(
+    {"temperature", "top_p", "top_k", "num_predict", "stop", "seed", "presence_penalty", "frequency_penalty"}
+)
+_MACHINE: Final = frozenset({"num_ctx", "num_gpu", "num_thread", "num_batch", "main_gpu", "use_mmap", "numa"})
+"""Options about the machine that runs the model."""
+
+
+def read_request(document: dict[str, Any]) -> ir.Request:
+    request = ir.Request(turns=[])
+    request.model = document.get("model")
+    for number, message in enumerate(array(document.get("messages"), "messages")):
+        _message(request, mapping(message, f"messages[{number}]"), f"messages[{number}]")
+    for number, tool in enumerate(array(document.get("tools") or [], "tools")):
+        place = f"tools[{number}].function"
+        function = mapping(mapping(tool, f"tools[{number}]").get("function"), place)
+        name = string(function.get("name"), f"{place}.name")
+        request.tools.append(ir.Tool(name, function.get("description"), function.get("parameters")))
+    options = mapping(document.get("options") or {}, "options")
+    for name in ("temperature", "top_p", "top_k", "presence_penalty", "frequency_penalty"):
+        setattr(request, name, optional_float(options.get(name), f"options.{name}"))
+    limit = optional_int(options.get("num_predict"), "options.num_predict")
+    # -1 and -2 mean no limit.
+    request.max_tokens = limit if limit and limit > 0 else None
+    stop = options.get("stop") or []
+    request.stop = [stop] if isinstance(stop, str) else list(array(stop, "options.stop"))
+    request.seed = optional_int(options.get("seed"), "options.seed")
+    request.response_format = _response_format(document.get("format"))
+    request.reasoning = _reasoning(document.get("think"))
+    request.stream = document.get("stream") is not False
+    known = _READ | _SILENT
+    request.unread = [key for key, value in document.items() if key not in known and value is not None]
+    request.unread += [f"options.{key}" for key in options if key not in _OPTIONS and key not in _MACHINE]
+    return request
+
+
+def _message(request: ir.Request, message: dict[str, Any], place: str) -> None:
+    role = message.get("role")
+    text = message.get("content")
+    parts: list[ir.Part] = [ir.Text(text)] if isinstance(text, str) and text else []
+    for data in message.get("images") or ():
+        parts.append(ir.Media("image", data=string(data, f"{place}.images")))
+    match role:
+        case "system":
+            if request.turns:
+                request.turns.append(ir.Turn("system", parts))
+            else:
+                request.system += [part for part in parts if type(part) is ir.Text]
+        case "user":
+            request.turns.append(ir.Turn("user", parts))
+        case "assistant":
+            for call in message.get("tool_calls") or ():
+                function = mapping(mapping(call, place).get("function"), f"{place}.tool_calls")
+                name = string(function.get("name"), f"{place}.tool_calls.name")
+                arguments = function.get("arguments") or {}
+                parts.append(ir.ToolCall(call.get("id") or "", name, arguments))
+            if isinstance(message.get("thinking"), str) and message["thinking"]:
+                parts.insert(0, ir.Thinking(message["thinking"]))
+            request.turns.append(ir.Turn("assistant", parts))
+        case "tool":
+            tool = message.get("tool_name") or message.get("name")
+            id = message.get("tool_call_id") or ""
+            content = text if isinstance(text, str) else ""
+            request.turns.append(ir.Turn("user", [ir.ToolResult(id, content, tool)]))
+        case _:
+            raise ir.Malformed(f"{place}.role: {role!r} is no role")
+
+
+def _response_format(value: Any) -> ir.ResponseFormat | None:
+    if isinstance(value, dict):
+        return ir.ResponseFormat("schema", value)
+    return ir.ResponseFormat("json") if value == "json" else None
+
+
+def _reasoning(value: Any) -> ir.Reasoning | None:
+    if isinstance(value, bool):
+        return ir.Reasoning(value, show=value)
+    return ir.Reasoning(True, value, show=True) if isinstance(value, str) and value else None

@@ -1,0 +1,314 @@
+"""Answers of the Responses API, read by ``output_index``: item ids may change from event to event.
+
+What a stream did not say in deltas is taken from the ``done`` events, and what those did not say from the
+terminal event, so that answers with missing events are complete.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from router_core.formats import failures, ir, stops
+from router_core.formats.context import Context
+from router_core.formats.ir import Format
+from router_core.formats.openai_responses.server_items import read_server_item
+from router_core.formats.usage import UsageReader
+
+_TERMINAL: Final = frozenset(
+    {"response.completed", "response.incomplete", "response.done", "response.cancelled", "response.failed"}
+)
+_CALL_TEXTS: Final = {"function_call": "arguments", "custom_tool_call": "input"}
+
+
+class _Part:
+    """A part under way, and how much of its text has been passed on."""
+
+    __slots__ = ("index", "length", "section")
+
+    def __init__(self, index: int):
+        self.index = index
+        self.length = 0
+        self.section: Any = None
+
+
+class _Item:
+    __slots__ = ("call", "done", "parts", "raw", "thinking")
+
+    def __init__(self) -> None:
+        self.parts: dict[int, _Part] = {}
+        """By ``content_index``."""
+        self.thinking: _Part | None = None
+        self.raw: bool | None = None
+        """Whether the reasoning came as it was thought, not as a summary."""
+        self.call: _Part | None = None
+        self.done = False
+
+
+class EventReader:
+    def __init__(self, context: Context):
+        self._context = context
+        self._items: dict[int, _Item] = {}
+        self._next = 0
+        self._last = 0
+        self._sequence: int | None = None
+        self._usage = UsageReader(Format.OPENAI_RESPONSES)
+        self._started = False
+        self._ended = False
+
+    def read(self, event: dict[str, Any]) -> list[ir.Event]:
+        type_ = event.get("type")
+        sequence = event.get("sequence_number")
+        if isinstance(sequence, int):
+            if sequence == self._sequence:
+                return []
+            self._sequence = sequence
+        if isinstance(event.get("output_index"), int):
+            self._last = event["output_index"]
+        reader = _READERS.get(str(type_))
+        if reader is not None:
+            return reader(self, event)
+        if type_ in _TERMINAL:
+            return self._terminal(event.get("response") or {}, failed=type_ == "response.failed")
+        if type_ == "error" or (type_ is None and event.get("error")):
+            self._ended = True
+            error = event.get("error")
+            return [failures.read(error if isinstance(error, dict) else event)]
+        return []
+
+    def done(self) -> list[ir.Event]:
+        """OpenRouter sends ``[DONE]`` after the terminal event."""
+        return self.close()
+
+    def close(self) -> list[ir.Event]:
+        if self._ended:
+            return []
+        self._ended = True
+        return [ir.Failure("api", "the upstream's answer ended before it was complete")]
+
+    def _start(self, event: dict[str, Any]) -> list[ir.Event]:
+        if self._started:
+            return []
+        self._started = True
+        response = event.get("response") or {}
+        created = response.get("created_at")
+        created = int(created) if isinstance(created, int | float) else None
+        return [ir.Start(response.get("id"), response.get("model"), created)]
+
+    def _keep_alive(self, event: dict[str, Any]) -> list[ir.Event]:
+        return [ir.KeepAlive()]
+
+    def _item(self) -> _Item:
+        item = self._items.get(self._last)
+        if item is None:
+            item = self._items[self._last] = _Item()
+        return item
+
+    def _new(self) -> _Part:
+        self._next += 1
+        return _Part(self._next - 1)
+
+    def _added(self, event: dict[str, Any]) -> list[ir.Event]:
+        native = event.get("item") or {}
+        item = self._item()
+        if native.get("type") not in _CALL_TEXTS or item.call is not None or item.done:
+            return []
+        return self._start_call(item, native)
+
+    def _start_call(self, item: _Item, native: dict[str, Any]) -> list[ir.Event]:
+        kind = "custom" if native["type"] == "custom_tool_call" else "function"
+        item.call = self._new()
+        id = native.get("call_id") or native.get("id") or ""
+        part = ir.ToolCall(id, native.get("name") or "", "", kind, native.get("namespace"))  # type: ignore[arg-type]
+        return [ir.PartStart(item.call.index, part)]
+
+    def _text(self, event: dict[str, Any], part: ir.Part) -> list[ir.Event]:
+        text = event.get("delta")
+        item = self._item()
+        if not text or item.done:
+            return []
+        events, state = self._content(item, event.get("content_index", 0), part)
+        state.length += len(text)
+        events.append(ir.Delta(state.index, text))
+        logprobs = event.get("logprobs")
+        if logprobs:
+            events.append(ir.Logprobs(logprobs))
+        return events
+
+    def _content(self, item: _Item, number: int, part: ir.Part) -> tuple[list[ir.Event], _Part]:
+        state = item.parts.get(number)
+        if state is not None:
+            return [], state
+        state = item.parts[number] = self._new()
+        return [ir.PartStart(state.index, part)], state
+
+    def _output_text(self, event: dict[str, Any]) -> list[ir.Event]:
+        return self._text(event, ir.Text(""))
+
+    def _refusal(self, event: dict[str, Any]) -> list[ir.Event]:
+        return self._text(event, ir.Refused(""))
+
+    def _annotation(self, event: dict[str, Any]) -> list[ir.Event]:
+        item = self._item()
+        state = item.parts.get(event.get("content_index", 0))
+        annotation = event.get("annotation")
+        if state is None or item.done or not isinstance(annotation, dict):
+            return []
+        state.section = (state.section or 0) + 1
+        return [ir.Cite(state.index, _citation(annotation))]
+
+    def _summary(self, event: dict[str, Any]) -> list[ir.Event]:
+        return self._reasoning(event, raw=False, section=event.get("summary_index", 0))
+
+    def _raw_reasoning(self, event: dict[str, Any]) -> list[ir.Event]:
+        return self._reasoning(event, raw=True, section=0)
+
+    def _reasoning(self, event: dict[str, Any], *, raw: bool, section: Any) -> list[ir.Event]:
+        text = event.get("delta")
+        item = self._item()
+        if not text or item.done or (item.raw is not None and item.raw is not raw):
+            return []
+        return self._think(item, text, raw, section)
+
+    def _think(self, item: _Item, text: str, raw: bool, section: Any) -> list[ir.Event]:
+        events: list[ir.Event] = []
+        item.raw = raw
+        if item.thinking is None:
+            item.thinking = self._new()
+            item.thinking.section = section
+            events.append(ir.PartStart(item.thinking.index, ir.Thinking("")))
+        elif item.thinking.section != section:
+            item.thinking.section = section
+            text = f"\n\n{text}"
+        item.thinking.length += len(text)
+        events.append(ir.Delta(item.thinking.index, text))
+        return events
+
+    def _call_delta(self, event: dict[str, Any]) -> list[ir.Event]:
+        item = self._item()
+        text = event.get("delta")
+        if item.call is None or item.done or not text:
+            return []
+        item.call.length += len(text)
+        return [ir.Delta(item.call.index, text)]
+
+    def _done_item(self, event: dict[str, Any]) -> list[ir.Event]:
+        return self._finish_item(self._item(), event.get("item") or {})
+
+    def _finish_item(self, item: _Item, native: dict[str, Any]) -> list[ir.Event]:
+        """Passes on what of an item is still missing, and ends its parts."""
+        if item.done:
+            return []
+        item.done = True
+        events: list[ir.Event] = []
+        type_ = native.get("type")
+        if type_ == "message":
+            events += self._finish_message(item, native)
+        elif type_ == "reasoning":
+            return self._finish_reasoning(item, native)
+        elif type_ in _CALL_TEXTS:
+            if item.call is None:
+                events += self._start_call(item, native)
+            assert item.call is not None
+            events += _rest(item.call, native.get(_CALL_TEXTS[type_]))
+        else:
+            for part in read_server_item(native):
+                index = self._new().index
+                events += [ir.PartStart(index, part), ir.PartEnd(index)]
+        open_parts = [*item.parts.values(), *(p for p in (item.thinking, item.call) if p)]
+        return [*events, *(ir.PartEnd(part.index) for part in open_parts)]
+
+    def _finish_message(self, item: _Item, native: dict[str, Any]) -> list[ir.Event]:
+        events: list[ir.Event] = []
+        for number, block in enumerate(native.get("content") or ()):
+            if not isinstance(block, dict):
+                continue
+            refused = block.get("type") == "refusal"
+            text = block.get("refusal" if refused else "text")
+            if not text and number not in item.parts:
+                continue
+            more, state = self._content(item, number, ir.Refused("") if refused else ir.Text(""))
+            events += more + _rest(state, text)
+            annotations = block.get("annotations") or ()
+            events += [ir.Cite(state.index, _citation(a)) for a in annotations[state.section or 0 :]]
+        return events
+
+    def _finish_reasoning(self, item: _Item, native: dict[str, Any]) -> list[ir.Event]:
+        events: list[ir.Event] = []
+        for name, raw in (("summary", False), ("content", True)):
+            # Text that came in deltas is complete but for its last section.
+            if item.thinking is None:
+                for number, block in enumerate(native.get(name) or ()):
+                    if isinstance(block, dict) and block.get("text"):
+                        events += self._think(item, block["text"], raw, 0 if raw else number)
+        encrypted = native.get("encrypted_content")
+        signature = None
+        if isinstance(encrypted, str) and encrypted:
+            signature = ir.Signature(Format.OPENAI_RESPONSES, encrypted, native.get("id"))
+        if item.thinking is not None:
+            return [*events, ir.PartEnd(item.thinking.index, signature)]
+        if signature is None:
+            return events
+        index = self._new().index
+        part = ir.Thinking("", signature, redacted=True)
+        return [*events, ir.PartStart(index, part), ir.PartEnd(index)]
+
+    def _terminal(self, response: dict[str, Any], *, failed: bool) -> list[ir.Event]:
+        if self._ended:
+            return []
+        self._ended = True
+        events = self._start({"response": response})
+        if failed or response.get("status") == "failed":
+            return [*events, failures.read(response.get("error") or "the response failed")]
+        for number, native in enumerate(response.get("output") or ()):
+            if isinstance(native, dict):
+                item = self._items.setdefault(number, _Item())
+                events += self._finish_item(item, native)
+        for item in self._items.values():
+            if not item.done:
+                events += [ir.PartEnd(part.index) for part in item.parts.values()]
+                events += [ir.PartEnd(part.index) for part in (item.thinking, item.call) if part]
+        self._usage.merge(response.get("usage"))
+        usage = self._usage.take()
+        if usage is not None:
+            events.append(ir.UsageReport(usage))
+        details = response.get("incomplete_details")
+        reason = details.get("reason") if isinstance(details, dict) else None
+        stop = stops.read(Format.OPENAI_RESPONSES, reason) or ir.Stop.END
+        return [*events, ir.Finish(stop), ir.End()]
+
+
+def _rest(part: _Part, text: Any) -> list[ir.Event]:
+    """What of a final text no delta has said."""
+    if not isinstance(text, str) or len(text) <= part.length:
+        return []
+    rest = text[part.length :]
+    part.length = len(text)
+    return [ir.Delta(part.index, rest)]
+
+
+def _citation(annotation: dict[str, Any]) -> ir.Citation:
+    return ir.Citation(
+        annotation.get("url"),
+        annotation.get("title") or annotation.get("filename"),
+        None,
+        annotation.get("start_index"),
+        annotation.get("end_index"),
+        (Format.OPENAI_RESPONSES, annotation),
+    )
+
+
+_READERS: Final = {
+    "response.created": EventReader._start,
+    "response.in_progress": EventReader._start,
+    "response.queued": EventReader._start,
+    "response.output_item.added": EventReader._added,
+    "response.output_item.done": EventReader._done_item,
+    "response.output_text.delta": EventReader._output_text,
+    "response.output_text.annotation.added": EventReader._annotation,
+    "response.refusal.delta": EventReader._refusal,
+    "response.reasoning_summary_text.delta": EventReader._summary,
+    "response.reasoning_text.delta": EventReader._raw_reasoning,
+    "response.function_call_arguments.delta": EventReader._call_delta,
+    "response.custom_tool_call_input.delta": EventReader._call_delta,
+    "keepalive": EventReader._keep_alive,
+}
