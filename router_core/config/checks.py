@@ -171,11 +171,12 @@ def _credential(
     credential: CredentialConfig, provider: Provider | None, path: Place, registry: Registry, report: Report
 ) -> None:
     kinds = [key for key in _KINDS if getattr(credential, key) is not None]
-    broken = report.written_keys("credentials", path) & set(_KINDS)
     if len(kinds) > 1:
         report.error((*path, kinds[1]), f"has {' and '.join(kinds)}", "keep one of them")
-    elif not kinds and provider is not None and _wants_key(credential, provider) and not broken:
-        report.error(path, f"credential {shown(credential.id)} holds no secret", "add api_key: env:NAME")
+    elif not kinds and provider is not None and _wants_key(credential, provider):
+        # One that stands there and is broken has been reported already.
+        if not report.written_keys("credentials", path) & set(_KINDS):
+            report.error(path, f"credential {shown(credential.id)} holds no secret", "add api_key: env:NAME")
     prefix = credential.prefix
     if prefix is not None:
         if not _PREFIX.fullmatch(prefix):

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 # The beginnings of well-known keys, and long runs of letters and digits of which no name is made.
 _SECRET = re.compile(
     r"\b(?:(?:sk|ck|pk|rk|gsk|xai|gh[opsu])[-_]|AIza|ya29\.|eyJ|Bearer\s)\S{6,}"
     r"|(?=\S*\d)[A-Za-z0-9_+=]{24,}"
 )
+MAX_NAMES: Final = 500
 _USERINFO = re.compile(r"(?<=://)[^/@\s]*@")
 
 
@@ -54,6 +57,6 @@ def masked(text: str) -> str:
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """``did you mean 'x'?`` for the known name that `name` was probably meant to be, or nothing."""
-    # A list, since get_close_matches walks it once per call and keeps the order among equals.
-    match = difflib.get_close_matches(name[:100], list(known), n=1, cutoff=0.6)
+    # Bounded, since thousands of mistakes against thousands of names would take minutes.
+    match = difflib.get_close_matches(name[:100], list(itertools.islice(known, MAX_NAMES)), n=1, cutoff=0.6)
     return f"did you mean '{match[0]}'?" if match else ""

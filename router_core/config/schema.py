@@ -216,6 +216,8 @@ class ModelConfig(Section):
     """Other names by which the provider knows it."""
     capabilities: frozenset[Literal["tools", "images", "thinking", "pdf", "audio"]] = frozenset()
     """What it can take or do; empty means unknown, which excludes nothing."""
+    hidden: bool = False
+    """true leaves it out of lists; it can be asked for all the same."""
 
 
 class ProviderConfig(Section):
@@ -231,6 +233,8 @@ class ProviderConfig(Section):
     """Another provider whose values hold where this one is silent, e.g. ``openai-compatible``."""
     enabled: bool = True
     """false answers ``provider_disabled`` on every path and host of the provider."""
+    hidden: bool = False
+    """true leaves its models out of lists; they can be asked for all the same."""
     insecure: bool = False
     """Allows credentials over ``http://`` to a host that is not this machine."""
     hosts: tuple[str, ...] | None = None

@@ -15,6 +15,8 @@ from router_core.routing.names import FAMILIES, match_wildcard, split_effort
 
 MAX_CIRCLES: Final = 20
 """Circles that are reported at once."""
+MAX_DEPTH: Final = 32
+"""Names that lead to one another before one leads to a provider."""
 
 _FAMILIES: Final = tuple(start for start, _ in FAMILIES)
 _SPAN: Final = re.compile(r"(?:[01]\d|2[0-3]):[0-5]\d-(?:[01]\d|2[0-4]):[0-5]\d")
@@ -114,13 +116,25 @@ class _Names:
 def _circles(edges: dict[str, dict[str, Path]], report: Report) -> None:
     for _ in range(MAX_CIRCLES):
         try:
-            graphlib.TopologicalSorter({name: set(others) for name, others in edges.items()}).prepare()
-            return
+            order = list(graphlib.TopologicalSorter(edges).static_order())
         except graphlib.CycleError as error:
             # Its nodes stand in the order of being needed: each is a target of the next one.
             circle = list(reversed(error.args[1]))
             where = edges[circle[0]].pop(circle[1])
-            what = f"models in a circle: {' -> '.join(circle)}"
+            shortened = circle if len(circle) < 8 else [*circle[:6], "...", circle[-1]]
             own = len(circle) == 2 and "/" not in circle[0]
             remedy = f"write PROVIDER/{circle[0]}" if own else "let one of them lead to a provider"
-            report.error(where, what, remedy)
+            report.error(where, f"models in a circle: {' -> '.join(shortened)}", remedy)
+        else:
+            _depth(order, edges, report)
+            return
+
+
+def _depth(order: list[str], edges: dict[str, dict[str, Path]], report: Report) -> None:
+    """`order` has each name behind those that it leads to."""
+    depth: dict[str, int] = {}
+    for name in order:
+        depth[name] = 1 + max((depth[other] for other in edges.get(name, ())), default=0)
+        if depth[name] == MAX_DEPTH + 1:
+            what = f"model {shown(name)} leads through more than {MAX_DEPTH} others"
+            report.error(("models", name), what, "let it lead to a provider sooner")

@@ -21,7 +21,9 @@ from router_core.config.values import split_url
 from router_core.formats import PATHS
 
 # An extension is another provider: it takes over how the base speaks, not what the base is called or intercepts.
-OWN: Final = frozenset({"name", "display_name", "aliases", "extends", "enabled", "insecure", "hosts"})
+OWN: Final = frozenset(
+    {"name", "display_name", "aliases", "extends", "enabled", "hidden", "insecure", "hosts"}
+)
 
 
 @dataclass(frozen=True, slots=True)

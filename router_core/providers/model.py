@@ -57,6 +57,8 @@ class ModelInfo:
     aliases: tuple[str, ...] = ()
     capabilities: frozenset[str] = frozenset()
     """Of: tools, images, thinking, pdf, audio. Empty means unknown, which excludes nothing."""
+    hidden: bool = False
+    """Left out of lists; it can be asked for all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,8 @@ class Provider:
     quirks: frozenset[str] = frozenset()
     """Named deviations that rewrite rules test for, e.g. ``force_stream``, ``ensure_system``."""
     enabled: bool = True
+    hidden: bool = False
+    """Its models are left out of lists; they can be asked for all the same."""
     insecure: bool = False
     """Allows credentials over ``http://`` to a host that is not loopback."""
     base_url: str = ""

@@ -158,6 +158,7 @@ class _Builder:
             rules=config.rules or (),
             quirks=config.quirks or frozenset(),
             enabled=config.enabled,
+            hidden=config.hidden,
             insecure=config.insecure,
             base_url=reference(config),
             aliases=config.aliases or (),
@@ -272,8 +273,14 @@ class _Builder:
 
 
 def _model(config: ModelConfig) -> ModelInfo:
-    capabilities = frozenset[str](config.capabilities)
-    return ModelInfo(config.id, config.max_output_tokens, config.context_length, config.aliases, capabilities)
+    return ModelInfo(
+        id=config.id,
+        max_output_tokens=config.max_output_tokens,
+        context_length=config.context_length,
+        aliases=config.aliases,
+        capabilities=frozenset[str](config.capabilities),
+        hidden=config.hidden,
+    )
 
 
 def _names(providers: Mapping[str, Provider], mistakes: list[Mistake]) -> dict[str, Provider]:

@@ -31,8 +31,8 @@ def list_models(
 ) -> list[ModelEntry]:
     """Every name that can be listed: of the configuration, then each provider's models, then prefixed ones.
 
-    `only` limits the provider's models to one provider, as on its own paths. Wildcards and models that no
-    list names can be asked for too, but not listed.
+    `only` limits the provider's models to one provider, as on its own paths. Wildcards, hidden models and
+    models that no list names can be asked for too, but not listed.
     """
     ranked = sorted(credentials, key=lambda c: (-c.config.priority, c.order))
     entries: dict[str, ModelEntry] = {}
@@ -72,7 +72,7 @@ def list_models(
 def _served(provider: Provider, credential: Credential) -> Iterable[tuple[str, ModelInfo | None]]:
     accepts = serves(credential)
     for info in provider.models:
-        if accepts is None or accepts(info.id):
+        if not (provider.hidden or info.hidden) and (accepts is None or accepts(info.id)):
             yield info.id, info
     for name in credential.config.models.include:
         if "*" not in name and "?" not in name and "[" not in name and provider.model(name) is None:

@@ -355,6 +355,27 @@ models:
     assert [t.target for t in three.targets][:2] == ["one", "two(low)"]
 
 
+def test_long_ways_are_bounded_and_long_circles_shortened() -> None:
+    def chain(length: int, end: str) -> str:
+        return (
+            "models:\n"
+            + "".join(f"  m{i}: m{i + 1}\n" for i in range(length - 1))
+            + f"  m{length - 1}: {end}\n"
+        )
+
+    assert loaded(chain(32, "openai/gpt-5")).config.models["m0"] == "m1"
+    assert mistakes(chain(40, "openai/gpt-5")) == [
+        "9: model 'm7' leads through more than 32 others; let it lead to a provider sooner"
+    ]
+    (circle,) = mistakes(chain(2000, "m0"))
+    assert len(circle) < 150
+
+
+def test_thousands_of_mistakes_are_said() -> None:
+    text = "credentials:\n" + "".join(f"  - {{id: k{i}, provider: openai, wieght: 1}}\n" for i in range(2000))
+    assert len(mistakes(text)) == 4000
+
+
 def test_paths_begin_at_home_or_at_the_file(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("")
     config = loaded(

@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 
 from router_core.config.problems import ConfigError
-from router_core.config.schema import ProviderConfig
+from router_core.config.schema import Config, ProviderConfig
+from router_core.credentials.pool import Pool
 from router_core.formats import PATHS, Format, Operation
 from router_core.providers.definition import Definition, load_builtin, read_definition
 from router_core.providers.model import AuthHeader, Provider
 from router_core.providers.registry import RESERVED, Registry, assemble
+from router_core.routing.models import list_models
 
 BUILTIN = load_builtin()
 REGISTRY = Registry.build(BUILTIN)
@@ -94,7 +96,7 @@ def test_what_facts_say_of_single_providers() -> None:
     assert (model.id, model.max_output_tokens, model.context_length) == (
         "claude-sonnet-4-5-20250929",
         64000,
-        200000,
+        1000000,
     )
     assert REGISTRY.providers["codex"].endpoints[0].websocket
     assert roots(REGISTRY.providers["ampcode"]) == {
@@ -201,6 +203,21 @@ def test_headers_and_models_merge_lists_replace() -> None:
     assert anthropic.models[0].max_output_tokens == 1
     assert anthropic.model("claude-haiku-4-5") is not None
     assert (anthropic.passthrough, anthropic.quirks) == ((), frozenset())
+
+
+def test_what_is_hidden_is_served_and_not_listed() -> None:
+    models = [{"id": "shown"}, {"id": "covered", "hidden": True}]
+    vllm = {"extends": "openai-compatible", "base_url": "http://127.0.0.1:1/v1", "models": models}
+    config = Config.model_validate(
+        {
+            "providers": {"vllm": vllm, "quiet": {**vllm, "hidden": True}},
+            "credentials": [{"id": "a", "provider": "vllm"}, {"id": "b", "provider": "quiet"}],
+        }
+    )
+    registry = Registry.build(BUILTIN, config.providers)
+    active = Pool(config, registry).credentials.values()
+    assert [m.id for m in list_models(config, registry.providers, active)] == ["shown"]
+    assert registry.providers["vllm"].model("covered") is not None
 
 
 def test_an_extension_speaks_like_its_base_and_intercepts_nothing() -> None:
