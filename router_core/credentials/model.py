@@ -8,10 +8,6 @@ from typing import Protocol
 from router_core.config.schema import CredentialConfig
 from router_core.exchange import Headers
 
-MERGED_HEADERS = frozenset({"anthropic-beta"})
-"""Of an attempt's extra headers, those whose comma-separated values are joined to the client's own
-value instead of replacing it."""
-
 
 class CredentialError(Exception):
     """The secret cannot be had now. The message names the source and the remedy, never a secret.

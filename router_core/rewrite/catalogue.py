@@ -5,11 +5,12 @@ from __future__ import annotations
 import difflib
 from typing import Final
 
-from router_core.rewrite import amp, answers, anthropic, efforts, gemini, openai_chat, openai_responses
+from router_core.rewrite import amp, answers, anthropic, efforts, gemini, moved, openai_chat, openai_responses
 from router_core.rewrite.rule import Rule
 
 BUILT_IN: Final[tuple[Rule, ...]] = (
     *gemini.ENVELOPES,
+    *moved.RULES,
     *efforts.RULES,
     *anthropic.RULES,
     *openai_chat.RULES,

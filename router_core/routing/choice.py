@@ -159,6 +159,10 @@ class Chooser:
             probe = scheduler.health.probe(target.leaf.model, members, last_resort=True)
             if probe is not None:
                 return Choice(target, probe, "nothing else is ready: tests whether its cooldown can end")
+            # That it has no such model is an answer, and costs nothing; nobody has a better one.
+            state = scheduler.pick(target.leaf.model, members & scheduler.health.unsuited(target.leaf.model))
+            if state is not None:
+                return Choice(target, state, "nothing else is left, though it seemed not to have the model")
         return None
 
     def _bound(self, target: Target, scheduler: Scheduler, ready: int) -> CredentialState | None:

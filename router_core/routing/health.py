@@ -40,7 +40,11 @@ if TYPE_CHECKING:
     from router_core.routing.scheduler import Scheduler
 
 type Key = str | None
-"""A model name as the upstream knows it, or None for the whole credential."""
+"""A model name as the upstream knows it, or None: for a request, that it names none; for a cooldown, that it
+holds for the whole credential."""
+
+NO_MODEL: Final = ""
+"""The key of operations that name no model, such as WebSocket handshakes."""
 
 QUOTA: Final = "\0quota"
 """The key of windows that are closed because a quota is used up. Not a failure: never probed."""
@@ -52,6 +56,7 @@ PROBE_PATIENCE: Final = 15.0
 """Seconds after which a probe that has not begun to answer no longer keeps others waiting."""
 
 MAX_JITTER: Final = 2.0
+_MISSING: Final = frozenset({FailureKind.NOT_FOUND, FailureKind.MODEL_UNSUPPORTED})
 _EARLY: Final = frozenset({FailureKind.TRANSIENT, FailureKind.CAPACITY})
 
 
@@ -113,6 +118,10 @@ class CredentialState:
         return 1 << self.index if self.index >= 0 else 0
 
 
+def _key(model: str | None) -> str:
+    return NO_MODEL if model is None else model
+
+
 def bits(mask: int) -> Iterator[int]:
     """The places of the set bits, ascending."""
     while mask:
@@ -164,10 +173,9 @@ class Health:
         """The credentials that cannot take an ordinary request for `model` now."""
         self._advance()
         cooling, probing = self._cooling, self._probing
-        mask = cooling.get(None, 0) | cooling.get(QUOTA, 0) | probing.get(None, 0)
-        if model is not None:
-            mask |= cooling.get(model, 0) | probing.get(model, 0)
-        return mask
+        own = _key(model)
+        mask = cooling.get(None, 0) | cooling.get(QUOTA, 0) | cooling.get(own, 0)
+        return mask | probing.get(None, 0) | probing.get(own, 0)
 
     def refused(self) -> int:
         """The credentials whose key or account itself was refused, whatever the model."""
@@ -176,6 +184,16 @@ class Health:
             if self._states[i].cooldowns[None].kind in (FailureKind.AUTH, FailureKind.PAYMENT):
                 mask |= 1 << i
         return mask | self._cooling.get(QUOTA, 0)
+
+    def unsuited(self, model: Key) -> int:
+        """The credentials of which nothing is wrong but that they seemed not to have the model."""
+        self._advance()
+        mask = 0
+        for i in bits(self._cooling.get(_key(model), 0)):
+            cooldowns = list(self._blocking(self._states[i], model))
+            if all(c.kind in _MISSING or (c.until <= self._wall() and c.probing is None) for c in cooldowns):
+                mask |= 1 << i
+        return mask
 
     def probe(self, model: Key, among: int, *, last_resort: bool = False) -> CredentialState | None:
         """A cooling credential of `among` that one request may test now, the one waiting longest."""
@@ -216,7 +234,7 @@ class Health:
         return known
 
     def _blocking(self, state: CredentialState, model: Key) -> Iterator[Cooldown]:
-        for key in {None, model, QUOTA}:
+        for key in (None, QUOTA, _key(model)):
             cooldown = state.cooldowns.get(key)
             if cooldown is not None:
                 yield cooldown
@@ -236,7 +254,7 @@ class Health:
     def begin(self, state: CredentialState, model: Key) -> bool:
         """An attempt starts; True when it is a probe, for which others wait."""
         probe = False
-        for key in {None, model}:
+        for key in (None, _key(model)):
             cooldown = state.cooldowns.get(key)
             if cooldown is None or cooldown.quota:
                 continue
@@ -258,7 +276,7 @@ class Health:
         if not failure.cools:
             self.release(state, model, started)
             return None
-        key = None if failure.scope == "credential" else model
+        key = None if failure.scope == "credential" else _key(model)
         old = state.cooldowns.get(key)
         if old is not None and now - old.until > BACKOFF_LIMIT:
             old = None
@@ -298,14 +316,14 @@ class Health:
         if state.index < 0:
             return
         state.last_success_at = self._wall()
-        for key in {None, model}:
+        for key in (None, _key(model)):
             cooldown = state.cooldowns.get(key)
             if cooldown is not None and not cooldown.quota and started >= cooldown.opened:
                 self._drop(state, key)
 
     def release(self, state: CredentialState, model: Key, started: float) -> None:
         """An attempt that began at monotonic `started` ended without a verdict: who comes next may probe."""
-        for key in {None, model}:
+        for key in (None, _key(model)):
             cooldown = state.cooldowns.get(key)
             if cooldown is not None and cooldown.probing is not None and started >= cooldown.opened:
                 cooldown.probing = None

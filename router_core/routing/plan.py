@@ -31,12 +31,6 @@ from router_core.routing.targets import UPGRADE_REQUIRED, Skipped, Target
 MIN_PAUSE: Final = 0.05
 """Seconds between two rounds at least."""
 
-OAUTH_HEADERS: Final[dict[str, dict[str, str]]] = {
-    # https://docs.anthropic.com/en/api/beta-headers; what Claude Code sends with a subscription's token.
-    "anthropic": {"anthropic-beta": "oauth-2025-04-20"},
-}
-"""Headers without which a provider takes no OAuth token; see `MERGED_HEADERS` in the credentials' model."""
-
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -206,7 +200,6 @@ class Plan:
         carriers = leaf.provider.oauth if token.oauth else leaf.provider.auth
         if not token.secret:
             carriers = ()
-        oauth_headers = OAUTH_HEADERS.get(leaf.provider.name, {}) if token.oauth else {}
         return Attempt(
             number=self._count,
             provider=leaf.provider,
@@ -214,7 +207,7 @@ class Plan:
             model=leaf.model,
             credential_id=credential.id,
             auth=[*((h.header, h.value(token.secret)) for h in carriers), *token.headers],
-            headers={**credential.config.headers, **oauth_headers},
+            headers=dict(credential.config.headers),
             proxy=_proxy(live.config.upstream.proxy, credential),
             effort=leaf.effort,
             drop_state=self._chooser.moves(credential.id),

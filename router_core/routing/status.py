@@ -7,14 +7,14 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from router_core.credentials.model import Credential
-from router_core.routing.health import QUOTA, CredentialState
+from router_core.routing.health import NO_MODEL, QUOTA, CredentialState
 from router_core.routing.windows import Window
 
 
 @dataclass(frozen=True, slots=True)
 class CooldownStatus:
-    model: str | None
-    """None: all models of the credential."""
+    model: str
+    """Empty: requests that name no model."""
     state: str
     """``cooling``, or ``half_open`` once its time is over and until a request has shown that it works."""
     kind: str
@@ -117,17 +117,17 @@ def _summary(state: CredentialState, now: float) -> _Summary:
         else:
             since, until = cooldown.since, cooldown.until
             summary.models.append(
-                CooldownStatus(key, phase, cooldown.kind, cooldown.reason, since, until, cooldown.stated)
+                CooldownStatus(key, phase, str(cooldown.kind), cooldown.reason, since, until, cooldown.stated)
             )
     if summary.state == "ready" and state.bit & state.scheduler.full:
         summary.state, summary.reason = "busy", f"{state.in_flight} requests are under way, its limit"
-    summary.models.sort(key=lambda m: m.model or "")
+    summary.models.sort(key=lambda m: m.model)
     return summary
 
 
 def why(state: CredentialState, model: str | None, now: float) -> str:
     """In words, what keeps `state` from serving `model` now; ``ready`` if nothing does."""
-    for key in (None, QUOTA, model):
+    for key in (None, QUOTA, NO_MODEL if model is None else model):
         cooldown = state.cooldowns.get(key)
         if cooldown is not None and cooldown.until > now:
             return f"{cooldown.reason or cooldown.kind}; back in {describe(cooldown.until - now)}"
