@@ -6,10 +6,12 @@ import math
 
 from mitmproxy import http
 
-from addons.call import Call
+from addons.call import Answer, Call
 from router_core.errors import Code, Refusal
+from router_core.exchange import Attempt, Outcome
 from router_core.formats import Format
-from router_core.formats.errors import error_body, error_event
+from router_core.formats.errors import error_body, error_event, read_error
+from router_core.routing import errors_on_wire
 
 
 def refusal_response(format: Format, refusal: Refusal, exchange_id: str | None = None) -> http.Response:
@@ -19,6 +21,22 @@ def refusal_response(format: Format, refusal: Refusal, exchange_id: str | None =
     if exchange_id:
         headers["x-detour-id"] = exchange_id
     return http.Response.make(refusal.status, error_body(format, refusal), headers)
+
+
+def in_stream_error(attempt: Attempt, outcome: Outcome) -> Answer:
+    """An error event with which a 200 stream began, as the answer with an error status that it should be."""
+    format = attempt.endpoint.format
+    status = errors_on_wire.read_error(outcome).status or 502
+    body = outcome.body
+    if format is Format.OPENAI_RESPONSES:
+        # Its events are shaped unlike its bodies; the other formats' are the same.
+        body = error_body(format, read_error(status, body))
+    response = http.Response.make(status, b"", {"content-type": "application/json"})
+    kept = ("retry-after", "request-id", "x-request-id", "anthropic-ratelimit-", "x-ratelimit-", "x-codex-")
+    for name, value in outcome.headers:
+        if name.lower().startswith(kept):
+            response.headers[name] = value
+    return Answer(attempt, response, body)
 
 
 def broken_answer(call: Call, message: str) -> http.Response:

@@ -79,13 +79,18 @@ class Call:
             self.deadline = asyncio.get_running_loop().call_later(seconds, self.on_deadline)
 
     def relay(self, data: bytes) -> bytes:
-        """mitmproxy's stream callable: a piece of the upstream's answer in, the client's out; b"" ends it."""
+        """A piece of the upstream's answer in, the client's out; b"" ends it."""
         assert self.responder
         if not data:
             return self.responder.close()
         for observe in self.observers:
             observe(data)
         return self.responder.feed(data)
+
+    def relay_stream(self, data: bytes) -> list[bytes]:
+        """mitmproxy's stream callable. Nothing is no chunk: an empty one would end a chunked body."""
+        out = self.relay(data)
+        return [out] if out else []
 
     def disarm(self) -> None:
         if self.deadline:

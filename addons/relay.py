@@ -61,7 +61,7 @@ class Relay:
         flow.response.headers = to_headers([*call.responder.headers, *self._own_headers(call)])
         if call.whole:
             return  # `response` changes it in one piece
-        flow.response.stream = call.relay
+        flow.response.stream = call.relay_stream
         fit_framing(flow)
 
     def _continue(self, call: Call):

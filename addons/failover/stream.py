@@ -30,7 +30,7 @@ from mitmproxy.proxy.layers.http import (
     SendHttp,
 )
 
-from addons.answers import broken_answer, broken_event, keep_alive, too_large
+from addons.answers import broken_answer, broken_event, in_stream_error, keep_alive, too_large
 from addons.call import Answer, Call, calls
 from addons.failover.events import DeadlinePassed, GetHttp1Connection, UpstreamAttemptHook
 from addons.failover.hold import Hold, Kind, Step, kind_of
@@ -62,6 +62,8 @@ class FailoverStream(HttpStream):
         self.hold: Hold | None = None
         self.alive = False
         self.on_used_connection = False
+        self.resent = False
+        """The attempt under way was sent a second time, after a keep-alive race."""
 
     # -- events in ------------------------------------------------------------------------------------
 
@@ -144,8 +146,12 @@ class FailoverStream(HttpStream):
         return None
 
     def send_again(self) -> layer.CommandGenerator[None]:
-        """Send `flow.request`, whose body is all here, under a fresh id."""
-        self.take_fresh_id()
+        """Send `flow.request`, whose body is all here, under the fresh id that `leave_attempt` took."""
+        self.http_layer.streams[self.attempt_id] = self
+        self.server_state = self.state_wait_for_response_headers
+        if not self.alive:
+            self.flow.response = None
+        self.flow.error = None
         if not (yield from self.make_server_connection()):
             return
         request = self.flow.request
@@ -160,17 +166,13 @@ class FailoverStream(HttpStream):
         assert self.call
         self.call.arm(self.config.upstream.first_byte_timeout)
 
-    def take_fresh_id(self) -> None:
+    def leave_attempt(self) -> None:
+        """Whatever still comes for the attempt that was sent is late news, and dropped."""
         if self.attempt_id != self.stream_id:
             self.http_layer.streams.pop(self.attempt_id, None)
         self.attempt_id = next(self.http_layer.attempt_ids)
-        self.http_layer.streams[self.attempt_id] = self
         self.hold = None
         self.response_body_buf.clear()
-        if not self.alive:
-            self.flow.response = None
-        self.flow.error = None
-        self.server_state = self.state_wait_for_response_headers
 
     # -- the answer -----------------------------------------------------------------------------------
 
@@ -324,10 +326,13 @@ class FailoverStream(HttpStream):
     def broke_off(self, message: str) -> layer.CommandGenerator[None]:
         """The upstream closed or reset before the client saw anything of this answer."""
         assert self.call
-        if self.on_used_connection and self.server_state == self.state_wait_for_response_headers:
+        waiting = self.server_state == self.state_wait_for_response_headers
+        if self.on_used_connection and waiting and not self.context.server.connected and not self.resent:
             # Keep-alive race: the upstream closed an idle connection just as it was used again.
             # That says nothing about the credential; the same attempt deserves a connection of its own.
             self.call.disarm()
+            self.resent = True
+            self.leave_attempt()
             yield from self.send_again()
             return
         outcome = Outcome("opening" if self.hold else "headers", error=message)
@@ -360,12 +365,15 @@ class FailoverStream(HttpStream):
         """End this attempt, and go on with the next one or with the best answer there is."""
         assert self.call
         self.call.disarm()
+        _, attempt = self.call.under_way
         if self.hold and self.hold.kind is Kind.ERROR:
-            _, attempt = self.call.under_way
             self.call.answers.append(Answer(attempt, self.hold.response, self.hold.body))
-        self.hold = None
+        elif self.hold and self.hold.error:
+            self.call.answers.append(in_stream_error(attempt, outcome))
         if not ended:
             yield from self.cancel_upstream()
+        self.leave_attempt()
+        self.resent = False
         if (yield from self.next_attempt(outcome)):
             yield from self.send_again()
 
