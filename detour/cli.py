@@ -1,26 +1,63 @@
-"""The command line. Each command is a function in `detour.commands`."""
+"""The command line: which command stands in which module of `detour.commands`.
+
+A command's module is imported when the command is asked for, so that none slows the others down.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated
+from importlib import import_module
+from typing import Annotated, Any, Final
 
 import typer
+from typer.core import TyperGroup
 
 from detour import __version__
-from detour.commands import ca, credentials, usage
-from detour.commands.check import check
-from detour.commands.dashboard import dashboard
-from detour.commands.demo import demo
-from detour.commands.doctor import doctor
-from detour.commands.env import env
-from detour.commands.exec import exec_
-from detour.commands.explain import explain
-from detour.commands.models import models
-from detour.commands.run import run
-from detour.commands.top import top
+
+COMMANDS: Final = {
+    "run": "run:run",
+    "demo": "demo:demo",
+    "exec": "exec:exec_",
+    "env": "env:env",
+    "check": "check:check",
+    "explain": "explain:explain",
+    "models": "models:models",
+    "credentials": "credentials:app",
+    "doctor": "doctor:doctor",
+    "ca": "ca:app",
+    "capture": "capture:app",
+    "usage": "usage:app",
+    "top": "top:top",
+    "dashboard": "dashboard:dashboard",
+}
+"""In the order of the help. A name leads to a function, or to a Typer app with commands of its own."""
+
+OTHERS: Final = {"allow_interspersed_args": False, "ignore_unknown_options": True}
+"""For a command that runs another program: what follows its name is that program's."""
+SETTINGS: Final[dict[str, dict[str, Any]]] = {"exec": OTHERS}
+
+
+class Commands(TyperGroup):
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name].partition(":")
+        found = getattr(import_module(f"detour.commands.{module}"), attribute)
+        if isinstance(found, typer.Typer):
+            command: Any = typer.main.get_command(found)
+        else:
+            alone = typer.Typer(add_completion=False)
+            alone.command(cmd_name, context_settings=SETTINGS.get(cmd_name))(found)
+            command = typer.main.get_command(alone)
+        command.name = cmd_name
+        return command
+
 
 app = typer.Typer(
     name="detour",
+    cls=Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -41,23 +78,6 @@ def options(
     ] = False,
 ) -> None:
     """Route the traffic of AI command-line tools to the credentials you choose."""
-
-
-app.command()(run)
-app.command()(demo)
-app.command("exec", context_settings={"allow_interspersed_args": False, "ignore_unknown_options": True})(
-    exec_
-)
-app.command()(env)
-app.command()(check)
-app.command()(explain)
-app.command()(models)
-app.command()(doctor)
-app.add_typer(credentials.app, name="credentials")
-app.add_typer(ca.app, name="ca")
-app.add_typer(usage.app, name="usage")
-app.command()(top)
-app.command()(dashboard)
 
 
 def main() -> None:
