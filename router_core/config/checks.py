@@ -173,10 +173,13 @@ def _credential(
     kinds = [key for key in _KINDS if getattr(credential, key) is not None]
     if len(kinds) > 1:
         report.error((*path, kinds[1]), f"has {' and '.join(kinds)}", "keep one of them")
-    elif not kinds and provider is not None and _wants_key(credential, provider):
-        # One that stands there and is broken has been reported already.
-        if not report.written_keys("credentials", path) & set(_KINDS):
-            report.error(path, f"credential {shown(credential.id)} holds no secret", "add api_key: env:NAME")
+    # A key that stands there and is broken has been reported already.
+    elif (
+        not kinds
+        and _wants_key(credential, provider)
+        and report.written_keys("credentials", path).isdisjoint(_KINDS)
+    ):
+        report.error(path, f"credential {shown(credential.id)} holds no secret", "add api_key: env:NAME")
     prefix = credential.prefix
     if prefix is not None:
         if not _PREFIX.fullmatch(prefix):
@@ -198,7 +201,9 @@ def _credential(
         report.faults((*path, "oauth"), _oauth_faults(credential.oauth))
 
 
-def _wants_key(credential: CredentialConfig, provider: Provider) -> bool:
+def _wants_key(credential: CredentialConfig, provider: Provider | None) -> bool:
+    if provider is None:
+        return False
     # A server on this machine often asks for none.
     parts = urlsplit(credential.base_url or provider.base_url)
     return bool(provider.auth) and not is_loopback(parts.hostname or "")

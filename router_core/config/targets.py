@@ -114,7 +114,7 @@ class _Names:
 
 
 def _circles(edges: dict[str, dict[str, Path]], report: Report) -> None:
-    for _ in range(MAX_CIRCLES):
+    for found in range(MAX_CIRCLES):
         try:
             order = list(graphlib.TopologicalSorter(edges).static_order())
         except graphlib.CycleError as error:
@@ -126,7 +126,8 @@ def _circles(edges: dict[str, dict[str, Path]], report: Report) -> None:
             remedy = f"write PROVIDER/{circle[0]}" if own else "let one of them lead to a provider"
             report.error(where, f"models in a circle: {' -> '.join(shortened)}", remedy)
         else:
-            _depth(order, edges, report)
+            if not found:
+                _depth(order, edges, report)
             return
 
 
