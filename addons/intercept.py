@@ -37,4 +37,7 @@ class Intercept:
         host = data.client_hello.sni
         if host is None and context.server.address:
             host = context.server.address[0]
-        return host is not None and host.lower().rstrip(".") in self.core.registry.hosts
+        if host is None:
+            return False
+        host = host.lower().rstrip(".")
+        return host in self.core.registry.hosts or host in self.core.config.capture.hosts

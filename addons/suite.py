@@ -5,6 +5,7 @@ from __future__ import annotations
 from mitmproxy import ctx, exceptions
 
 from addons.access import Access
+from addons.capture import Capture
 from addons.failover.addon import Failover
 from addons.gateway import Gateway
 from addons.intercept import Intercept
@@ -67,4 +68,5 @@ def chain(core: Core) -> list[object]:
         Usage(),
         Relay(core),
         Websocket(core),
+        Capture(core),
     ]

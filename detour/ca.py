@@ -93,7 +93,7 @@ def rotate(config: Config, registry: Registry, env: Mapping[str, str] = os.envir
 
 def _ensure(config: Config, registry: Registry, env: Mapping[str, str], *, fresh: bool) -> CAPaths:
     found = ca_paths(paths(config, env).ca)
-    hosts = tuple(sorted(registry.hosts)) if config.ca.name_constrained else None
+    hosts = tuple(sorted({*registry.hosts, *config.capture.hosts})) if config.ca.name_constrained else None
     try:
         private_folder(found.confdir)
         if fresh or not found.key_pem.exists():

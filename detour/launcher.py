@@ -8,6 +8,7 @@ import logging
 import signal
 import sys
 from collections.abc import Coroutine
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ from detour import logs, private, runtime
 from detour.ca import CAError, CAPaths, ensure_ca
 from detour.paths import paths
 from detour.ports import Address, bind_error, parse_address, raise_backlog, settled, who_listens
+from router_core.capture.recorder import Recorder
 from router_core.config.loader import ConfigError, Loaded, load
 from router_core.config.schema import Config
 from router_core.core import Core
@@ -33,8 +35,26 @@ LISTENERS: Final = ("proxy", "gateway", "admin")
 GATEWAY_MODE = "reverse:http://gateway.invalid"
 
 
+@dataclass(frozen=True, slots=True)
+class CaptureRun:
+    """What `detour capture run` changes of the configuration: everything is recorded, marked with `label`."""
+
+    label: str
+    hosts: tuple[str, ...] = ()
+    """To be decrypted besides those of the providers."""
+
+    def apply(self, loaded: Loaded) -> Loaded:
+        capture = loaded.config.capture
+        hosts = tuple(dict.fromkeys((*capture.hosts, *self.hosts)))
+        capture = capture.model_copy(update={"mode": "all", "rules": (), "hosts": hosts})
+        return replace(loaded, config=loaded.config.model_copy(update={"capture": capture}))
+
+
 def serve(
-    config_path: Path | None = None, log_format: logs.Form = "human", private_to: int | None = None
+    config_path: Path | None = None,
+    log_format: logs.Form = "human",
+    private_to: int | None = None,
+    recorded: CaptureRun | None = None,
 ) -> int:
     """Serve until SIGINT or SIGTERM. Returns the exit code: 0 done, 1 could not start, 2 bad configuration.
 
@@ -46,11 +66,13 @@ def serve(
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2
+    if recorded:
+        loaded = recorded.apply(loaded)
     try:
         with logs.configured(log_format, loaded.config.log):
             for warning in loaded.warnings:
                 logger.warning("%s", warning)
-            return _run(_serve(loaded, private_to))
+            return _run(_serve(loaded, private_to, recorded))
     except logs.LogError as error:
         print(error, file=sys.stderr)
         return 1
@@ -64,7 +86,7 @@ def _run(serving: Coroutine[Any, Any, int]) -> int:
     return uvloop.run(serving)
 
 
-async def _serve(loaded: Loaded, private_to: int | None) -> int:
+async def _serve(loaded: Loaded, private_to: int | None, recorded: CaptureRun | None) -> int:
     config = loaded.config
     listen = _private() if private_to else _configured(config)
     if taken := [line for name, address in listen.items() if (line := _why_taken(name, address))]:
@@ -77,6 +99,7 @@ async def _serve(loaded: Loaded, private_to: int | None) -> int:
         print(error, file=sys.stderr)
         return 1
     core = Core(loaded, paths(config).state)
+    core.recorder = make_recorder(loaded, recorded.label if recorded else None)
     try:
         ledger = core.activity.ledger = make_ledger(config, paths(config).data)
     except LedgerError as error:
@@ -88,6 +111,7 @@ async def _serve(loaded: Loaded, private_to: int | None) -> int:
     master = LeanMaster(options.Options(), Suite(core))
     configure(master, config, listen, ca)
     await core.start()
+    core.recorder.know(core.secrets())
     if ledger:
         ledger.start()
     serving = asyncio.create_task(master.run())
@@ -121,9 +145,18 @@ async def _serve(loaded: Loaded, private_to: int | None) -> int:
         master.shutdown()
         await asyncio.wait([serving])
         await core.stop()
+        await asyncio.to_thread(core.recorder.close)
         if ledger:
             await asyncio.to_thread(ledger.close)
     return 0
+
+
+def make_recorder(loaded: Loaded, run: str | None = None) -> Recorder:
+    """For the records of an instance. Starts nothing before there is something to record."""
+    where = paths(loaded.config)
+    carriers = [c.header for p in loaded.registry.providers.values() for c in (*p.auth, *p.oauth)]
+    headers = dict.fromkeys(carriers)
+    return Recorder(loaded.config.capture, where.captures, where.capture_key, headers=headers, run=run)
 
 
 def _configured(config: Config) -> dict[str, Address]:

@@ -31,6 +31,11 @@ class Paths:
         return self.state / "logs"
 
     @property
+    def capture_key(self) -> Path:
+        """The key of the placeholders in records."""
+        return self.data / "capture-key"
+
+    @property
     def runtime(self) -> Path:
         return self.state / "runtime.json"
 

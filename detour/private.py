@@ -13,6 +13,7 @@ import selectors
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -29,8 +30,10 @@ class StartError(Exception):
     """The instance did not start; the message holds its last words."""
 
 
-def start(config: Path, folder: Path) -> dict[str, str]:
+def start(config: Path, folder: Path, options: Sequence[str] = ()) -> dict[str, str]:
     """Start an instance that lives as long as this process; its addresses by name. Raises StartError, OSError.
+
+    `options` are further ones for `detour run`.
 
     What it logs goes to ``exec.log`` in `folder`: the terminal belongs to the command.
     """
@@ -41,7 +44,7 @@ def start(config: Path, folder: Path) -> dict[str, str]:
     with log.open("ab") as output:
         began = output.tell()
         command = [sys.executable, "-P", "-m", "detour", "run", "--config", str(config)]
-        command += ["--private-to", str(os.getpid())]
+        command += ["--private-to", str(os.getpid()), *options]
         between = os.fork()
         if between == 0:
             code = 1

@@ -12,6 +12,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from router_core import reading
+from router_core.capture.recorder import Recorder
 from router_core.config import secrets
 from router_core.config.loader import Loaded
 from router_core.credentials.pool import Pool
@@ -41,6 +42,8 @@ class Core:
         """Client keys by name; empty means that no key is asked for."""
         self.activity = Activity()
         """What is under way; whoever serves gives it a ledger."""
+        self.recorder: Recorder | None = None
+        """What records exchanges, if whoever serves has made one."""
         self._started = False
 
     async def start(self) -> None:
@@ -76,6 +79,15 @@ class Core:
         await before.close()
         if self.activity.ledger:
             self.activity.ledger.apply(loaded.config)
+        if self.recorder:
+            self.recorder.configure(loaded.config.capture)
+            self.recorder.know(self.secrets())
+
+    def secrets(self) -> list[str]:
+        """The secrets that are at hand: what must never be written, wherever it appears."""
+        tokens = [credential.source.current() for credential in self.pool.credentials.values()]
+        keys = [key.get_secret_value() for key in self.access_keys.values()]
+        return [token.secret for token in tokens if token] + keys
 
     def read(self, exchange: Exchange) -> Refusal | None:
         """Fill in what `exchange` asks for, or say why it cannot be read."""

@@ -9,13 +9,15 @@ from mitmproxy.proxy import events, layer
 from mitmproxy.proxy.layers.http import (
     GetHttpConnection,
     GetHttpConnectionCompleted,
+    HttpEvent,
     HttpLayer,
     HTTPMode,
 )
 from mitmproxy.proxy.layers.http._http2 import Http2Client
 
 from addons.failover.events import DeadlinePassed, GetHttp1Connection
-from addons.failover.stream import FailoverStream
+from addons.failover.stream import FROM_UPSTREAM, FailoverStream
+from addons.witness import witnesses
 
 
 class FailoverLayer(HttpLayer):
@@ -24,7 +26,8 @@ class FailoverLayer(HttpLayer):
     - streams are `FailoverStream`s;
     - a failed connection is forgotten, not remembered as an error for the client connection's lifetime;
     - an HTTP/2 upstream connection without a free stream is not waited for, another one is opened;
-    - closed upstream connections are dropped, so that a client connection of days does not grow.
+    - closed upstream connections are dropped, so that a client connection of days does not grow;
+    - a recorded flow's witness sees what passes.
     """
 
     def __init__(self, context, mode: HTTPMode) -> None:
@@ -51,6 +54,27 @@ class FailoverLayer(HttpLayer):
         stream = FailoverStream(self.context.fork(), stream_id, self)
         self.streams[stream_id] = stream
         yield from self.event_to_child(stream, events.Start())
+
+    def event_to_child(self, child, event: events.Event) -> layer.CommandGenerator[None]:
+        if witnesses and isinstance(event, HttpEvent):
+            self._show(child, event)
+        return super().event_to_child(child, event)
+
+    def _show(self, child, event: HttpEvent) -> None:
+        """Let the flow's witness see `event`, if it has one."""
+        stream = child if isinstance(child, FailoverStream) else self.streams.get(event.stream_id)
+        if not isinstance(stream, FailoverStream) or not hasattr(stream, "flow"):
+            return
+        witness = witnesses.get(stream.flow)
+        if witness is None:
+            return
+        if child is not stream:
+            if child is self.connections.get(self.context.client):
+                witness.to_client(event)
+        elif not isinstance(event, FROM_UPSTREAM):
+            witness.from_client(event)
+        elif event.stream_id == stream.attempt_id:
+            witness.from_upstream(event, stream.context.server)
 
     def get_connection(self, event: GetHttpConnection, *, reuse: bool = True) -> layer.CommandGenerator[None]:
         self._forget_closed()

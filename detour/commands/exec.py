@@ -35,7 +35,7 @@ def exec_(
     from detour.paths import paths
     from router_core.config.secrets import SecretError
 
-    program = _find(command[0])
+    program = find_program(command[0])
     loaded = load(config)
     where = paths(loaded.config)
     try:
@@ -56,7 +56,7 @@ def exec_(
         raise fail(f"{command[0]}: cannot be run: {error.strerror}", NOT_EXECUTABLE) from None
 
 
-def _find(name: str) -> str:
+def find_program(name: str) -> str:
     """The program's path, or the exit that a shell would take."""
     found = shutil.which(name)
     if found:

@@ -15,8 +15,11 @@ def run(
         Literal["human", "json"], typer.Option(help="How log lines are written.")
     ] = "human",
     private_to: Annotated[int | None, typer.Option(hidden=True)] = None,
+    capture_run: Annotated[str | None, typer.Option(hidden=True)] = None,
+    capture_host: Annotated[list[str] | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Serve the proxy, the gateway and the admin address until interrupted."""
-    from detour.launcher import serve
+    from detour.launcher import CaptureRun, serve
 
-    raise typer.Exit(serve(config, log_format, private_to))
+    recorded = CaptureRun(capture_run, tuple(capture_host or ())) if capture_run else None
+    raise typer.Exit(serve(config, log_format, private_to, recorded))

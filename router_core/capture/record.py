@@ -36,7 +36,7 @@ class Opening:
     url: str
     """As the client meant it, with its query."""
     via: str = "proxy"
-    """``proxy``, ``gateway``, ``import`` or ``replay``."""
+    """``proxy``, ``gateway`` or ``import``; ``tunnel`` for a connection that was not looked into."""
     client: str | None = None
     """The name of the client's access key, or its address."""
     tool: str | None = None
@@ -49,6 +49,8 @@ class Opening:
     """As the client asked for it."""
     stream: bool = False
     websocket: bool = False
+    run: str | None = None
+    """Marks the exchanges of one `detour capture run`."""
 
     @property
     def host(self) -> str:

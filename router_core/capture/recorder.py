@@ -27,7 +27,7 @@ from router_core.exchange import Attempt, Exchange, Headers, Request
 
 if TYPE_CHECKING:
     from router_core.prepare import Outgoing
-    from router_core.routing.router import Plan
+    from router_core.routing.plan import Passthrough, Plan
 
 logger = logging.getLogger(__name__)
 
@@ -218,12 +218,15 @@ class Recorder:
         key_file: Path,
         secrets: Iterable[str] = (),
         headers: Iterable[str] = (),
+        run: str | None = None,
     ) -> None:
         """Records go below `folder`; `key_file` holds the installation's key for placeholders.
 
-        `secrets` are those of the pool, `headers` the names of the registry's credential headers.
+        `secrets` are those of the pool, `headers` the names of the registry's credential headers. `run` marks
+        all records, and asks for one of each host that was not looked into.
         Nothing is opened or started before the first exchange that is to be recorded.
         """
+        self.run = run
         self._folder = folder
         self._key_file = key_file
         self._headers = tuple(headers)
@@ -269,6 +272,7 @@ class Recorder:
             mode = self._selection.mode(opening)
             if mode == "off":
                 return None
+            opening.run = self.run
             self._pump.start()
             recording = Recording(
                 next(self._numbers), opening, started, self._selection, self._queue, self._pump
@@ -319,10 +323,10 @@ def _outcome(attempt: Attempt) -> dict[str, Any]:
     }
 
 
-def _plan(plan: Plan) -> list[dict[str, Any]]:
-    """The plan's targets in order, and what was passed over, as plain values."""
-    targets = [{"target": str(t)} for t in plan.targets]
-    return targets + [{"target": str(s), "skipped": str(s)} for s in plan.skipped]
+def _plan(plan: Plan | Passthrough) -> list[dict[str, Any]]:
+    """The targets in order, and what was passed over with the reason, as plain values."""
+    targets = [{"target": name} for name in dict.fromkeys(target.name for target in plan.targets)]
+    return targets + [{"target": skipped.name, "skipped": skipped.reason} for skipped in plan.skipped]
 
 
 def _ending(exchange: Exchange) -> dict[str, Any]:

@@ -1,0 +1,135 @@
+"""Is shown what passes of a recorded flow, and hands it to the recording.
+
+`FailoverLayer` shows it each HTTP event between client and stream and between stream and upstream, so a
+record has every attempt, also those that no hook tells of, and exactly what the client was sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from weakref import WeakKeyDictionary
+
+from mitmproxy import http
+from mitmproxy.connection import Connection, Server
+from mitmproxy.proxy.layers.http import (
+    HttpEvent,
+    RequestData,
+    ResponseData,
+    ResponseEndOfMessage,
+    ResponseHeaders,
+    ResponseProtocolError,
+)
+
+from addons.call import Call, calls
+from router_core.capture.recorder import Recording
+from router_core.exchange import Attempt, Headers
+
+GRACE = 1.0
+"""Seconds after the last hook in which the end of an answer must have been sent to the client."""
+
+
+class Witness:
+    """Of one flow. None of its methods raises."""
+
+    def __init__(self, recording: Recording, flow: http.HTTPFlow) -> None:
+        self.recording = recording
+        self.passing = False
+        """Nobody routes this flow: what comes from upstream goes to the client, and is recorded once."""
+        self._flow = flow
+        self._begun = time.time()
+        self._attempts = 0
+        self._connections: set[str] = set()
+        self._upgraded = False
+        self._sent = False
+        self._hooks_done = False
+
+    def take_attempt(self, call: Call) -> None:
+        """The attempt under way, if it has not been seen yet."""
+        exchange = call.exchange
+        if exchange and call.outgoing and exchange.attempt and len(exchange.attempts) > self._attempts:
+            self._attempts = len(exchange.attempts)
+            self.recording.attempt_request(exchange.attempt, call.outgoing)
+
+    def from_client(self, event: HttpEvent) -> None:
+        if self.passing and isinstance(event, RequestData) and not self._upgraded:
+            self.recording.passing_data(event.data)
+
+    def from_upstream(self, event: HttpEvent, server: Connection) -> None:
+        attempt = self._attempt
+        if isinstance(event, ResponseHeaders):
+            self._connection(server, attempt)
+            self._upgraded = event.response.status_code == 101
+        if attempt is None or (self._upgraded and isinstance(event, ResponseData)):
+            return
+        if isinstance(event, ResponseHeaders):
+            self.recording.attempt_response_headers(
+                attempt, event.response.status_code, headers_of(event.response)
+            )
+        elif isinstance(event, ResponseData):
+            self.recording.attempt_data(attempt, event.data)
+
+    def to_client(self, event: HttpEvent) -> None:
+        if isinstance(event, ResponseData):
+            if not self._upgraded:
+                self.recording.client_data(event.data)
+        elif isinstance(event, ResponseHeaders):
+            self.recording.client_response(event.response.status_code, headers_of(event.response))
+        elif isinstance(event, ResponseEndOfMessage | ResponseProtocolError):
+            self.answered()
+
+    def answered(self) -> None:
+        """The client has all of its answer."""
+        if self._upgraded:
+            return
+        self._sent = True
+        if self._hooks_done:
+            self.finish()
+
+    def hooks_done(self) -> None:
+        """mitmproxy is done with the flow; what it still holds of the answer goes to the client now."""
+        self._hooks_done = True
+        if self._sent:
+            self.finish()
+        else:
+            asyncio.get_running_loop().call_later(GRACE, self.finish)
+
+    def finish(self) -> None:
+        """Ends the recording, once."""
+        if witnesses.pop(self._flow, None) is None:
+            return
+        call = calls.get(self._flow)
+        if call and call.exchange:
+            self.recording.finish(call.exchange)
+        else:
+            flow = self._flow
+            status = flow.response.status_code if flow.response else None
+            self.recording.end(status, flow.error.msg if flow.error else None)
+
+    @property
+    def _attempt(self) -> Attempt | None:
+        call = calls.get(self._flow)
+        return call.exchange.attempt if call and call.exchange else None
+
+    def _connection(self, server: Connection, attempt: Attempt | None) -> None:
+        """When the connection was made, if it was made for this flow."""
+        if not isinstance(server, Server) or server.id in self._connections:
+            return
+        self._connections.add(server.id)
+        if (server.timestamp_start or 0) < self._begun - 0.001:
+            return
+        for name, at in (
+            ("connecting", server.timestamp_start),
+            ("connected", server.timestamp_tcp_setup),
+            ("tls", server.timestamp_tls_setup),
+        ):
+            if at is not None:
+                self.recording.timing(name, attempt, at)
+
+
+def headers_of(message: http.Message) -> Headers:
+    return list(message.headers.items(multi=True))
+
+
+witnesses: WeakKeyDictionary[http.HTTPFlow, Witness] = WeakKeyDictionary()
+"""The flows that are being recorded."""

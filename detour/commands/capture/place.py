@@ -1,0 +1,117 @@
+"""Where the records are, and what the commands on them have in common."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from rich.console import Console
+
+from detour.commands.options import fail, load
+from detour.paths import paths
+from router_core.capture.folder import NoSuchRecord, find, redaction_key
+from router_core.capture.record import Hop, NotARecord, Record, read
+from router_core.capture.redaction import Redactor
+from router_core.config.loader import Loaded
+from router_core.config.schema import SecretRef
+from router_core.config.secrets import SecretError, resolve_now
+
+IdArgument = Annotated[
+    str, typer.Argument(metavar="ID", help="A record's id or the beginning of it, a file, or `last`.")
+]
+SideOption = Annotated[
+    str | None,
+    typer.Option(
+        "--side",
+        metavar="SIDE",
+        help="client (as the tool sent it), upstream (as it went out), or a number: that attempt.",
+    ),
+]
+
+_CONTROL: Final = {i: f"\\x{i:02x}" for i in (*range(9), *range(11, 32), *range(127, 160))}
+
+
+@dataclass(frozen=True, slots=True)
+class Captures:
+    loaded: Loaded
+    folder: Path
+    key_file: Path
+
+    def record(self, name: str) -> Record:
+        """The record called `name`, or the command's end."""
+        try:
+            return read(find(self.folder, name))
+        except (NoSuchRecord, NotARecord) as error:
+            raise fail(str(error)) from None
+        except OSError as error:
+            raise fail(f"{error.filename}: {error.strerror}") from None
+
+    def redactor(self) -> Redactor:
+        """For what is brought into the folder now. Secrets that cannot be had now are not known by value."""
+        capture = self.loaded.config.capture
+        providers = self.loaded.registry.providers.values()
+        headers = {carrier.header for p in providers for carrier in (*p.auth, *p.oauth)}
+        try:
+            redactor = Redactor(redaction_key(self.key_file), capture.redact, capture.redact_names, headers)
+        except OSError as error:
+            raise fail(str(error)) from None
+        for credential in self.loaded.config.credentials:
+            if credential.api_key and credential.api_key.kind != "command":
+                redactor.know(_value(credential.api_key))
+        return redactor
+
+
+def captures(config: Path | None) -> Captures:
+    loaded = load(config)
+    where = paths(loaded.config)
+    return Captures(loaded, where.captures, where.capture_key)
+
+
+def hop_of(record: Record, side: str | None) -> Hop:
+    """The hop that ``--side`` names; without it the last attempt, or the client's where there was none."""
+    if side is None:
+        return record.upstream or record.client
+    if side == "client":
+        return record.client
+    if side == "upstream" and record.upstream:
+        return record.upstream
+    for hop in record.attempts:
+        if side == str(hop.number):
+            return hop
+    sides = ["client", *(["upstream"] if record.attempts else []), *(str(h.number) for h in record.attempts)]
+    raise fail(f"the record has no side {side!r}; it has {', '.join(sides)}")
+
+
+def credential_variable(loaded: Loaded, hop: Hop, record: Record) -> str:
+    """The environment variable that holds the credential of a request, by the configuration or by custom."""
+    provider = hop.about.get("provider") or record.opening.provider
+    wanted = hop.about.get("credential")
+    found = [c for c in loaded.config.credentials if c.api_key and c.api_key.kind == "env"]
+    for credential in (*(c for c in found if c.id == wanted), *(c for c in found if c.provider == provider)):
+        assert credential.api_key
+        return credential.api_key.name
+    name = "".join(c if c.isalnum() else "_" for c in (provider or "").upper())
+    return f"{name}_API_KEY" if name else "API_KEY"
+
+
+def console() -> Console:
+    """Colours on a terminal; what is piped is not folded to a width that nobody has."""
+    if sys.stdout.isatty():
+        return Console(highlight=False)
+    return Console(highlight=False, width=int(os.environ.get("COLUMNS", "0")) or 10_000, soft_wrap=True)
+
+
+def visible(text: str) -> str:
+    """`text` without control characters: recorded bytes must not speak to the terminal."""
+    return text.translate(_CONTROL)
+
+
+def _value(reference: SecretRef) -> list[str]:
+    try:
+        return [resolve_now(reference).get_secret_value()]
+    except SecretError:
+        return []
