@@ -28,6 +28,7 @@ from router_core.exchange import Attempt, Exchange, Headers
 from router_core.formats import Format, Operation
 from router_core.json_document import Json, serialise, splice
 from router_core.rewrite.context import Context
+from router_core.rewrite.gemini import ENVELOPE
 from router_core.rewrite.headers import HeaderEdit
 from router_core.rewrite.rules import Rules
 
@@ -154,7 +155,7 @@ def prepare(
         url = exchange.surface.url.partition("?")[0] + _query(exchange, own, translates, "")
     else:
         suffix = _suffix(exchange, attempt, translates, context)
-        url = attempt.endpoint.base_url.rstrip("/") + suffix + _query(exchange, own, translates, suffix)
+        url = attempt.endpoint.base_url.rstrip("/") + suffix + _query(context, own, translates, suffix)
     return Outgoing(
         exchange.request.method, url, headers.items, body.bytes, context.fired, context.notes, context
     )
@@ -255,16 +256,19 @@ def _suffix(exchange: Exchange, attempt: Attempt, translates: bool, context: Con
     return suffix
 
 
-def _query(exchange: Exchange, own: bool, translates: bool, suffix: str) -> str:
+def _query(context: Context, own: bool, translates: bool, suffix: str) -> str:
     """The query with its question mark, or nothing."""
-    parts = [p for p in exchange.request.path.partition("?")[2].split("&") if p]
+    surface, request = context.exchange.surface, context.exchange.request
+    parts = [p for p in request.path.partition("?")[2].split("&") if p]
     if translates:
         parts = []
     elif not own:
         parts = [p for p in parts if unquote_plus(p.partition("=")[0]).lower() not in CREDENTIAL_QUERY]
-    streams = suffix.endswith(":streamGenerateContent")
-    if streams and (translates or exchange.surface.path_stream is False) and "alt=sse" not in parts:
-        parts.append("alt=sse")
-    elif exchange.surface.path_stream and not streams:
+    if suffix.endswith(":streamGenerateContent"):
+        # Only a client that streams without it gets a JSON array; Code Assist has no such thing.
+        native = surface.path_stream is True and ENVELOPE not in context.provider.quirks
+        if "alt=sse" not in parts and (translates or not native):
+            parts.append("alt=sse")
+    elif surface.path_stream:
         parts = [p for p in parts if p != "alt=sse"]
     return "?" + "&".join(parts) if parts else ""

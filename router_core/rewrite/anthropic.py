@@ -21,6 +21,8 @@ CLAUDE: Final = "claude_api"
 """Quirk of providers that are Anthropic's own API, with all of its checks."""
 AMP: Final = "amp_signatures"
 """Quirk of Amp's servers, which refuse thinking without a signature and take messages without content."""
+UNSIGNED: Final = "unsigned_thinking"
+"""Quirk of providers whose own thinking carries no signature."""
 MAX_MARKS: Final = 4
 MIN_BUDGET: Final = 1024
 UNKNOWN_MAX_TOKENS: Final = 1024
@@ -29,7 +31,7 @@ type Body = dict[str, Any]
 
 
 def drop_unsigned_thinking(body: Body, context: Context) -> Body:
-    if not (_reads_claude(context) or AMP in context.provider.quirks):
+    if not (_reads_claude(context) or AMP in context.provider.quirks) or UNSIGNED in context.provider.quirks:
         return body
 
     def unsigned(block: Json) -> bool:

@@ -73,7 +73,13 @@ _STEP: Final = re.compile(
 
 
 def _spelled(value: Json) -> str:
-    return {None: "null", True: "true", False: "false"}.get(value, "") if not isinstance(value, int | float) or isinstance(value, bool) else str(value)  # fmt: skip
+    """A scalar as JSON spells it, for a pattern to match; nothing for a container."""
+    match value:
+        case None | True | False:
+            return {None: "null", True: "true", False: "false"}[value]
+        case int() | float():
+            return str(value)
+    return ""
 
 
 @dataclass(frozen=True, slots=True)
