@@ -152,7 +152,7 @@ def prepare(
     if body.bytes or headers.get("content-length") is not None:
         headers.set("content-length", str(len(body.bytes)))
     if exchange.surface.url is not None:
-        url = exchange.surface.url.partition("?")[0] + _query(exchange, own, translates, "")
+        url = exchange.surface.url.partition("?")[0] + _query(context, own, translates, "")
     else:
         suffix = _suffix(exchange, attempt, translates, context)
         url = attempt.endpoint.base_url.rstrip("/") + suffix + _query(context, own, translates, suffix)

@@ -258,3 +258,10 @@ def test_paths_of_the_providers_own() -> None:
     object.__setattr__(to, "endpoints", (endpoint,))
     x = wire.exchange(Format.GEMINI, b'{"contents":[]}', path="/v1beta/models/pro:streamGenerateContent")
     assert wire.prepared(x, to).url == "https://h/v1internal:streamGenerateContent?alt=sse"
+
+
+def test_a_passed_through_path_goes_to_its_own_url() -> None:
+    x = wire.exchange(Format.OPENAI_CHAT, b"", method="GET", path="/openai/v1/files?key=client&limit=2")
+    object.__setattr__(x.surface, "url", "https://api.openai.com/v1/files?key=client&limit=2")
+    object.__setattr__(x.surface, "operation", Operation.PASSTHROUGH)
+    assert wire.prepared(x).url == "https://api.openai.com/v1/files?limit=2"
