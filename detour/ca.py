@@ -93,7 +93,7 @@ def rotate(config: Config, registry: Registry, env: Mapping[str, str] = os.envir
 
 def _ensure(config: Config, registry: Registry, env: Mapping[str, str], *, fresh: bool) -> CAPaths:
     found = ca_paths(paths(config, env).ca)
-    hosts = tuple(sorted({*registry.hosts, *config.capture.hosts})) if config.ca.name_constrained else None
+    hosts = intercepted(config, registry)
     try:
         private_folder(found.confdir)
         if fresh or not found.key_pem.exists():
@@ -109,6 +109,11 @@ def _ensure(config: Config, registry: Registry, env: Mapping[str, str], *, fresh
             "see that its disk is not full, or name another one with ca.dir"
         ) from None
     return found
+
+
+def intercepted(config: Config, registry: Registry) -> tuple[str, ...] | None:
+    """The hosts that the authority signs for, sorted; None for any."""
+    return tuple(sorted({*registry.hosts, *config.capture.hosts})) if config.ca.name_constrained else None
 
 
 def load(found: CAPaths) -> tuple[Key, x509.Certificate]:

@@ -92,8 +92,7 @@ def authority(loaded: Loaded, env: Mapping[str, str]) -> Iterator[Finding]:
     except (ca.CAError, OSError) as error:
         yield bad("ca", str(error))
         return
-    hosts = tuple(sorted(loaded.registry.hosts)) if loaded.config.ca.name_constrained else None
-    if reason := ca.unfit(certificate, hosts):
+    if reason := ca.unfit(certificate, ca.intercepted(loaded.config, loaded.registry)):
         yield note("ca", reason, "it is issued again at the next start")
     else:
         yield ok("ca", f"{found.cert_pem}, until {certificate.not_valid_after_utc:%Y-%m-%d}")
