@@ -7,12 +7,13 @@ from datetime import date, timedelta
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
-from detour.admin import captures, documents, live
+from detour.admin import captures, documents
 from detour.admin.answers import Invalid, Missing, answered, context_of, number
 from detour.admin.context import Context
 from detour.admin.guard import error
+from detour.admin.live import LiveResponse
 from detour.admin.redacted import redacted
 from router_core.config.problems import ConfigError, Problem
 from router_core.usage import report
@@ -123,7 +124,7 @@ async def exchanges_live(request: Request) -> Response:
     subscription = context.activity.subscribe()
     if subscription is None:
         return error(503, "too_many_listeners", "Too many clients listen already.")
-    return StreamingResponse(live.events(context, subscription), media_type="text/event-stream")
+    return LiveResponse(context, subscription)
 
 
 @answered

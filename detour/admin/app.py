@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Final
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Mount, Route
-from starlette.staticfiles import StaticFiles
+from starlette.routing import Route
 
 from detour.admin import api, pages
 from detour.admin.answers import JSON, Missing, answered, context_of
@@ -18,10 +16,9 @@ from detour.admin.context import Context
 from detour.admin.guard import Guard, error
 from detour.admin.metrics import CONTENT_TYPE, Metrics
 from detour.admin.openapi import document
+from detour.admin.static_files import static
 from detour.admin.token import Keys
 from detour.ports import Address
-
-STATIC: Final = Path(__file__).with_name("static")
 
 
 async def healthz(_request: Request) -> Response:
@@ -98,7 +95,7 @@ def make_app(context: Context, token: str, address: Address) -> Starlette:
     keys = Keys(token)
     cookie = f"detour_{address.port}"
     app = Starlette(
-        routes=[*API, *pages.ROUTES, Mount("/static", StaticFiles(directory=STATIC), name="static")],
+        routes=[*API, *pages.ROUTES, _get("/static/{name}", static)],
         middleware=[Middleware(Guard, keys=keys, cookie=cookie, host=address.host)],
         exception_handlers={404: _not_found, 405: _not_allowed, 500: _failed},
     )

@@ -88,7 +88,10 @@ class Guard:
         return None
 
     def _known_host(self, header: str) -> bool:
-        host = urlsplit(f"//{header}").hostname or ""
+        try:
+            host = urlsplit(f"//{header}").hostname or ""
+        except ValueError:
+            return False
         return host in self.names or _is_address(host)
 
     def _ask(self, request: Request) -> Response:

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import orjson
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from detour.admin import documents
 from detour.admin.context import Context
@@ -13,21 +15,57 @@ from router_core.sse import encode
 from router_core.usage.activity import Started, Subscription
 
 
+class LiveResponse(Response):
+    """The events of one listener, until it or the server goes away.
+
+    Starlette's own streaming answer runs in an anyio task group, which does not work with the eager tasks
+    that mitmproxy needs.
+    """
+
+    media_type = "text/event-stream"
+
+    def __init__(self, context: Context, subscription: Subscription) -> None:
+        super().__init__()
+        del self.headers["content-length"]
+        self._context = context
+        self._subscription = subscription
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        watching = asyncio.create_task(self._until_gone(receive))
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            async for piece in events(self._context, self._subscription):
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+        finally:
+            watching.cancel()
+            self._subscription.close()
+
+    async def _until_gone(self, receive: Receive) -> None:
+        closing = asyncio.create_task(self._context.closing.wait())
+        gone = asyncio.create_task(_disconnected(receive))
+        try:
+            await asyncio.wait([closing, gone], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            closing.cancel()
+            gone.cancel()
+            self._subscription.close()
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
 async def events(context: Context, subscription: Subscription) -> AsyncIterator[bytes]:
-    """The stream of one listener: its events until it or the server goes away."""
-    closing = asyncio.ensure_future(context.closing.wait())
-    closing.add_done_callback(lambda _: subscription.close())
-    try:
-        # The client learns at once that it is heard, and how long to wait before it calls again.
-        yield b"retry: 2000\n\n"
-        async for batch in subscription.batches():
-            if not batch:
-                yield b": quiet\n\n"
-            for event in batch:
-                if isinstance(event, Started):
-                    yield encode("started", orjson.dumps(documents.running(context, event.exchange)))
-                else:
-                    yield encode("finished", orjson.dumps(documents.finished(event.entry)))
-    finally:
-        closing.cancel()
-        subscription.close()
+    """The stream's bytes: one event for each exchange that starts or is over, comments while it is quiet."""
+    # The client learns at once that it is heard, and how long to wait before it calls again.
+    yield b"retry: 2000\n\n"
+    async for batch in subscription.batches():
+        pieces = []
+        for event in batch:
+            if isinstance(event, Started):
+                pieces.append(encode("started", orjson.dumps(documents.running(context, event.exchange))))
+            else:
+                pieces.append(encode("finished", orjson.dumps(documents.finished(event.entry))))
+        yield b"".join(pieces) or b": quiet\n\n"

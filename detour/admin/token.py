@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import os
@@ -29,16 +30,23 @@ def ensure_token(path: Path) -> str:
     """The token in `path`, made when there is none. Raises TokenError."""
     try:
         private_folder(path.parent)
-        # Of two processes that start together one makes the file, and both read it.
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return read_token(path)
+        if not path.exists():
+            _make(path)
     except OSError as error:
         raise TokenError(f"{path}: {error.strerror}; the admin token cannot be written") from None
-    token = secrets.token_urlsafe(32)
-    with os.fdopen(handle, "w") as file:
-        file.write(token + "\n")
-    return token
+    return read_token(path)
+
+
+def _make(path: Path) -> None:
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(secrets.token_urlsafe(32) + "\n")
+    try:
+        # A link, unlike a rename, never replaces the token of a process that was faster.
+        with contextlib.suppress(FileExistsError):
+            os.link(temporary, path)
+    finally:
+        temporary.unlink()
 
 
 def read_token(path: Path) -> str:
