@@ -38,9 +38,7 @@ class Http2Connection:
         self._record = record
         self._respond = respond
         self.h2 = h2.connection.H2Connection(
-            h2.config.H2Configuration(
-                client_side=False, header_encoding="utf-8", validate_inbound_headers=True
-            )
+            h2.config.H2Configuration(client_side=False, header_encoding=None)
         )
         self.window_opened = asyncio.Condition()
         self._requests: dict[int, SeenRequest] = {}
@@ -81,7 +79,7 @@ class Http2Connection:
         match event:
             case h2.events.RequestReceived(stream_id=int(stream), headers=headers):
                 self._requests[stream] = self._seen_request(
-                    stream, [(str(n), str(v)) for n, v in headers or []]
+                    stream, [(n.decode("latin-1"), v.decode("latin-1")) for n, v in headers or []]
                 )
                 self._bodies[stream] = []
             case h2.events.DataReceived(stream_id=int(stream), data=data, flow_controlled_length=length):

@@ -54,7 +54,7 @@ class FakeUpstream:
     ) -> None:
         self.name = name
         self.host = host
-        self.text = f"Hello from {name} , one word at a time ."
+        self.text = f"Hello from {name}, one word at a time."
         self.record = Record()
         self.script = Script()
         self.pages: dict[tuple[str, str], Reply] = {}

@@ -10,6 +10,7 @@ import ssl
 import subprocess
 import sys
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Self
 
@@ -25,6 +26,13 @@ ROOT = Path(__file__).resolve().parents[2]
 _FORGET = re.compile(
     r".*(_PROXY|_proxy|_API_KEY|_AUTH_TOKEN|_TOKEN)$|DETOUR_.*|SSL_CERT_.*|REQUESTS_CA_BUNDLE"
 )
+
+
+class _PrefersHttp2(ssl.SSLContext):
+    """httpx offers HTTP/1.1 first, which a server that respects the order then takes."""
+
+    def set_alpn_protocols(self, alpn_protocols: Iterable[str]) -> None:
+        super().set_alpn_protocols(sorted(alpn_protocols, key=lambda name: name != "h2"))
 
 
 class Detour:
@@ -87,7 +95,9 @@ class Detour:
 
     def tls(self) -> ssl.SSLContext:
         """Trusts this instance's CA, and nothing else."""
-        return ssl.create_default_context(cafile=str(self.ca_file))
+        context = _PrefersHttp2(ssl.PROTOCOL_TLS_CLIENT)
+        context.load_verify_locations(self.ca_file)
+        return context
 
     def client(self, *, http2: bool = False, **options: Any) -> httpx.Client:
         """A client whose HTTPS_PROXY is this instance."""
@@ -108,4 +118,6 @@ def base_config(ca_bundle: Path) -> dict[str, Any]:
         },
         "providers": {},
         "credentials": [],
+        # Nobody waits for a cooldown to end.
+        "routing": {"max_wait": 0},
     }

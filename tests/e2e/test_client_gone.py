@@ -110,7 +110,7 @@ def test_a_tunnel_is_closed_on_both_sides(house: House) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     tls = context.wrap_socket(raw, server_hostname="tunnel.test")
-    connection = house.own.record.connections[-1]
-    assert connection.sni == "tunnel.test"
+    assert house.own.record.wait_for(lambda r: any(c.sni == "tunnel.test" for c in r.connections))
+    connection = next(c for c in house.own.record.connections if c.sni == "tunnel.test")
     tls.close()
     assert house.own.record.wait_for(lambda _: connection.closed is not None, timeout=5)

@@ -29,7 +29,7 @@ PROTOCOLS = {"h1": ("http/1.1",), "h2": ("h2",)}
 CLIENT_KEY = "client-key-that-goes-nowhere"
 
 RETRIED: tuple[Fault, ...] = (
-    *(Fault.status(code) for code in (401, 402, 403, 408, 409, 429, 500, 502, 503, 529)),
+    *(Fault.status(code) for code in (401, 402, 403, 404, 408, 409, 429, 500, 502, 503, 529)),
     Fault.status(429, [("retry-after", "7")], framing="chunked"),
     Fault.status(500, framing="eof"),
     Fault.status(529, framing="chunked", slow_body=30),
@@ -48,7 +48,7 @@ RETRIED: tuple[Fault, ...] = (
     Fault.sse_error_before_content(opening=0),
 )
 LISTENERS: tuple[Listener, ...] = ("refuse", "close", "reset", "mute", "wrong_certificate", "wrong_name")
-FINAL = tuple(Fault.status(code) for code in (400, 404, 413, 422))
+FINAL = tuple(Fault.status(code) for code in (400, 413, 422))
 BROKEN = (
     Fault.sse_error_after_content(),
     Fault.reset_mid_stream(),
@@ -119,8 +119,18 @@ FAILOVER = cases(
     [
         *({"fault": f} for f in RETRIED),
         *({"listener": name, "apart": True} for name in (*LISTENERS, "dns")),
-        *({"fault": f, "apart": True} for f in (RETRIED[5], Fault.reset_before_first_byte(), RETRIED[-3])),
-        *({"fault": f, "stream": False} for f in (RETRIED[5], Fault.reset_before_first_byte(), RETRIED[12])),
+        *(
+            {"fault": f, "apart": True}
+            for f in (Fault.status(429), Fault.reset_before_first_byte(), Fault.sse_error_before_content())
+        ),
+        *(
+            {"fault": f, "stream": False}
+            for f in (
+                Fault.status(429),
+                Fault.reset_before_first_byte(),
+                Fault.status(529, framing="chunked", slow_body=30),
+            )
+        ),
     ],
 )
 FORMATS = cases(1000, [{"format": format, "fault": f} for format, f in BY_FORMAT])
@@ -191,7 +201,8 @@ def matrix(fakes: FakeThread, ca_bundle: Path, tmp_path_factory: pytest.TempPath
         ]
         if case.fault and first:
             first.script.add(case.fault, key=case.key("bad"))
-            good.script.add(case.fault if case.everywhere else Fault.gate(case.model), key=case.key("good"))
+        if case.everywhere and case.fault:
+            good.script.add(case.fault, key=case.key("good"))
         elif case.stream:
             good.script.add(Fault.gate(case.model), key=case.key("good"))
     with Detour(config, tmp_path_factory.mktemp("matrix")) as matrix.detour:
@@ -232,7 +243,9 @@ def test_the_client_sees_one_clean_answer(matrix: Matrix, case: Case) -> None:
 
     (seen,) = matrix.seen(case, "good")
     assert seen.protocol == {"h1": "http/1.1", "h2": "h2"}[case.upstream]
-    assert json.loads(seen.body) == SHAPES[case.format].request(case.model, stream=case.stream)[2]
+    sent = SHAPES[case.format].request(case.model, stream=case.stream)[2]
+    # Where an OpenAI stream would not tell its usage, it is asked to.
+    assert {k: v for k, v in json.loads(seen.body).items() if k != "stream_options"} == sent
     first = matrix.seen(case, "bad")
     assert len(first) == (1 if case.fault else 0)
     if first:
@@ -283,10 +296,8 @@ def test_when_all_fail_the_client_gets_one_answer(matrix: Matrix, case: Case) ->
         assert answer.json()["error"]["type"] == "rate_limit_error"
         assert "x-detour-error" not in answer.headers
     elif case.fault.name == "sse-error-before-content":
-        assert answer.status_code == 200
-        assert answer.text.count("event: message_start") == 1
-        assert answer.text.rstrip().splitlines()[-2] == "event: error"
-        assert "overloaded_error" in answer.text
+        assert answer.status_code >= 500
+        assert answer.json()["error"]["message"]
     else:
         assert (answer.status_code, answer.headers["x-detour-error"]) == (502, "upstream_unreachable")
         assert answer.json()["type"] == "error"

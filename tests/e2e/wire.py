@@ -135,6 +135,24 @@ class Http2Client:
         self._flush()
         return id
 
+    def upload(self, method: str, path: str, headers: dict[str, str], size: int) -> Stream:
+        """Send a body of `size` bytes, or as much of it as the other side wants before it answers."""
+        id = self._h2.get_next_available_stream_id()
+        stream = self.streams[id] = Stream()
+        pseudo = {":method": method, ":scheme": "https", ":authority": self._host, ":path": path}
+        self._h2.send_headers(id, [*pseudo.items(), *headers.items()])
+        left = size
+        while left and not stream.ended:
+            room = min(self._h2.local_flow_control_window(id), self._h2.max_outbound_frame_size, left)
+            if room:
+                self._h2.send_data(id, b"x" * room, end_stream=room == left)
+                left -= room
+                self._flush()
+            else:
+                self._read()
+        self.until(lambda _: stream.ended)
+        return stream
+
     def cancel(self, id: int) -> None:
         self._h2.reset_stream(id, 8)
         self._flush()
@@ -142,13 +160,16 @@ class Http2Client:
     def until(self, condition: Callable[[dict[int, Stream]], bool]) -> dict[int, Stream]:
         """Read until `condition` holds. Raises TimeoutError, or ConnectionError at the connection's end."""
         while not condition(self.streams):
-            data = self._sock.recv(1 << 16)
-            if not data:
-                raise ConnectionError("the connection ended")
-            for event in self._h2.receive_data(data):
-                self._handle(event)
-            self._flush()
+            self._read()
         return self.streams
+
+    def _read(self) -> None:
+        data = self._sock.recv(1 << 16)
+        if not data:
+            raise ConnectionError("the connection ended")
+        for event in self._h2.receive_data(data):
+            self._handle(event)
+        self._flush()
 
     def _handle(self, event: Any) -> None:
         stream = self.streams.get(getattr(event, "stream_id", 0))
