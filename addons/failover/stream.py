@@ -181,7 +181,10 @@ class FailoverStream(HttpStream):
         if self.call is None:
             yield from super().state_wait_for_response_headers(event)
             return
-        call, response = self.call, event.response
+        # The upstream connection goes on reading its own object, by which it judges whether it can be kept;
+        # the flow's is changed on the way to the client.
+        call, response = self.call, _copy(event.response)
+        event.response = response
         exchange, attempt = call.under_way
         attempt.first_byte = time.monotonic()
         call.disarm()
@@ -482,3 +485,18 @@ class FailoverStream(HttpStream):
         yield SendHttp(
             RequestProtocolError(self.attempt_id, "attempt given up", ErrorCode.CANCEL), connection
         )
+
+
+def _copy(response: http.Response) -> http.Response:
+    """A response head of its own. `Response.copy` goes through a serialised state, which costs far more."""
+    data = response.data
+    return http.Response(
+        data.http_version,
+        data.status_code,
+        data.reason,
+        http.Headers(data.headers.fields),
+        None,
+        None,
+        data.timestamp_start,
+        None,
+    )
