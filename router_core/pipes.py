@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Final, Protocol
 
 from router_core.encoding import Decoder, DecodingError, decode, decoder
-from router_core.fold import UnfoldError, fold, unfold
+from router_core.fold import UnfoldError, fold, is_error, unfold
 from router_core.formats import Format
 from router_core.formats.errors import WireError, error_body, error_event, read_error
 from router_core.json_document import Json, parse, serialise, splice
@@ -340,6 +340,7 @@ class BodyPipe:
         framing: Framing | None,
         limit: int,
         whole: bool,
+        failed: Callable[[int], None],
     ) -> None:
         self._upstream = upstream
         self._translator = translator
@@ -348,6 +349,7 @@ class BodyPipe:
         self._framing = framing
         self._limit = limit
         self._whole = whole
+        self._failed = failed
         self._body = bytearray()
         self._passing = False
 
@@ -377,6 +379,9 @@ class BodyPipe:
         if self._translator is not None:
             before = value = self._translator.body(value)
             raw = serialise(value)
+            if self._framing is None and is_error(self._format, None, value):
+                self._failed(read_error(502, raw).status)
+                return raw
         value = self._client.body(value, raw)
         if self._framing is None:
             return raw if value is before else splice(raw, before, value)

@@ -182,6 +182,7 @@ class Responder:
             framing,
             MAX_WHOLE if whole else limit,
             whole,
+            self._set_status,
         )
 
     def _error_pipe(self, coding: str | None, translator: AnswerTranslator | None) -> Pipe:

@@ -14,7 +14,7 @@ from router_core.formats import Format
 from router_core.json_document import Json, parse
 from router_core.sse import Event
 
-__all__ = ["UnfoldError", "fold", "unfold"]
+__all__ = ["UnfoldError", "fold", "is_error", "unfold"]
 
 _FOLDS: Final[dict[Format, Callable[[list[tuple[str | None, Json]]], Json]]] = {
     Format.ANTHROPIC: anthropic.fold,
@@ -43,7 +43,7 @@ def fold(format: Format, events: Iterable[Event]) -> tuple[Json, bytes | None]:
             value = parse(data)
         except ValueError:
             continue
-        if _is_error(format, event.name, value):
+        if is_error(format, event.name, value):
             return None, data
         if isinstance(value, dict):
             parsed.append((event.name, value))
@@ -59,7 +59,8 @@ _CUT_OFF: Final = (
 )
 
 
-def _is_error(format: Format, name: str | None, value: Json) -> bool:
+def is_error(format: Format, name: str | None, value: Json) -> bool:
+    """Whether an event's data, or a body, is an error of `format`."""
     if not isinstance(value, dict):
         return name == "error"
     kind = value.get("type") or name

@@ -1,0 +1,341 @@
+"""Answers on their way to the client: bytes kept, streams folded, bodies unfolded, errors told."""
+
+from __future__ import annotations
+
+import gzip
+import logging
+
+import brotli
+import pytest
+import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from router_core.config.schema import Limits
+from router_core.exchange import Headers
+from router_core.formats import Format, Operation
+from router_core.json_document import parse, serialise
+from router_core.pipes import Plain
+from router_core.prepare import prepare
+from router_core.respond import Responder
+from router_core.rewrite import catalogue
+from router_core.rewrite.rule import DROPPED, Rule
+from router_core.rewrite.rules import Rules
+from router_core.sse import ArrayReader, EventReader
+from tests.router_core import wire
+
+ASKS = {
+    Format.ANTHROPIC: b'{"model":"m","max_tokens":1,"messages":[]}',
+    Format.OPENAI_CHAT: b'{"model":"m","messages":[],"stream_options":{"include_usage":true}}',
+    Format.OPENAI_RESPONSES: b'{"model":"m","input":[]}',
+    Format.GEMINI: b'{"contents":[]}',
+}
+
+
+def ask(format: Format, stream: bool, sse: bool = True) -> wire.Exchange:
+    path = None
+    if format is Format.GEMINI:
+        path = f"/v1beta/models/m:{'streamGenerateContent' if stream else 'generateContent'}{'?alt=sse' if stream and sse else ''}"
+    return wire.exchange(format, ASKS[format], path=path, stream=stream)
+
+
+STREAMS = {
+    Format.ANTHROPIC: (
+        b'event: message_start\ndata: {"type":"message_start","message":{"id":"m1","type":"message","role":"assistant","model":"m","content":[],"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":5,"output_tokens":1}}}\n\n'
+        b'event: ping\ndata: {"type":"ping"}\n\n'
+        b'event: content_block_start\ndata: {"type":"content_block_start","index":0,"content_block":{"type":"thinking","thinking":"","signature":""}}\n\n'
+        b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,"delta":{"type":"thinking_delta","thinking":"h"}}\n\n'
+        b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,"delta":{"type":"signature_delta","signature":"s"}}\n\n'
+        b'event: content_block_stop\ndata: {"type":"content_block_stop","index":0}\n\n'
+        b'event: content_block_start\ndata: {"type":"content_block_start","index":1,"content_block":{"type":"tool_use","id":"t","name":"f","input":{}}}\n\n'
+        b'event: content_block_delta\ndata: {"type":"content_block_delta","index":1,"delta":{"type":"input_json_delta","partial_json":"{\\"n\\": 123456789012"}}\n\n'
+        b'event: content_block_delta\ndata: {"type":"content_block_delta","index":1,"delta":{"type":"input_json_delta","partial_json":"34567890}"}}\n\n'
+        b'event: content_block_stop\ndata: {"type":"content_block_stop","index":1}\n\n'
+        b'event: message_delta\ndata: {"type":"message_delta","delta":{"stop_reason":"tool_use","stop_sequence":null},"usage":{"output_tokens":9}}\n\n'
+        b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
+    ),
+    Format.OPENAI_CHAT: (
+        b": OPENROUTER PROCESSING\n\n"
+        b'data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":{"role":"assistant","content":"","refusal":null},"finish_reason":null}]}\n\n'
+        b'data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":{"reasoning_content":"hm"},"finish_reason":null}]}\n\n'
+        b'data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":{"content":"a"},"finish_reason":null}]}\n\n'
+        b'data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"1","type":"function","function":{"name":"f","arguments":""}},{"index":1,"id":"2","type":"function","function":{"name":"g","arguments":"{"}}]},"finish_reason":null}]}\n\n'
+        b'data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":{"tool_calls":[{"index":1,"function":{"arguments":"}"}}]},"finish_reason":"tool_calls"}]}\n\n'
+        b'data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[],"usage":{"prompt_tokens":1}}\n\n'
+        b"data: [DONE]\n\n"
+    ),
+    Format.OPENAI_RESPONSES: (
+        b'event: response.created\ndata: {"type":"response.created","sequence_number":0,"response":{"id":"r","status":"in_progress","output":[]}}\n\n'
+        b'event: response.output_item.done\ndata: {"type":"response.output_item.done","sequence_number":1,"output_index":1,"item":{"type":"message","id":"b"}}\n\n'
+        b'event: response.output_item.done\ndata: {"type":"response.output_item.done","sequence_number":2,"output_index":0,"item":{"type":"reasoning","id":"a"}}\n\n'
+        b'event: response.completed\ndata: {"type":"response.completed","sequence_number":3,"response":{"id":"r","status":"completed","output":[]}}\n\n'
+    ),
+    Format.GEMINI: (
+        b'data: {"candidates": [{"content": {"parts": [{"text": "a"}],"role": "model"}}],"usageMetadata": {"totalTokenCount": 1}}\r\n\r\n'
+        b'data: {"candidates": [{"content": {"parts": [{"text": "b"},{"functionCall": {"name": "f"}}],"role": "model"},"finishReason": "STOP"}],"usageMetadata": {"totalTokenCount": 3}}\r\n\r\n'
+    ),
+}
+FOLDED = {
+    Format.ANTHROPIC: {
+        "id": "m1", "type": "message", "role": "assistant", "model": "m",
+        "content": [{"type": "thinking", "thinking": "h", "signature": "s"}, {"type": "tool_use", "id": "t", "name": "f", "input": {"n": 12345678901234567890}}],
+        "stop_reason": "tool_use", "stop_sequence": None, "usage": {"input_tokens": 5, "output_tokens": 9},
+    },
+    Format.OPENAI_CHAT: {
+        "id": "c", "object": "chat.completion", "created": 1, "model": "m",
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": "a", "refusal": None, "reasoning_content": "hm", "tool_calls": [
+            {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}},
+            {"id": "2", "type": "function", "function": {"name": "g", "arguments": "{}"}}]}, "finish_reason": "tool_calls"}],
+        "usage": {"prompt_tokens": 1},
+    },
+    Format.OPENAI_RESPONSES: {"id": "r", "status": "completed", "output": [{"type": "reasoning", "id": "a"}, {"type": "message", "id": "b"}]},
+    Format.GEMINI: {
+        "candidates": [{"content": {"parts": [{"text": "ab"}, {"functionCall": {"name": "f"}}], "role": "model"}, "finishReason": "STOP"}],
+        "usageMetadata": {"totalTokenCount": 3},
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("format", STREAMS)
+@given(step=st.integers(1, 400))
+@settings(max_examples=15)
+def test_a_stream_is_folded_for_a_client_that_wants_one_body(format: Format, step: int) -> None:
+    out, responder = wire.answered(
+        ask(format, False), STREAMS[format], media="text/event-stream; charset=utf-8", step=step
+    )
+    assert parse(out) == FOLDED[format]
+    assert (responder.status, responder.whole) == (200, True)
+    assert responder.headers == [("content-type", "application/json")]
+
+
+@pytest.mark.parametrize("format", STREAMS)
+def test_a_body_is_unfolded_for_a_client_that_wants_a_stream(format: Format) -> None:
+    x = ask(format, True)
+    out, responder = wire.answered(x, serialise(FOLDED[format]))
+    assert dict(responder.headers)["content-type"] == "text/event-stream"
+    again, _ = wire.answered(ask(format, False), out, media="text/event-stream")
+    assert parse(again) == FOLDED[format]
+
+
+@pytest.mark.parametrize("format", STREAMS)
+def test_without_a_rule_the_bytes_are_not_even_looked_at(format: Format) -> None:
+    x = ask(format, True)
+    tried = wire.attempt(x)
+    prepare(x, tried, wire.built_in())
+    responder = Responder(
+        x, tried, wire.built_in(), 200, [("Content-Type", "text/event-stream"), ("Content-Length", "7")]
+    )
+    assert isinstance(responder._pipe, Plain)
+    piece = b"not an event"
+    assert responder.feed(piece) is piece
+    assert responder.headers == [("Content-Type", "text/event-stream"), ("Content-Length", "7")]
+
+
+def test_headers_of_the_connection_and_of_the_account_stay_behind() -> None:
+    upstream: Headers = [
+        ("Content-Type", "application/json"),
+        ("Transfer-Encoding", "chunked"),
+        ("Connection", "close, x-hop"),
+        ("X-Hop", "1"),
+        ("Set-Cookie", "__cf_bm=1"),
+        ("Alt-Svc", "h3"),
+        ("request-id", "r"),
+        ("X-Detour-Id", "forged"),
+    ]
+    x = ask(Format.ANTHROPIC, False)
+    _, responder = wire.answered(x, b"{}", headers=upstream)
+    assert responder.headers == [("Content-Type", "application/json"), ("request-id", "r")]
+    _, responder = wire.answered(x, b"{}", headers=upstream, own=True)
+    assert [n for n, _ in responder.headers] == ["Content-Type", "Set-Cookie", "Alt-Svc", "request-id"]
+
+
+@pytest.mark.parametrize(
+    ("coding", "encode"), [("gzip", gzip.compress), ("br", brotli.compress), ("zstd", zstandard.compress)]
+)
+@pytest.mark.parametrize("declared", [True, False])
+def test_error_bodies_are_decoded(coding: str, encode, declared: bool) -> None:
+    error = b'{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}'
+    headers = [
+        ("content-type", "application/json"),
+        ("content-length", "9"),
+        *([("Content-Encoding", coding)] if declared else []),
+    ]
+    out, responder = wire.answered(
+        ask(Format.ANTHROPIC, True), encode(error), status=529, headers=headers, step=5
+    )
+    if declared or coding != "br":
+        assert out == error
+    assert (responder.status, responder.headers) == (529, [("content-type", "application/json")])
+
+
+def test_a_long_error_body_passes_decoded() -> None:
+    error = b"x" * 3_000_000
+    out, _ = wire.answered(
+        ask(Format.ANTHROPIC, True),
+        gzip.compress(error, 0),
+        status=500,
+        headers=[("content-encoding", "gzip")],
+        step=65536,
+    )
+    assert out == error
+
+
+def test_an_encoded_stream_is_decoded_where_a_rule_reads_it() -> None:
+    stream = b'event: message_start\ndata: {"message":{"model":"up"}}\n\n'
+    out, responder = wire.answered(
+        ask(Format.ANTHROPIC, True), gzip.compress(stream), model="up", step=3,
+        headers=[("content-type", "text/event-stream"), ("content-encoding", "gzip")],
+    )  # fmt: skip
+    assert out == stream.replace(b"up", b"m")
+    assert responder.headers == [("content-type", "text/event-stream")]
+
+
+def test_a_broken_encoding_ends_the_stream_with_an_error_event() -> None:
+    out, _ = wire.answered(
+        ask(Format.ANTHROPIC, True), gzip.compress(b"")[:10] + b"\x07" * 99, model="up", step=7,
+        headers=[("content-type", "text/event-stream"), ("content-encoding", "gzip")],
+    )  # fmt: skip
+    assert b"event: error\ndata: " in out
+
+
+@pytest.mark.parametrize("format", STREAMS)
+def test_a_failing_rule_never_raises_but_ends_the_stream(
+    format: Format, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(value, context):
+        raise ZeroDivisionError
+
+    rules = Rules([Rule(name="bad", reason="", event=fail)])
+    with caplog.at_level(logging.CRITICAL):
+        out, _ = wire.answered(ask(format, True), STREAMS[format], media="text/event-stream", rules=rules)
+    assert out.count(b"log has the details") >= 1
+    kinds = [parse(e.data) for e in EventReader().feed(out) if e.data and e.data != b"[DONE]"]
+    assert "error" in kinds[-1] or kinds[-1]["type"] == "response.failed"
+
+
+def test_a_rule_that_meets_another_shape_is_noted_and_passed_over() -> None:
+    def fail(value, context):
+        raise KeyError("delta")
+
+    rules = Rules([Rule(name="odd", reason="", event=fail)])
+    out, responder = wire.answered(
+        ask(Format.ANTHROPIC, True), STREAMS[Format.ANTHROPIC], media="text/event-stream", rules=rules
+    )
+    assert out == STREAMS[Format.ANTHROPIC]
+    assert responder.context.notes[0].startswith("odd: left alone")
+
+
+@pytest.mark.parametrize("media", ["", "text/plain", "application/octet-stream"])
+def test_a_stream_without_its_content_type(media: str) -> None:
+    stream = STREAMS[Format.ANTHROPIC]
+    renamed, _ = wire.answered(ask(Format.ANTHROPIC, True), stream, media=media, model="up", step=1)
+    assert renamed == stream
+    folded, _ = wire.answered(ask(Format.ANTHROPIC, False), stream, media=media, step=1)
+    assert parse(folded) == FOLDED[Format.ANTHROPIC]
+
+
+def test_a_long_json_answer_passes_as_it_is_when_no_rule_needs_the_whole() -> None:
+    rules = Rules(catalogue.BUILT_IN, Limits.model_validate({"json_answer": "1KB"}))
+    answer = b'{"model":"up","text":"' + b"x" * 3000 + b'"}'
+    x = ask(Format.ANTHROPIC, False)
+    tried = wire.attempt(x, model="up")
+    prepare(x, tried, rules)
+    responder = Responder(x, tried, rules, 200, [("content-type", "application/json")])
+    pieces = [responder.feed(answer[i : i + 500]) for i in range(0, len(answer), 500)]
+    assert pieces[0] == b"" and pieces[-1] == answer[3000:]
+    assert b"".join(pieces) + responder.close() == answer
+    short = b'{"model":"up"}'
+    assert wire.answered(x, short, rules=rules, model="up")[0] == b'{"model":"m"}'
+
+
+ARRAY = b'[{"candidates": [{"content": {"parts": [{"text": "a"}]}}],\r\n"modelVersion": "up"}\r\n,\r\n{"candidates": [], "modelVersion": "up"}\r\n]'
+
+
+@given(step=st.integers(1, len(ARRAY)))
+def test_geminis_json_arrays(step: int) -> None:
+    x = ask(Format.GEMINI, True, sse=False)
+    out, responder = wire.answered(x, ARRAY, model="up", step=step)
+    assert out == ARRAY.replace(b'"up"', b'"m"')
+    assert dict(responder.headers)["content-type"] == "application/json"
+
+
+def test_elements_taken_out_of_an_array_leave_an_array() -> None:
+    drop = Rules([Rule(name="drop", reason="", event=lambda v, c: DROPPED if v.get("candidates") else v)])
+    out, _ = wire.answered(ask(Format.GEMINI, True, sse=False), ARRAY, rules=drop)
+    assert parse(out) == [{"candidates": [], "modelVersion": "up"}]
+    nothing = Rules([Rule(name="drop", reason="", event=lambda v, c: DROPPED)])
+    assert parse(wire.answered(ask(Format.GEMINI, True, sse=False), ARRAY, rules=nothing)[0]) == []
+
+
+def test_a_body_becomes_an_array_for_a_client_that_streams_arrays() -> None:
+    out, _ = wire.answered(ask(Format.GEMINI, True, sse=False), serialise(FOLDED[Format.GEMINI]))
+    assert parse(out) == [FOLDED[Format.GEMINI]]
+    assert [e.data is None for e in ArrayReader().feed(out)] == [False]
+
+
+@pytest.mark.parametrize(
+    ("format", "stream"),
+    [
+        (Format.ANTHROPIC, STREAMS[Format.ANTHROPIC][:400] + b'\n\nevent: error\ndata: {"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}\n\n'),
+        (Format.OPENAI_CHAT, b'data: {"error":{"message":"Overloaded","code":529}}\n\n'),
+        (Format.OPENAI_RESPONSES, b'event: response.failed\ndata: {"type":"response.failed","response":{"error":{"code":"x","message":"Overloaded"}}}\n\n'),
+        (Format.GEMINI, b'data: {"error":{"code":503,"message":"Overloaded","status":"UNAVAILABLE"}}\r\n\r\n'),
+    ],
+)  # fmt: skip
+def test_an_error_in_a_stream_is_the_answer_to_a_client_that_wants_one_body(
+    format: Format, stream: bytes
+) -> None:
+    out, responder = wire.answered(ask(format, False), stream, media="text/event-stream")
+    assert parse(out)["error"]["message"] == "Overloaded"
+    assert responder.status >= 500
+
+
+@pytest.mark.parametrize("format", STREAMS)
+def test_a_stream_cut_off_is_an_error_for_a_client_that_wants_one_body(format: Format) -> None:
+    out, responder = wire.answered(ask(format, False), b": nothing\n\n", media="text/event-stream")
+    assert "ended before" in parse(out)["error"]["message"]
+    assert responder.status == 502
+
+
+def test_what_is_no_answer_becomes_an_error_event() -> None:
+    out, _ = wire.answered(ask(Format.OPENAI_CHAT, True), b'{"code":11101,"msg":"invalid request"}')
+    [event, done] = EventReader().feed(out)
+    assert parse(event.data or b"")["error"]["message"] == "invalid request"
+    assert done.data == b"[DONE]"
+
+
+@pytest.mark.parametrize("status", [101, 204, 304])
+def test_answers_without_a_body(status: int) -> None:
+    upstream: Headers = [("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Accept", "x")]
+    out, responder = wire.answered(
+        ask(Format.OPENAI_RESPONSES, True), b"raw", status=status, headers=upstream, model="up"
+    )
+    assert (out, responder.status) == (b"raw", status)
+    assert len(responder.headers) == (3 if status == 101 else 1)
+
+
+def test_other_operations_get_their_model_name_back() -> None:
+    x = wire.exchange(
+        Format.OPENAI_CHAT,
+        b'{"model":"m","input":"x"}',
+        operation=Operation.EMBEDDINGS,
+        path="/v1/embeddings",
+    )
+    out, _ = wire.answered(x, b'{"data": [1.0, 2e-3], "model": "up"}', model="up")
+    assert out == b'{"data": [1.0, 2e-3], "model": "m"}'
+
+
+@given(
+    st.binary(max_size=300),
+    st.sampled_from([*STREAMS]),
+    st.booleans(),
+    st.sampled_from(["", "text/event-stream", "application/json"]),
+    st.integers(1, 50),
+    st.sampled_from([200, 400]),
+)
+@settings(max_examples=150)
+def test_no_bytes_make_it_raise(
+    body: bytes, format: Format, stream: bool, media: str, step: int, status: int
+) -> None:
+    out, _ = wire.answered(ask(format, stream), body, media=media, model="up", step=step, status=status)
+    assert isinstance(out, bytes)
