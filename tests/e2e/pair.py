@@ -1,45 +1,62 @@
-"""Two credentials of one provider: ``bad`` is preferred, and what befalls it is up to the test."""
+"""Providers with two credentials each: ``bad`` is preferred and meets a fault, ``good`` does not."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from detour.fakes import FakeUpstream, Fault
 from detour.fakes.record import SeenRequest
-from tests.e2e.conftest import Start
-from tests.e2e.instance import Detour
+from tests.e2e.instance import Detour, base_config
 from tests.upstream import FakeThread
-
-HOSTS = {"anthropic": "api.anthropic.com", "openai": "api.openai.com"}
 
 
 @dataclass(frozen=True)
 class Pair:
     detour: Detour
     fake: FakeUpstream
-    provider: str
+    name: str
+    """Of the provider, and the first label of its host."""
 
     @property
     def host(self) -> str:
-        return HOSTS[self.provider]
+        return f"{self.name}.test"
 
-    def seen(self, name: str) -> list[SeenRequest]:
-        return self.fake.record.with_key(f"secret-{name}")
+    def seen(self, credential: str) -> list[SeenRequest]:
+        return self.fake.record.with_key(secret(credential, self.name))
 
 
-def start_pair(
-    start: Start, fakes: FakeThread, fault: Fault, provider: str = "anthropic", **changes: Any
-) -> Pair:
-    fake = fakes.start("pair")
-    fake.script.add(fault, key="secret-bad")
-    format = "openai-chat" if provider == "openai" else provider
-    detour = start(
-        providers={provider: {"base_url": fake.base_url(format)}},
-        credentials=[
-            {"id": "bad", "provider": provider, "api_key": "secret-bad", "priority": 1},
-            {"id": "good", "provider": provider, "api_key": "secret-good"},
-        ],
-        **changes,
-    )
-    return Pair(detour, fake, provider)
+@contextmanager
+def serve_pairs(
+    fakes: FakeThread,
+    ca_bundle: Path,
+    folder: Path,
+    faults: Mapping[str, tuple[str, Fault]],
+    **changes: dict[str, Any],
+) -> Iterator[dict[str, Pair]]:
+    """One Detour with a pair for each of `faults`: by the provider's name, its format and what befalls ``bad``."""
+    fake = fakes.start("pairs")
+    config = base_config(ca_bundle)
+    for section, values in changes.items():
+        config[section] = {**config.get(section, {}), **values}
+    for name, (format, fault) in faults.items():
+        config["providers"][name] = {
+            "format": format,
+            "hosts": [f"{name}.test"],
+            "base_url": fake.base_url(format),
+            "websocket": format == "openai-responses",
+        }
+        config["credentials"] += [
+            {"id": f"{name}-{which}", "provider": name, "api_key": secret(which, name), "priority": priority}
+            for which, priority in (("bad", 1), ("good", 0))
+        ]
+        fake.script.add(fault, key=secret("bad", name))
+    with Detour(config, folder) as detour:
+        yield {name: Pair(detour, fake, name) for name in faults}
+
+
+def secret(credential: str, provider: str) -> str:
+    return f"secret-{credential}-{provider}"
