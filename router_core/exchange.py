@@ -29,7 +29,7 @@ class Surface:
     provider: Provider | None
     """None on a gateway path that routes by model alone."""
     endpoint: Endpoint | None
-    """The endpoint that the path belongs to; None where `provider` is None."""
+    """The endpoint that the path belongs to; None without a provider, and where it does not speak the format."""
     pinned: bool
     """True where the path or host names the provider, so that unlisted models go to it."""
     via: Literal["proxy", "gateway"]
