@@ -9,8 +9,10 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from mitmproxy import addonmanager, exceptions, flow, hooks, master, options
-from mitmproxy.addons import core, disable_h2c, next_layer, proxyserver, tlsconfig
+from mitmproxy.addons import core, disable_h2c, next_layer, proxyserver
 from mitmproxy.utils import asyncio_utils
+
+from addons.certificates import Certificates
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +94,7 @@ class LeanMaster(master.Master):
             disable_h2c.DisableH2C(),
             self.proxyserver,
             next_layer.NextLayer(),
-            tlsconfig.TlsConfig(),
+            Certificates(),
         )
         self.serving = asyncio.Event()
         """Set when all listeners are open."""

@@ -1,0 +1,24 @@
+"""Certificates for the name that the client asked for, and no other."""
+
+from __future__ import annotations
+
+from cryptography import x509
+from mitmproxy import certs
+from mitmproxy.addons import tlsconfig
+from mitmproxy.proxy import context
+
+
+class Certificates(tlsconfig.TlsConfig):
+    """`TlsConfig` that leaves the destination's address out.
+
+    A client that resolved the name itself (transparent mode, SOCKS) connects to an address. In the
+    certificate it would break Detour's authority, which is constrained to the names of providers.
+    """
+
+    name = "tlsconfig"
+
+    def get_cert(self, conn_context: context.Context) -> certs.CertStoreEntry:
+        sni = conn_context.client.sni
+        if sni is None or not sni.isascii():
+            return super().get_cert(conn_context)
+        return self.certstore.get_cert(sni, [x509.DNSName(sni)])
