@@ -362,14 +362,16 @@ class Health:
             if cooldown.kind == FailureKind.AUTH:
                 self._drop(state, key)
 
-    def adopt(self, state: CredentialState, key: Key, cooldown: Cooldown | None) -> None:
-        """What another process, or this one before a restart, knows. A later deadline is never shortened."""
-        if state.index < 0:
-            return
+    def adopt_end(self, state: CredentialState, key: Key, at: float) -> None:
+        """Another process saw at wall-clock `at` that a cooldown is over."""
         old = state.cooldowns.get(key)
-        if cooldown is None:
-            if old is not None:
-                self._drop(state, key, quiet=True)
+        if state.index >= 0 and old is not None and old.since <= at:
+            self._drop(state, key, quiet=True)
+
+    def adopt(self, state: CredentialState, key: Key, cooldown: Cooldown) -> None:
+        """What another process, or this one before a restart, knows. A later deadline is never shortened."""
+        old = state.cooldowns.get(key)
+        if state.index < 0:
             return
         if cooldown.until <= self._wall() or (old is not None and old.until >= cooldown.until):
             return

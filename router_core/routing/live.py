@@ -244,8 +244,8 @@ class Live:
         match change.kind:
             case "cooldown":
                 state = self.credentials[change.name]
-                if change.value is None:
-                    state.scheduler.health.adopt(state, change.key, None)
+                if "over" in change.value:
+                    state.scheduler.health.adopt_end(state, change.key, float(change.value["over"]))
                 elif change.value["of"] == state.fingerprint:
                     state.scheduler.health.adopt(state, change.key, cooldown_of(change.value))
             case "windows":
@@ -261,16 +261,19 @@ class Live:
                     self.affinity.adopt(change.name, binding)
             case "turn":
                 model, priority = change.key
-                self.schedulers[change.name].count_turn(model, priority, change.value)
+                for credential_id in change.value:
+                    self.schedulers[change.name].count_turn(model, int(priority), str(credential_id))
 
     def _cooldown_changed(self, state: CredentialState, key: Key, cooldown: Cooldown | None) -> None:
-        self.store.changed(_cooldown_change(state, key, cooldown))
-        if cooldown is None:
+        if cooldown is not None:
+            self.store.changed(_cooldown_change(state, key, cooldown))
+        else:
+            self.store.changed(Change("cooldown", state.credential.id, {"over": self.wall()}, key))
             self.wake()
 
     def _turn_taken(self, provider: str, model: Key, priority: int, credential_id: str) -> None:
         if self.store.shared:
-            self.store.changed(Change("turn", provider, credential_id, [model, priority]))
+            self.store.changed(Change("turn", provider, [credential_id], [model, priority]))
 
     def _binding_changed(self, key: str, binding: Binding) -> None:
         self.store.changed(Change("binding", key, binding_record(binding)))
@@ -280,9 +283,8 @@ class Live:
         self.store.changed(Change("count", owner, record, key))
 
 
-def _cooldown_change(state: CredentialState, key: Key, cooldown: Cooldown | None) -> Change:
-    record = cooldown_record(cooldown, state.fingerprint) if cooldown else None
-    return Change("cooldown", state.credential.id, record, key)
+def _cooldown_change(state: CredentialState, key: Key, cooldown: Cooldown) -> Change:
+    return Change("cooldown", state.credential.id, cooldown_record(cooldown, state.fingerprint), key)
 
 
 def _windows_change(credential_id: str, windows: dict[str, Window]) -> Change:

@@ -27,9 +27,13 @@ from router_core.routing.health import CredentialState
 from router_core.routing.live import Live
 from router_core.routing.status import describe
 from router_core.routing.targets import UPGRADE_REQUIRED, Skipped, Target
+from router_core.routing.websocket import Message
 
 MIN_PAUSE: Final = 0.05
 """Seconds between two rounds at least."""
+
+FULL_PAUSE: Final = 0.5
+"""The same where a place was taken in another process, which does not tell when it is free."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +140,8 @@ class Plan:
         self._token_errors: list[str] = []
         self._refreshed: set[str] = set()
         self._renewed: str | None = None
+        self._no_websockets = False
+        self._pause = MIN_PAUSE
 
     @property
     def targets(self) -> list[Target]:
@@ -162,6 +168,10 @@ class Plan:
                     return attempt
             elif not await self._wait():
                 break
+        if self._no_websockets and all(failure.transport for _, failure in self._verdicts.values()):
+            return Refusal(
+                Code.UNSUPPORTED, "The upstream takes no WebSockets; use HTTP.", status=UPGRADE_REQUIRED
+            )
         return None if self._count else self._refusal()
 
     async def _prepare(self, choice: Choice) -> Attempt | None:
@@ -184,6 +194,7 @@ class Plan:
             if running.lease is False:
                 self._release(running)
                 self._skip(choice, "at its concurrency limit elsewhere")
+                self._pause = FULL_PAUSE
                 return None
             token = credential.source.current() or await credential.source.token()
         except CredentialError as e:
@@ -227,7 +238,9 @@ class Plan:
         choice.state.scheduler.health.fail(choice.state, choice.target.leaf.model, failure, started)
 
     def _skip(self, choice: Choice, reason: str) -> None:
-        self.skipped.append(Skipped(f"{choice.target.name} [{choice.state.credential.id}]", reason))
+        skipped = Skipped(f"{choice.target.name} [{choice.state.credential.id}]", reason)
+        if skipped not in self.skipped:
+            self.skipped.append(skipped)
 
     async def _wait(self) -> bool:
         """Waits until a credential may be ready and begins another round; False when that is too far off."""
@@ -238,8 +251,9 @@ class Plan:
             return False
         jitter = live.random() * min(shortest / 4, 2.0)
         before = live.clock()
-        await live.pause(max(MIN_PAUSE, min(shortest + jitter, budget)))
+        await live.pause(max(self._pause, min(shortest + jitter, budget)))
         self.waited += max(live.clock() - before, MIN_PAUSE)
+        self._pause = MIN_PAUSE
         self._chooser.new_round()
         return True
 
@@ -282,6 +296,20 @@ class Plan:
         if headers is not None:
             self._live.observe(running.state, headers)
 
+    def learn(self, attempt: Attempt, message: Message) -> None:
+        """What a message of a WebSocket session says while the session goes on."""
+        running = self._running.get(attempt.number)
+        if running is None or running.state is None:
+            return
+        if message.windows:
+            self._live.adopt_windows(running.state, message.windows)
+        if message.response_id is not None:
+            names = answer_names([], message.response_id)
+            binding = Binding(running.state.credential.id, attempt.provider.name, attempt.model)
+            self._live.affinity.bind(names, self.exchange.model, binding)
+        if message.outcome is not None and message.outcome.phase == "done":
+            self.answered(attempt)
+
     async def report(self, attempt: Attempt, outcome: Outcome) -> Verdict:
         """How `attempt` ended. Once for each; what comes later gets the first verdict."""
         running = self._running.pop(attempt.number, None)
@@ -312,7 +340,7 @@ class Plan:
         if failure.kind is FailureKind.AUTH and retry and await self._renew(state, running):
             failure = replace(failure, reason=f"{failure.reason}; its token was refreshed")
         else:
-            until = self._record(running, failure)
+            until = self._record(running, attempt, failure)
             if retry and not failure.cools:
                 self._chooser.spent.add((attempt.provider.name, attempt.model, state.credential.id))
         self._charge(attempt, state)
@@ -358,9 +386,9 @@ class Plan:
             running.state.scheduler.health.succeed(running.state, running.target.leaf.model, running.started)
             self._live.wake()
 
-    def _record(self, running: _Running, failure: Failure) -> float | None:
+    def _record(self, running: _Running, attempt: Attempt, failure: Failure) -> float | None:
         assert running.state is not None
-        state, model = running.state, running.target.leaf.model
+        state = running.state
         if failure.kind is FailureKind.SUCCESS:
             self._succeeded(running)
             return None
@@ -368,7 +396,8 @@ class Plan:
             self._tell_breaker(running.circuit, running, failure)
             running.circuit = None
         if failure.kind in RETRIED:
-            return state.scheduler.health.fail(state, model, failure, running.started)
+            # A WebSocket session learns its model from its messages.
+            return state.scheduler.health.fail(state, attempt.model, failure, running.started)
         return None
 
     def _tell_breaker(self, circuit: Circuit, running: _Running, failure: Failure) -> None:
@@ -377,7 +406,7 @@ class Plan:
         own_road = failure.transport and running.state.credential.config.proxy is not None
         if failure.kind is FailureKind.CANCELLED or own_road:
             breakers.release(circuit, running.started)
-        elif failure.transport or (failure.status or 0) >= 500:
+        elif (failure.transport and failure.kind is FailureKind.TRANSIENT) or (failure.status or 0) >= 500:
             breakers.failure(circuit, running.started)
         else:
             # It answered, so it is up.

@@ -10,12 +10,13 @@ from router_core.config.schema import Config
 from router_core.credentials.pool import Pool
 from router_core.errors import Code, Refusal
 from router_core.exchange import Exchange
+from router_core.providers.model import Provider
 from router_core.providers.registry import Registry
 from router_core.routing.affinity import continues, session_names
 from router_core.routing.choice import Chooser
 from router_core.routing.live import Live
 from router_core.routing.models import ModelEntry, list_models
-from router_core.routing.names import Leaf, Tree
+from router_core.routing.names import Leaf, Tree, UnknownModel, leaves, split_effort
 from router_core.routing.plan import Passthrough, Plan
 from router_core.routing.status import CredentialStatus, status_of
 from router_core.routing.targets import Translatable, disabled, nothing, same_format, serving, tree_of
@@ -113,6 +114,17 @@ class Router:
             f"No credential is active for {provider.name}, and routing.unconfigured is reject. "
             f"Add one to credentials, or set the variable that one of them names.",
         )
+
+    def upstream_model(self, provider: Provider, name: str) -> tuple[str, str | None]:
+        """(upstream's model, effort) of a name that is asked for on a session that is with `provider` already."""
+        try:
+            tree = self.live.names.resolve(name, provider)
+        except UnknownModel:
+            return split_effort(name)
+        for leaf in leaves(tree):
+            if leaf.provider.name == provider.name and leaf.model is not None:
+                return leaf.model, leaf.effort
+        return split_effort(name)
 
     # -- for people
 

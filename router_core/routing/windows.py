@@ -156,7 +156,7 @@ class Count:
 
 def key_of(limit: QuotaLimit) -> str:
     """Names a limit's window, whatever its figures: raising a limit keeps what was counted."""
-    return f"{limit.window}@{limit.reset_at or ''}"
+    return f"{limit.window}@{(limit.reset_at or '').replace(':', '')}"
 
 
 class Quotas:

@@ -12,5 +12,13 @@ __all__ = ["Change", "Owner", "Store", "open_store"]
 
 
 def open_store(config: Config, folder: Path | None = None) -> Store:
-    """The store that ``state`` names. `folder` is where `memory` keeps its file; None keeps nothing."""
-    return MemoryStore(folder / "routing.json" if folder else None)
+    """The store that ``state`` names. `folder` is where `memory` keeps its file; None keeps nothing.
+
+    Raises ValueError for an address that means nothing.
+    """
+    if config.state == "memory":
+        return MemoryStore(folder / "routing.json" if folder else None)
+    # Redis's client is only loaded by those who use it.
+    from router_core.state.redis import RedisStore
+
+    return RedisStore(config.state, binding_life=config.routing.affinity_ttl)

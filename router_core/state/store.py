@@ -21,12 +21,12 @@ class Change:
     ============  =====================  ======================  =========================================
     kind          name                   key                     value
     ============  =====================  ======================  =========================================
-    cooldown      credential id          model or None           `cooldown_record`, or None for its end
+    cooldown      credential id          model or None           `cooldown_record`, or ``{"over": moment}``
     drop          credential id          -                       - (the credential is no longer active)
     binding       digest of the session  -                       `binding_record`
     windows       credential id          -                       window name to `window_record`
     count         ``credential:ID`` ...  window of the limit     ``start end tokens requests``, ``add``
-    turn          provider               [model, priority]       credential id
+    turn          provider               [model, priority]       credential ids, in turn
     ============  =====================  ======================  =========================================
     """
 

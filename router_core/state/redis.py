@@ -1,0 +1,366 @@
+"""State that several processes share through Redis 7 or Valkey.
+
+Each process routes on its own memory. What changes there is pushed within milliseconds, what others
+changed is pulled four times a second, and after an outage both sides are laid over each other: deadlines
+by the later one, counts by their sum, the rest by the last writer. No request waits for Redis, except for
+a place under a shared concurrency limit, and there no longer than `LEASE_PATIENCE`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import orjson
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from router_core.state import scripts
+from router_core.state.link import Link, Unanswered
+from router_core.state.store import Change, Owner
+
+logger = logging.getLogger(__name__)
+
+PUSH_DELAY: Final = 0.01
+PULL_INTERVAL: Final = 0.25
+RETRY_INTERVAL: Final = 1.0
+CALL_TIMEOUT: Final = 1.0
+LEASE_PATIENCE: Final = 0.1
+LEASE_LIFE: Final = 30.0
+START_PATIENCE: Final = 3.0
+MAX_PENDING: Final = 20_000
+BATCH: Final = 500
+BINDING_LIFE: Final = 3600.0
+MAX_BINDINGS: Final = 65_536
+
+type _Slot = tuple[str, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    name: str
+    holder: str
+
+
+class RedisStore:
+    shared = True
+
+    def __init__(
+        self, url: str, *, binding_life: float = BINDING_LIFE, wall: Callable[[], float] = time.time
+    ):
+        """`url` is ``redis://``, ``rediss://`` or ``unix://`` as redis-py reads it. Raises ValueError."""
+        parts = urlsplit(url)
+        pool: Any = BlockingConnectionPool.from_url(
+            url,
+            max_connections=16,
+            timeout=CALL_TIMEOUT,
+            socket_connect_timeout=CALL_TIMEOUT,
+            retry=Retry(NoBackoff(), 0),
+        )
+        self._redis: Any = Redis(connection_pool=pool)
+        self.link = Link(f"{parts.hostname or ''}:{parts.port or 6379}" if parts.hostname else parts.path)
+        self._origin = secrets.token_hex(8)
+        self._binding_life, self._wall = binding_life, wall
+        self._owner: Owner | None = None
+        self._pending: dict[_Slot, Change] = {}
+        self._wanted = asyncio.Event()
+        self._leases: dict[str, set[str]] = {}
+        self._returned: list[Lease] = []
+        self._seen = "0-0"
+        self._tasks: list[asyncio.Task[None]] = []
+        self._cooldown = self._redis.register_script(scripts.COOLDOWN)
+        self._value = self._redis.register_script(scripts.VALUE)
+        self._count = self._redis.register_script(scripts.COUNT)
+        self._tell = self._redis.register_script(scripts.TELL)
+        self._lease = self._redis.register_script(scripts.LEASE)
+        self._renew = self._redis.register_script(scripts.RENEW)
+        self._unlock = self._redis.register_script(scripts.UNLOCK)
+
+    async def start(self, owner: Owner) -> None:
+        self._owner = owner
+        with suppress(TimeoutError, Unanswered):
+            async with asyncio.timeout(START_PATIENCE):
+                await self._connect()
+        if not self.link.up:
+            logger.warning(
+                "Redis at %s cannot be reached: routing begins with what this process learns", self.link.where
+            )
+        self._tasks = [asyncio.create_task(t) for t in (self._pushing(), self._pulling(), self._holding())]
+
+    async def close(self) -> None:
+        with suppress(Unanswered):
+            await self._push()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        with suppress(Exception):
+            async with asyncio.timeout(CALL_TIMEOUT):
+                await self._redis.aclose()
+
+    # -- out
+
+    def changed(self, change: Change) -> None:
+        slot = (change.kind, change.name, orjson.dumps(change.key).decode())
+        old = self._pending.pop(slot, None)
+        if old is not None and change.kind == "count":
+            change = _sum(old, change)
+        elif old is not None and change.kind == "turn":
+            change = Change("turn", change.name, [*old.value, *change.value][-BATCH:], change.key)
+        elif len(self._pending) >= MAX_PENDING:
+            # The oldest goes: what it said is known here, and laid over the others' when Redis is back.
+            del self._pending[next(iter(self._pending))]
+        self._pending[slot] = change
+        self._wanted.set()
+
+    async def _pushing(self) -> None:
+        while True:
+            await self._wanted.wait()
+            await asyncio.sleep(PUSH_DELAY if self.link.up else PULL_INTERVAL)
+            try:
+                await self._push()
+            except Unanswered:
+                continue
+            except Exception:
+                logger.exception("pushing routing state failed")
+
+    async def _push(self) -> None:
+        if not self.link.up:
+            return
+        self._wanted.clear()
+        pending, self._pending = self._pending, {}
+        returned, self._returned = self._returned, []
+        items = list(pending.items())
+        try:
+            for lease in returned:
+                await self.link.call(self._redis.zrem(_key("lease", lease.name), lease.holder), CALL_TIMEOUT)
+            while items:
+                batch = items[:BATCH]
+                totals = await self.link.call(self._send([c for _, c in batch]), CALL_TIMEOUT)
+                del items[:BATCH]
+                self._take_totals([c for _, c in batch], totals)
+        except Unanswered:
+            # What did not go out waits, below what has changed since.
+            newer, self._pending = self._pending, dict(items)
+            for change in newer.values():
+                self.changed(change)
+            self._wanted.set()
+            raise
+
+    async def _send(self, changes: list[Change]) -> list[Any]:
+        pipe = self._redis.pipeline(transaction=False)
+        for change in changes:
+            await self._add(pipe, change)
+        return await pipe.execute(raise_on_error=False)
+
+    async def _add(self, pipe: Any, change: Change) -> None:
+        stream, message = _key("changes"), orjson.dumps(change)
+        match change.kind:
+            case "cooldown":
+                over, field = "over" in change.value, orjson.dumps(change.key)
+                at = change.value["over"] if over else change.value["since"]
+                until = 0 if over else change.value["until"]
+                record = b"" if over else orjson.dumps(change.value)
+                args = [field, record, at, until, self._ttl(until), self._origin, message]
+                await self._cooldown(keys=[_key("cooldown", change.name), stream], args=args, client=pipe)
+            case "drop":
+                await pipe.delete(_key("cooldown", change.name), _key("windows", change.name))
+            case "windows":
+                until = max((w["reset"] or 0 for w in change.value.values()), default=0)
+                args = [orjson.dumps(change.value), self._ttl(until), self._origin, message]
+                await self._value(keys=[_key("windows", change.name), stream], args=args, client=pipe)
+            case "binding":
+                args = [orjson.dumps(change.value), int(self._binding_life * 1000), self._origin, message]
+                await self._value(keys=[_key("binding", change.name), stream], args=args, client=pipe)
+            case "count":
+                value = change.value
+                ttl = self._ttl(value["end"])
+                args = [
+                    value["start"],
+                    value["end"],
+                    *value["add"],
+                    ttl,
+                    self._origin,
+                    change.name,
+                    change.key,
+                ]
+                await self._count(
+                    keys=[_key("count", change.name, change.key), stream], args=args, client=pipe
+                )
+            case "turn":
+                await self._tell(keys=[stream], args=[self._origin, message], client=pipe)
+
+    def _ttl(self, until: float) -> int:
+        """Milliseconds, with a minute over for clocks that differ."""
+        return max(1000, int((until - self._wall() + 60) * 1000))
+
+    def _take_totals(self, changes: list[Change], results: list[Any]) -> None:
+        for change, result in zip(changes, results, strict=True):
+            if change.kind == "count" and isinstance(result, list):
+                start, end, tokens, requests = (float(v) for v in result)
+                record = {"start": start, "end": end, "tokens": int(tokens), "requests": int(requests)}
+                self._adopt([Change("count", change.name, record, change.key)])
+
+    # -- in
+
+    async def _pulling(self) -> None:
+        while True:
+            await asyncio.sleep(PULL_INTERVAL if self.link.up else RETRY_INTERVAL)
+            try:
+                if self.link.up:
+                    await self._pull()
+                else:
+                    await self._connect()
+            except Unanswered:
+                continue
+            except Exception:
+                logger.exception("pulling routing state failed")
+
+    async def _connect(self) -> None:
+        """Lays this process's state and the shared one over each other."""
+        if not await self.link.ping(self._redis.ping(), CALL_TIMEOUT):
+            return
+        assert self._owner is not None
+        last = await self.link.call(self._redis.xrevrange(_key("changes"), count=1), CALL_TIMEOUT)
+        self._seen = last[0][0].decode() if last else "0-0"
+        for change in self._owner.snapshot():
+            # Counts were queued one by one; the sums that are known here hold others' parts too.
+            if change.kind != "count":
+                self._pending.setdefault(
+                    (change.kind, change.name, orjson.dumps(change.key).decode()), change
+                )
+        self._wanted.set()
+        for kind in ("cooldown", "count", "windows", "binding"):
+            await self._load(kind)
+
+    async def _load(self, kind: str) -> None:
+        cursor, found = 0, 0
+        while True:
+            scan = self._redis.scan(cursor, match=_key(kind, "*"), count=BATCH)
+            cursor, keys = await self.link.call(scan, CALL_TIMEOUT)
+            if keys:
+                pipe = self._redis.pipeline(transaction=False)
+                for key in keys:
+                    await (pipe.hgetall(key) if kind in ("cooldown", "count") else pipe.get(key))
+                values = await self.link.call(pipe.execute(), CALL_TIMEOUT)
+                self._adopt(
+                    c for k, v in zip(keys, values, strict=True) for c in _stored(kind, k.decode(), v)
+                )
+            found += len(keys)
+            if not cursor or found >= MAX_BINDINGS:
+                return
+
+    async def _pull(self) -> None:
+        while True:
+            call = self._redis.xrange(_key("changes"), min=f"({self._seen}", count=BATCH)
+            entries = await self.link.call(call, CALL_TIMEOUT)
+            changes = []
+            for entry_id, fields in entries:
+                self._seen = entry_id.decode()
+                if fields.get(b"o") != self._origin.encode():
+                    with suppress(orjson.JSONDecodeError, TypeError, KeyError):
+                        record = orjson.loads(fields[b"m"])
+                        changes.append(
+                            Change(record["kind"], record["name"], record.get("value"), record.get("key"))
+                        )
+            self._adopt(changes)
+            if len(entries) < BATCH:
+                return
+
+    def _adopt(self, changes: Iterable[Change]) -> None:
+        assert self._owner is not None
+        self._owner.adopt(self._with_pending(c) for c in changes)
+
+    def _with_pending(self, change: Change) -> Change:
+        """A shared sum, and what is not in it yet."""
+        if change.kind != "count":
+            return change
+        own = self._pending.get(("count", change.name, orjson.dumps(change.key).decode()))
+        if own is None or own.value["end"] != change.value["end"]:
+            return change
+        value = dict(change.value)
+        value["tokens"] += own.value["add"][0]
+        value["requests"] += own.value["add"][1]
+        return Change("count", change.name, value, change.key)
+
+    # -- leases and locks
+
+    async def lease(self, name: str, limit: int) -> object:
+        holder = f"{self._origin}:{secrets.token_hex(6)}"
+        call = self._lease(keys=[_key("lease", name)], args=[holder, limit, int(LEASE_LIFE * 1000)])
+        try:
+            taken = await self.link.call(call, LEASE_PATIENCE)
+        except Unanswered:
+            return None
+        if not taken:
+            return False
+        self._leases.setdefault(name, set()).add(holder)
+        return Lease(name, holder)
+
+    def give_back(self, lease: object) -> None:
+        if isinstance(lease, Lease):
+            self._leases.get(lease.name, set()).discard(lease.holder)
+            self._returned.append(lease)
+            # Those that cannot be given back while Redis is down run out by themselves.
+            del self._returned[:-MAX_PENDING]
+            self._wanted.set()
+
+    async def _holding(self) -> None:
+        """Keeps the places of long requests."""
+        while True:
+            await asyncio.sleep(LEASE_LIFE / 3)
+            for name, holders in list(self._leases.items()):
+                if not holders:
+                    del self._leases[name]
+                    continue
+                call = self._renew(keys=[_key("lease", name)], args=[int(LEASE_LIFE * 1000), *holders])
+                with suppress(Unanswered):
+                    await self.link.call(call, CALL_TIMEOUT)
+
+    @asynccontextmanager
+    async def lock(self, name: str, ttl: float) -> AsyncIterator[bool]:
+        key, holder = _key("lock", name), f"{self._origin}:{secrets.token_hex(6)}"
+        mine = True
+        with suppress(Unanswered):
+            call = self._redis.set(key, holder, nx=True, px=int(ttl * 1000))
+            mine = bool(await self.link.call(call, CALL_TIMEOUT))
+        try:
+            yield mine
+        finally:
+            if mine:
+                with suppress(Unanswered):
+                    await self.link.call(self._unlock(keys=[key], args=[holder]), CALL_TIMEOUT)
+
+
+def _key(*parts: str) -> str:
+    return ":".join(("{detour}", *parts))
+
+
+def _sum(old: Change, new: Change) -> Change:
+    """Two additions to one count; those to a window that is over are void."""
+    if old.value["end"] != new.value["end"]:
+        return new
+    add = [a + b for a, b in zip(old.value["add"], new.value["add"], strict=True)]
+    return Change("count", new.name, {**new.value, "add": add}, new.key)
+
+
+def _stored(kind: str, key: str, value: Any) -> Iterable[Change]:
+    """The changes that a stored value stands for."""
+    name = key.removeprefix(_key(kind, ""))
+    with suppress(orjson.JSONDecodeError, KeyError, ValueError):
+        if kind == "cooldown":
+            return [Change("cooldown", name, orjson.loads(v), orjson.loads(f)) for f, v in value.items()]
+        if kind == "count" and value:
+            name, _, limit = name.rpartition(":")
+            figures = {k.decode(): float(v) for k, v in value.items()}
+            return [Change("count", name, figures, limit)]
+        if value:
+            return [Change("windows" if kind == "windows" else "binding", name, orjson.loads(value))]
+    return []
