@@ -160,7 +160,8 @@ def _compile(registry: Registry) -> _Index:
 def _host(providers: tuple[Provider, ...]) -> _Host:
     table = _Table()
     pairs = [(endpoint, provider) for provider in providers for endpoint in provider.endpoints]
-    pairs.sort(key=lambda pair: -len(pair[0].root))
+    # A disabled provider keeps no path from an enabled one that took it over.
+    pairs.sort(key=lambda pair: (-len(pair[0].root), not pair[1].enabled))
     for endpoint, provider in pairs:
         for operation in endpoint.operations:
             for method, path in endpoint.routes(operation):

@@ -336,6 +336,16 @@ def test_a_host_of_an_enabled_and_a_disabled_provider() -> None:
     assert found == lines
 
 
+def test_a_host_that_was_taken_over() -> None:
+    mine = ProviderConfig(
+        extends="codex", hosts=("chatgpt.com",), base_url="https://chatgpt.com/backend-api/codex"
+    )
+    registry = Registry.build(load_builtin(), {"codex": ProviderConfig(enabled=False), "mine": mine})
+    found = seen(match_host(registry, "chatgpt.com", "POST", "/backend-api/codex/responses"))
+    assert found == "openai-responses generate mine"
+    assert seen(match_host(registry, "chatgpt.com", "GET", "/backend-api/codex/x")) == "passthrough mine"
+
+
 def test_every_surface_of_every_provider_is_found_on_its_hosts_and_below_its_name() -> None:
     for provider in REGISTRY.providers.values():
         for endpoint in provider.endpoints:
