@@ -6,6 +6,7 @@ the next request and changes none under way.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from pathlib import Path
 
@@ -35,7 +36,8 @@ class Core:
         self.config = loaded.config
         self.registry = loaded.registry
         self.rules = compile_rules(loaded.config, loaded.registry)
-        self.pool = Pool(loaded.config, loaded.registry)
+        self._tokens = state_folder / "credentials" if state_folder else None
+        self.pool = Pool(loaded.config, loaded.registry, folder=self._tokens)
         self.store = open_store(loaded.config, state_folder)
         self.router = Router(loaded.config, loaded.registry, self.pool, self.store)
         self.access_keys: dict[str, SecretStr] = {}
@@ -70,7 +72,9 @@ class Core:
         """
         rules = compile_rules(loaded.config, loaded.registry)
         access_keys = {key.name: await secrets.resolve(key.key) for key in loaded.config.access.keys}
-        pool = Pool(loaded.config, loaded.registry)
+        pool = await asyncio.to_thread(
+            Pool, loaded.config, loaded.registry, folder=self._tokens, previous=self.pool
+        )
         self.router.reload(loaded.config, loaded.registry, pool)
         before, self.pool = self.pool, pool
         self.loaded, self.config, self.registry = loaded, loaded.config, loaded.registry

@@ -14,19 +14,6 @@ MAX_BYTES: Final = 256 << 10
 
 _RESERVED: Final = re.compile(r"(?i)(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?")
 
-type Signature = tuple[int, int, int] | None
-"""(modification time in ns, size, inode) of a file; None where there is none."""
-
-
-def signature(path: Path) -> Signature:
-    """Changes when the file does."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size, status.st_ino
-
-
 def read(path: Path) -> bytes:
     """Raises OSError, also for what is not a regular file or is larger than any file of secrets."""
     # A pipe or a device would block or never end.

@@ -18,6 +18,7 @@ import httpx
 from router_core.config import secrets
 from router_core.config.schema import Config, CredentialConfig
 from router_core.config.secrets import SecretError
+from router_core.config.watch import Signature, signature
 from router_core.credentials import files
 from router_core.credentials.model import Credential, Source, Token
 from router_core.credentials.oauth import TIMEOUT
@@ -64,7 +65,7 @@ class Pool:
         self._folder, self._env, self._wall = folder, env, wall
         self._tls: ssl.SSLContext | None = None
         self._tasks: list[asyncio.Task[None]] = []
-        self._signatures: dict[Path, files.Signature] = {}
+        self._signatures: dict[Path, Signature] = {}
         self.credentials: dict[str, Credential] = {}
         """All that are configured, by id, in the order of the configuration."""
         known = {c.id: c for c in previous.credentials.values()} if previous else {}
@@ -186,8 +187,8 @@ class Pool:
                 found.setdefault(source.path, []).append(credential)
         return found
 
-    def _look(self) -> dict[Path, files.Signature]:
-        return {path: files.signature(path) for path in self._watched()}
+    def _look(self) -> dict[Path, Signature]:
+        return {path: signature(path) for path in self._watched()}
 
     async def _watch(self) -> None:
         while True:
