@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import router_core
 from router_core.config.problems import ConfigError
 from router_core.config.schema import Config, ProviderConfig
 from router_core.credentials.pool import Pool
@@ -79,6 +80,13 @@ def test_each_file_names_its_source() -> None:
         assert Path(definition.file).name == f"{definition.name}.yaml"
         first = Path(definition.file).read_text().splitlines()[0]
         assert first.startswith("# "), definition.file
+
+
+def test_no_quirk_is_dead() -> None:
+    package = Path(router_core.__file__).parent
+    source = "".join(file.read_text() for file in package.rglob("*.py"))
+    quirks = {quirk for definition in BUILTIN.values() for quirk in definition.config.quirks or ()}
+    assert {quirk for quirk in quirks if f'"{quirk}"' not in source} == set()
 
 
 def test_what_facts_say_of_single_providers() -> None:
