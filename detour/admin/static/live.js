@@ -1,6 +1,6 @@
 // The list of exchanges, live: 10,000 rows of which only those in view are drawn.
 "use strict";
-const MAX = 10000, HEIGHT = 34, MARGIN = 20;
+const MAX = 10000, HEIGHT = 35, MARGIN = 20;
 const list = document.getElementById("list"), body = document.querySelector("#exchanges tbody");
 const status = document.getElementById("live-status"), filter = document.getElementById("filter"), pause = document.getElementById("pause");
 const table = document.getElementById("exchanges");
@@ -46,7 +46,7 @@ function spacer(height) {
   tr.className = "spacer";
   tr.setAttribute("aria-hidden", "true");
   td.colSpan = 10;
-  td.height = height;
+  td.style.height = `${height}px`;
   tr.append(td);
   return tr;
 }
