@@ -9,8 +9,8 @@ from mitmproxy import http
 from addons.call import Answer, Call
 from router_core.errors import Code, Refusal
 from router_core.exchange import Attempt, Outcome
-from router_core.formats import Format
-from router_core.formats.errors import error_body, error_event, read_error
+from router_core.formats import Format, failures
+from router_core.formats.errors import error_body, error_event
 from router_core.routing import errors_on_wire
 
 
@@ -30,7 +30,7 @@ def in_stream_error(attempt: Attempt, outcome: Outcome) -> Answer:
     body = outcome.body
     if format is Format.OPENAI_RESPONSES:
         # Its events are shaped unlike its bodies; the other formats' are the same.
-        body = error_body(format, read_error(status, body))
+        body = error_body(format, failures.wire(format, failures.read_event(body)))
     response = http.Response.make(status, b"", {"content-type": "application/json"})
     kept = ("retry-after", "request-id", "x-request-id", "anthropic-ratelimit-", "x-ratelimit-", "x-codex-")
     for name, value in outcome.headers:

@@ -14,7 +14,8 @@ from typing import Final, Protocol
 from router_core.encoding import Decoder, DecodingError, decode, decoder
 from router_core.fold import UnfoldError, fold, is_error, unfold
 from router_core.formats import Format
-from router_core.formats.errors import WireError, error_body, error_event, read_error
+from router_core.formats.errors import WireError, error_body, error_event
+from router_core.formats.failures import read_body, read_event, wire
 from router_core.json_document import Json, parse, serialise, splice
 from router_core.rewrite.context import Context
 from router_core.rewrite.rule import DROPPED, Rule
@@ -311,7 +312,7 @@ class FoldPipe:
             self._events += self._translator.close()
         body, error = fold(self._format, self._events)
         if error is not None:
-            found = read_error(502, error)
+            found = wire(self._format, read_event(error))
             self._failed(found.status)
             return error_body(self._format, found)
         raw = serialise(body)
@@ -380,7 +381,7 @@ class BodyPipe:
             before = value = self._translator.body(value)
             raw = serialise(value)
             if self._framing is None and is_error(self._format, None, value):
-                self._failed(read_error(502, raw).status)
+                self._failed(wire(self._format, read_event(raw)).status)
                 return raw
         value = self._client.body(value, raw)
         if self._framing is None:
@@ -389,7 +390,7 @@ class BodyPipe:
             events = unfold(self._format, value)
         except UnfoldError as e:
             return self._framing.error(
-                read_error(502, serialise(value)) if e.is_error else WireError(502, str(e))
+                wire(self._format, read_body(502, serialise(value))) if e.is_error else WireError(502, str(e))
             )
         # Rules of events have their say too: which of them the client asked for is one of theirs.
         kept = [changed for event in events if (changed := self._client.event(event)) is not None]

@@ -211,7 +211,9 @@ def with_model(body: dict[str, Json], context: Context) -> dict[str, Json]:
     if name is None:
         return body
     if context.format is not Format.GEMINI:
-        changed = body if body.get("model") == name else body | {"model": name}
+        # A body that names no model where the client did goes to a host that knows it otherwise.
+        unnamed = "model" not in body and name == context.exchange.model
+        changed = body if unnamed or body.get("model") == name else body | {"model": name}
     else:
         # The path names it; where a body repeats that, it says `models/NAME`.
         changed = _renamed(body, name)

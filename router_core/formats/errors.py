@@ -1,4 +1,4 @@
-"""Errors in each client's own format, and what an upstream's error body says.
+"""Errors in each client's own format, as bodies and as the end of event streams.
 
 Shapes and types by status: Anthropic https://docs.claude.com/en/api/errors, OpenAI
 https://platform.openai.com/docs/guides/error-codes, Google google.rpc.Status with the code table of
@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from router_core.errors import Refusal
 from router_core.formats import Format
-from router_core.json_document import parse, serialise
+from router_core.json_document import serialise
 from router_core.sse import encode
 
 MAX_MESSAGE: Final = 4096
@@ -62,41 +62,6 @@ class WireError:
     """The type in the words of the format it came from."""
     code: str | None = None
     param: str | None = None
-
-
-def read_error(status: int, body: bytes) -> WireError:
-    """What an upstream's error body, or the data of an error event, says; any of the known shapes.
-
-    `status` counts unless the body itself holds an HTTP status of 400 and above.
-    """
-    try:
-        value = parse(body)
-    except ValueError:
-        return WireError(status, body[:MAX_MESSAGE].decode("utf-8", "replace").strip() or f"HTTP {status}")
-    if isinstance(value, list) and value:
-        value = value[0]
-    outer = value if isinstance(value, dict) else {}
-    inner: Any = outer
-    for key in ("response", "error"):
-        if isinstance(inner, dict) and isinstance(inner.get(key), dict | str):
-            inner = inner[key]
-    if isinstance(inner, str):
-        return WireError(status, inner[:MAX_MESSAGE])
-    message = next((v for k in ("message", "msg", "detail") if isinstance(v := inner.get(k), str) and v), "")
-    code = inner.get("code", outer.get("code"))
-    own = next((v for v in (code, inner.get("status_code"), outer.get("status_code"), outer.get("status"))
-                if type(v) is int and 400 <= v < 600), None)  # fmt: skip
-    kind = next(
-        (v for v in (inner.get("type"), inner.get("status")) if isinstance(v, str) and v != "error"), None
-    )
-    param = inner.get("param")
-    return WireError(
-        own or status,
-        (message or f"HTTP {status}")[:MAX_MESSAGE],
-        kind,
-        code if isinstance(code, str) else None,
-        param if isinstance(param, str) else None,
-    )
 
 
 def error_body(format: Format, error: Refusal | WireError) -> bytes:

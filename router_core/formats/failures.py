@@ -126,6 +126,17 @@ def read_body(status: int, body: bytes) -> Failure:
     return read(error, status)
 
 
+def read_event(data: bytes) -> Failure:
+    """An error event's data, of any format; Responses keep the error in the response that failed."""
+    try:
+        document = orjson.loads(data)
+    except ValueError:
+        document = None
+    response = document.get("response") if isinstance(document, dict) else None
+    error = find(response) or find(document)
+    return read(error) if error is not None else read_body(502, data)
+
+
 def find(document: Any) -> Any:
     """The error value of a document or event, wherever the dialect keeps it; None when it holds none."""
     if not isinstance(document, dict):
@@ -180,9 +191,8 @@ def wire(client: Format, failure: Failure) -> WireError:
     """`failure` with the status and code that are nearest in the client's format."""
     anthropic, openai, gemini, code = KINDS[failure.kind]
     status = {Format.ANTHROPIC: anthropic, Format.GEMINI: gemini}.get(client, openai)
-    fixed = failure.kind in ("overloaded", "billing", "context_length")
-    if failure.status is not None and failure.status in _OWN[client] and not fixed:
-        status = failure.status
+    if failure.status in _OWN[client] and failure.kind != "overloaded":
+        status = failure.status or status
     message = failure.message
     if failure.kind == "context_length" and client is Format.ANTHROPIC and _CONTEXT_WORDS[0] not in message:
         # Clients of Anthropic recognise the full context by these words.

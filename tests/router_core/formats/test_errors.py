@@ -1,0 +1,80 @@
+"""Errors as each client's format has them, as bodies and at the end of streams."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from router_core.errors import Code, Refusal
+from router_core.formats import Format
+from router_core.formats.errors import WireError, error_body, error_event
+from router_core.json_document import parse
+from router_core.sse import EventReader
+
+COOLING = Refusal(Code.ALL_COOLING, "All credentials are cooling.")
+
+
+@pytest.mark.parametrize(
+    ("format", "expected"),
+    [
+        (Format.ANTHROPIC, {"type": "error", "error": {"type": "rate_limit_error", "message": COOLING.message}}),
+        (Format.OPENAI_CHAT, {"error": {"message": COOLING.message, "type": "rate_limit_error", "param": None, "code": "all_cooling"}}),
+        (Format.OPENAI_RESPONSES, {"error": {"message": COOLING.message, "type": "rate_limit_error", "param": None, "code": "all_cooling"}}),
+        (Format.GEMINI, {"error": {"code": 429, "message": COOLING.message, "status": "RESOURCE_EXHAUSTED"}}),
+        (Format.OLLAMA, {"error": COOLING.message}),
+    ],
+)  # fmt: skip
+def test_a_refusal_in_each_format(format: Format, expected: dict[str, Any]) -> None:
+    assert parse(error_body(format, COOLING)) == expected
+
+
+TYPES = [
+    (400, "invalid_request_error", "invalid_request_error", "INVALID_ARGUMENT"),
+    (401, "authentication_error", "authentication_error", "UNAUTHENTICATED"),
+    (402, "billing_error", "invalid_request_error", "INVALID_ARGUMENT"),
+    (403, "permission_error", "permission_error", "PERMISSION_DENIED"),
+    (404, "not_found_error", "invalid_request_error", "NOT_FOUND"),
+    (413, "request_too_large", "invalid_request_error", "INVALID_ARGUMENT"),
+    (418, "invalid_request_error", "invalid_request_error", "INVALID_ARGUMENT"),
+    (429, "rate_limit_error", "rate_limit_error", "RESOURCE_EXHAUSTED"),
+    (500, "api_error", "server_error", "INTERNAL"),
+    (502, "api_error", "server_error", "INTERNAL"),
+    (503, "overloaded_error", "server_error", "UNAVAILABLE"),
+    (504, "timeout_error", "server_error", "DEADLINE_EXCEEDED"),
+    (529, "overloaded_error", "server_error", "UNAVAILABLE"),
+]
+
+
+@pytest.mark.parametrize(("status", "anthropic", "openai", "gemini"), TYPES)
+def test_the_nearest_type_for_a_status(status: int, anthropic: str, openai: str, gemini: str) -> None:
+    error = WireError(status, "x")
+    assert parse(error_body(Format.ANTHROPIC, error))["error"]["type"] == anthropic
+    assert parse(error_body(Format.OPENAI_CHAT, error))["error"]["type"] == openai
+    assert parse(error_body(Format.GEMINI, error))["error"]["status"] == gemini
+
+
+@pytest.mark.parametrize("format", [f for f in Format if f is not Format.OLLAMA])
+def test_the_end_of_a_stream(format: Format) -> None:
+    events = EventReader().feed(error_event(format, COOLING, sequence=7))
+    documents = [parse(e.data) for e in events if e.data and e.data != b"[DONE]"]
+    if format is Format.OPENAI_RESPONSES:
+        assert [e.name for e in events] == ["error", "response.failed"]
+        assert [d["sequence_number"] for d in documents] == [7, 8]
+        assert documents[0]["message"] == documents[1]["response"]["error"]["message"] == COOLING.message
+    else:
+        assert documents == [parse(error_body(format, COOLING))]
+        assert events[0].name == ("error" if format is Format.ANTHROPIC else None)
+    assert (events[-1].data == b"[DONE]") is (format is Format.OPENAI_CHAT)
+
+
+def test_ollamas_stream_ends_with_a_line() -> None:
+    assert error_event(Format.OLLAMA, COOLING) == b'{"error":"All credentials are cooling."}\n'
+
+
+def test_a_message_of_any_characters_stays_json_and_one_event() -> None:
+    error = WireError(500, 'a "quote"\nand \ud83d a line')
+    for format in Format:
+        assert parse(error_body(format, error))
+    [event] = EventReader().feed(error_event(Format.ANTHROPIC, error))
+    assert parse(event.data or b"")["error"]["message"] == error.message
