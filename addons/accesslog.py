@@ -45,10 +45,10 @@ def summary(call: Call) -> dict[str, Any]:
     }
 
 
-def log(call: Call) -> None:
+def log(fields: dict[str, Any]) -> None:
+    """Write the line of a `summary`."""
     if not logger.isEnabledFor(logging.INFO):
         return
-    fields = summary(call)
     target = "/".join(str(fields[k]) for k in ("provider", "target") if fields[k])
     tokens = fields["tokens"] or {}
     logger.info(

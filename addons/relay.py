@@ -142,8 +142,9 @@ class Relay:
                 exchange.plan.close()
         except Exception:
             logger.exception("the end of %s cannot be reported", exchange.id)
-        call.flow.metadata["detour"] = accesslog.summary(call)
-        accesslog.log(call)
+        fields = accesslog.summary(call)
+        call.flow.metadata["detour"] = fields
+        accesslog.log(fields)
         self.core.activity.finished(exchange)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import random
 import time
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no i, l, o, u
@@ -34,7 +34,7 @@ TOOLS = (
 
 def new_id() -> str:
     """A new exchange id: 18 characters, sorts by time (milliseconds), then random."""
-    value = int(time.time() * 1000) << 40 | int.from_bytes(os.urandom(5))
+    value = int(time.time() * 1000) << 40 | random.getrandbits(40)
     return "".join(_ALPHABET[value >> shift & 31] for shift in range(85, -1, -5))
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 from mitmproxy import ctx
-from mitmproxy.proxy import layer
+from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.layers.http import HttpLayer
+from mitmproxy.proxy.server import ConnectionHandler
 from mitmproxy.utils import asyncio_utils
 
 from addons.call import Call
-from addons.failover.events import DeadlinePassed
+from addons.failover.events import DeadlinePassed, HookFinished
 from addons.failover.layer import FailoverLayer
 from addons.failover.selfcheck import problems
 
@@ -21,6 +23,7 @@ class Failover:
     def __init__(self) -> None:
         self.problems = problems()
         """What is missing in this mitmproxy; if anything is, Detour serves without failover."""
+        self._running: set[asyncio.Task[None]] = set()
 
     @property
     def installed(self) -> bool:
@@ -42,23 +45,44 @@ class Failover:
         if current is None:
             return
         replacement = _replace(current)
+        replacement.run_hook = self.run_hook
         if parent is None:
             nextlayer.layer = replacement
         else:
             parent.child_layer = replacement  # type: ignore[attr-defined]
 
+    def run_hook(self, hook: commands.StartHook, layer: FailoverLayer) -> bool:
+        """Run `hook` for a layer; True if it is through already."""
+        handler = _handler(layer.context.client.id)
+        if handler is None:
+            return True  # the client is gone, and with it everything that waits
+        task = asyncio.create_task(handler.handle_hook(hook))
+        if task.done():
+            return True
+        self._running.add(task)
+
+        def finished(task: asyncio.Task) -> None:
+            self._running.discard(task)
+            _inject(layer.context.client.id, HookFinished(layer, hook))
+
+        task.add_done_callback(finished)
+        return False
+
     def watch(self, call: Call) -> None:
         """Let the deadlines that `call` arms reach its stream."""
         connection_id = call.flow.client_conn.id
+        call.on_deadline = lambda: _inject(connection_id, DeadlinePassed(call))
 
-        def fire() -> None:
-            handler = ctx.master.addons.get("proxyserver").connections.get(connection_id)
-            if handler is not None:
-                asyncio_utils.create_task(
-                    handler.server_event(DeadlinePassed(call)), name="deadline passed", keep_ref=True
-                )
 
-        call.on_deadline = fire
+def _handler(connection_id: str) -> ConnectionHandler | None:
+    return ctx.master.addons.get("proxyserver").connections.get(connection_id)
+
+
+def _inject(connection_id: str, event: events.Event) -> None:
+    """Let `event` enter at the top of the client connection's layers, if it is still there."""
+    handler = _handler(connection_id)
+    if handler is not None:
+        asyncio_utils.create_task(handler.server_event(event), name="inject event", keep_ref=True)
 
 
 def _replace(old: HttpLayer) -> FailoverLayer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mitmproxy.proxy import commands, events
+from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.layers.http import GetHttpConnection
 
 from addons.call import Call
@@ -26,6 +26,14 @@ class DeadlinePassed(events.Event):
     """The deadline that `call.arm` set has passed. Enters at the top of the connection's layers."""
 
     call: Call
+
+
+@dataclass
+class HookFinished(events.Event):
+    """A hook that `layer` began itself, and that had to wait for something, is through. Enters at the top."""
+
+    layer: layer.Layer
+    hook: commands.StartHook
 
 
 class GetHttp1Connection(GetHttpConnection):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 from mitmproxy.connection import Connection, ConnectionState, Server
-from mitmproxy.proxy import events, layer
+from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.layers.http import (
     GetHttpConnection,
     GetHttpConnectionCompleted,
@@ -15,7 +16,7 @@ from mitmproxy.proxy.layers.http import (
 )
 from mitmproxy.proxy.layers.http._http2 import Http2Client
 
-from addons.failover.events import DeadlinePassed, GetHttp1Connection
+from addons.failover.events import DeadlinePassed, GetHttp1Connection, HookFinished
 from addons.failover.stream import FROM_UPSTREAM, FailoverStream
 from addons.witness import witnesses
 
@@ -27,25 +28,53 @@ class FailoverLayer(HttpLayer):
     - a failed connection is forgotten, not remembered as an error for the client connection's lifetime;
     - an HTTP/2 upstream connection without a free stream is not waited for, another one is opened;
     - closed upstream connections are dropped, so that a client connection of days does not grow;
+    - hooks run at once, without a task for each;
     - a recorded flow's witness sees what passes.
     """
+
+    streams: dict[int, FailoverStream]  # type: ignore[assignment]
 
     def __init__(self, context, mode: HTTPMode) -> None:
         super().__init__(context, mode)
         # Clients count 1, 3, 5 (HTTP/1, HTTP/2) or 0, 4, 8 (HTTP/3); attempts count down from -1.
         self.attempt_ids = itertools.count(-1, -1)
+        self.run_hook: Callable[[commands.StartHook, FailoverLayer], bool] | None = None
+        """Runs a hook; False if it has to wait, and comes back as `HookFinished`. None: hooks are commands."""
 
     def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
-        if isinstance(event, DeadlinePassed):
-            # In a CONNECT tunnel the outer layer sees the event first; its only stream passes it inwards.
-            for stream in list(self.streams.values()):
-                if isinstance(stream, FailoverStream) and (stream.child_layer or stream.call is event.call):
-                    yield from self.event_to_child(stream, event)
-                    break
+        if isinstance(event, DeadlinePassed | HookFinished):
+            yield from self._injected(event)
         elif isinstance(event, events.ConnectionEvent) and self._is_forgotten(event.connection):
             return
-        else:
+        elif self.run_hook is None:
             yield from super()._handle_event(event)
+        else:
+            hooks = []
+            for command in super()._handle_event(event):
+                if isinstance(command, commands.StartHook):
+                    hooks.append(command)
+                else:
+                    yield command
+            for hook in hooks:
+                yield from self._run(hook)
+
+    def _run(self, hook: commands.StartHook) -> layer.CommandGenerator[None]:
+        """Run `hook` here and now. A task of its own and a second way down through all layers cost more
+        than most hooks do; only one that has to wait takes that way, as `HookFinished`."""
+        assert self.run_hook
+        if self.run_hook(hook, self) and hook.blocking:
+            yield from self._handle_event(events.HookCompleted(hook))
+
+    def _injected(self, event: DeadlinePassed | HookFinished) -> layer.CommandGenerator[None]:
+        """What enters at the top, where a CONNECT tunnel's outer layer passes it to its only stream."""
+        if isinstance(event, HookFinished) and event.layer is self:
+            if event.hook.blocking:
+                yield from self._handle_event(events.HookCompleted(event.hook))
+            return
+        for stream in list(self.streams.values()):
+            if stream.child_layer or (isinstance(event, DeadlinePassed) and stream.call is event.call):
+                yield from self.event_to_child(stream, event)
+                return
 
     def _is_forgotten(self, connection: Connection) -> bool:
         return connection not in self.connections and connection is not self.context.server
