@@ -50,7 +50,7 @@ class Capture:
         call = calls.get(flow)
         if call is not None:
             # The route will give the request another destination.
-            self._urls[flow] = flow.request.pretty_url
+            self._urls[flow] = url_of(flow)
         elif not is_gateway(flow) and self._is_ours(host := provider_host(flow)):
             opening = self._passing(flow, host)
             if recording := recorder.open(opening, time.monotonic()):
@@ -110,3 +110,11 @@ class Capture:
     def websocket_end(self, flow: http.HTTPFlow) -> None:
         if witness := witnesses.get(flow):
             witness.finish()
+
+
+def url_of(flow: http.HTTPFlow) -> str:
+    """What the client asked for. mitmproxy gives the gateway's requests the name of a place that is none."""
+    if not is_gateway(flow):
+        return flow.request.pretty_url
+    host, port = flow.client_conn.sockname[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}{flow.request.path}"

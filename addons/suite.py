@@ -38,7 +38,10 @@ class Suite:
                 self.core = Core(load(ctx.options.detour_config or None))
             except ConfigError as e:
                 raise exceptions.OptionsError("\n".join(str(p) for p in e.problems)) from e
-            for addon in chain(self.core):
+            # Only a script's master has somebody looking at flows.
+            from addons.contentview import Contentview
+
+            for addon in (*chain(self.core), Contentview()):
                 self.addons.append(addon)
                 ctx.master.addons.register(addon)
 

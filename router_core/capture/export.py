@@ -6,6 +6,7 @@ import base64
 import shlex
 from collections.abc import Callable
 from http import HTTPStatus
+from itertools import groupby
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -129,7 +130,13 @@ def _shell(request: Portable, words: list[str], inline: str, piped: str) -> str:
 
 def _word(text: Text) -> str:
     """One word for a POSIX shell."""
-    return "".join(f'"${p.name}"' if isinstance(p, Variable) else shlex.quote(p) for p in text) or "''"
+    pieces: list[str] = []
+    for variable, group in groupby(text, lambda piece: isinstance(piece, Variable)):
+        if variable:
+            pieces += (f'"${piece.name}"' for piece in group if isinstance(piece, Variable))
+        else:
+            pieces.append(shlex.quote("".join(str(piece) for piece in group)))
+    return "".join(pieces) or "''"
 
 
 def _dollars(text: Text) -> str:

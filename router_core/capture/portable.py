@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
@@ -71,11 +72,11 @@ def portable(request: Sent, credential_variable: str) -> Portable:
     """
     names = _Names(credential_variable)
     headers = [
-        (name, names.text(value, _header_name(name)))
+        (name, names.text(value, None if SECRET_HEADER.search(name.lower()) else _capitals(name)))
         for name, value in request.headers
         if name.lower() not in HOP_BY_HOP | RECODED and not name.startswith(":")
     ]
-    url = names.text(request.url, "")
+    url = names.url(request.url)
     body = names.body(request.body.data)
     return Portable(request.method, url, headers, body, names.meanings)
 
@@ -88,15 +89,21 @@ class _Names:
         self._by_digest: dict[str, str] = {}
         self.meanings: dict[str, str] = {}
 
-    def text(self, value: str, where: str) -> Text:
-        """`value` cut at its placeholders; `where` names the place in capitals, empty for a URL."""
+    def text(self, value: str, wanted: str | None) -> Text:
+        """`value` cut at its placeholders; `wanted` is the variable's name, None for the credential's."""
+        return self._cut(value, lambda _: wanted)
+
+    def url(self, url: str) -> Text:
+        """A URL cut at its placeholders, which are named after their parameters."""
+        return self._cut(url, lambda position: _parameter(url, position))
+
+    def _cut(self, value: str, name_at: Callable[[int], str | None]) -> Text:
         pieces: Text = []
         position = 0
         for match in PLACEHOLDER.finditer(value):
-            before = value[position : match.start()]
-            pieces += ([before] if before else []) + [
-                self._variable(match, where or _parameter(value, match.start()))
-            ]
+            if match.start() > position:
+                pieces.append(value[position : match.start()])
+            pieces.append(self._variable(match, name_at(match.start())))
             position = match.end()
         return [*pieces, value[position:]] if position < len(value) or not pieces else pieces
 
@@ -111,12 +118,11 @@ class _Names:
                 position = match.end()
         return [p for p in (*pieces, data[position:]) if p]
 
-    def _variable(self, match: re.Match[str], where: str) -> Variable:
+    def _variable(self, match: re.Match[str], wanted: str | None) -> Variable:
         kind, digest = match[1], match[2]
         name = self._by_digest.get(digest)
         if name is None:
-            wanted = self._credential if where == "" else where
-            name = wanted
+            name = wanted = wanted or self._credential
             number = 2
             while name in self.meanings:
                 name = f"{wanted}_{number}"
@@ -130,16 +136,14 @@ class _Names:
         return Variable(name)
 
 
-def _header_name(name: str) -> str:
-    """The variable for a header's value; empty for the credential's own."""
-    return "" if SECRET_HEADER.search(name.lower()) else re.sub(r"[^A-Z0-9]+", "_", name.upper())
+def _capitals(name: str) -> str:
+    return re.sub(r"[^A-Z0-9]+", "_", name.upper()).strip("_")
 
 
-def _parameter(url: str, position: int) -> str:
+def _parameter(url: str, position: int) -> str | None:
     """The variable for a query parameter: ``key`` and its like carry the credential (Gemini)."""
-    name = re.split(r"[?&#/]", url[:position])[-1].partition("=")[0]
-    plain = re.sub(r"[^A-Z0-9]+", "_", name.upper()).strip("_")
-    return "" if plain in ("KEY", "API_KEY", "APIKEY", "ACCESS_TOKEN", "TOKEN") else plain or "SECRET"
+    name = _capitals(re.split(r"[?&#/]", url[:position])[-1].partition("=")[0])
+    return None if name in ("KEY", "API_KEY", "APIKEY", "ACCESS_TOKEN", "TOKEN") else name or "SECRET"
 
 
 def query(url: str) -> list[tuple[str, str]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit, urlunsplit
 
 from router_core.capture.patterns import SECRET_HEADER
-from router_core.capture.portable import HOP_BY_HOP, RECODED
+from router_core.capture.portable import HOP_BY_HOP
 from router_core.capture.record import Hop
 from router_core.capture.redaction import PLACEHOLDER
 from router_core.exchange import Headers
@@ -46,7 +46,7 @@ def prepare(
     carried: str | None = None
     for name, value in request.headers:
         lower = name.lower()
-        if lower in HOP_BY_HOP | RECODED or name.startswith(":"):
+        if lower in HOP_BY_HOP or lower == "content-encoding" or name.startswith(":"):
             continue
         if lower in own or SECRET_HEADER.search(lower):
             carried = carried or (name if PLACEHOLDER.search(value) else None)

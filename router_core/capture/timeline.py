@@ -87,8 +87,12 @@ def _of_json(data: bytes) -> tuple[str, str]:
     except ValueError:
         return "", data.decode("utf-8", "replace")
     kind = document.get("type") if isinstance(document, dict) else None
-    gist = _find(document, 0)
-    return str(kind or ""), gist if gist is not None else ""
+    return str(kind or ""), gist(document)
+
+
+def gist(document: Any) -> str:
+    """What a JSON message is about, in its own words; empty where nothing says it."""
+    return _find(document, 0) or ""
 
 
 def _find(value: Any, depth: int) -> str | None:

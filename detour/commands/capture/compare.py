@@ -83,6 +83,8 @@ def _answers(one: Hop, two: Hop, records: bool) -> tuple[Any, Any]:
 def lines(change: Change, full: bool = False) -> list[str]:
     """A change as lines with colours."""
     where = escape(visible(change.where))
+    if change.where in ("request", "response"):
+        return [f"[yellow]{where} {change.kind}: one side has none[/yellow]"]
     if change.kind == "added":
         return [f"[green]+ {where}[/green] {_value(change.after, full)}"]
     if change.kind == "removed":
@@ -94,8 +96,6 @@ def lines(change: Change, full: bool = False) -> list[str]:
 
 
 def _value(value: Any, full: bool) -> str:
-    if value is None:
-        return ""
     text = orjson.dumps(value).decode()
     if not full and len(text) > LONG:
         text = f"{text[:LONG]}... ({len(text)} characters)"

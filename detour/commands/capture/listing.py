@@ -80,7 +80,7 @@ def list_(
             found.append(summary)
             if len(found) >= limit:
                 break
-    found.reverse()
+    found.sort(key=lambda summary: summary.opening.created)
     if json:
         print_json([summary.values() for summary in found])
         return

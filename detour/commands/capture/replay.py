@@ -28,7 +28,10 @@ from router_core.exchange import Headers
 TIMEOUT = 300.0
 """Seconds without a byte."""
 CHANGING = frozenset(
-    {"date", "content-length", "server", "cf-ray", "x-request-id", "request-id", "openai-processing-ms"}
+    {
+        *("date", "server", "cf-ray", "x-request-id", "request-id", "openai-processing-ms"),
+        *("connection", "content-encoding", "content-length", "transfer-encoding", "x-detour-id"),
+    }
 )
 """Headers that differ in any two answers."""
 

@@ -1,0 +1,264 @@
+"""Secrets in every place of the wire, and words that are none."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from router_core.capture.redaction import PLACEHOLDER, Redactor, place_of
+
+KEY = b"k" * 32
+SECRET = "sk-ant-api03-Planted_0123456789abcdef"
+
+TOKENS = [
+    SECRET,
+    "sk-proj-abcdefghijkl0123",
+    "ck_abc123.Secret-part_99",
+    "AIzaSyA1234567890abcdefghijklmnopqrstuv",
+    "ya29.a0AfH6SMBxxxxxxxxxxxx-yyyy",
+    "1//0gabcdefghijklmnopqrstuv",
+    "gho_abcdefghijklmnopqrst0123456789",
+    "github_pat_11ABCDEFG0abcdefghijkl",
+    "xai-abcdefghijklmnopqrstuvwx",
+    "gsk_abcdefghijklmnopqrstuvwx",
+    "hf_abcdefghijklmnopqrstuvwx",
+    "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.sig_nature-x",
+    "AKIAIOSFODNN7EXAMPLE",
+]
+HEADERS = [
+    ("authorization", f"Bearer {SECRET}"),
+    ("Authorization", "Basic dXNlcjpwYXNzd29yZA=="),
+    ("proxy-authorization", "Basic dXNlcjpwYXNzd29yZA=="),
+    ("x-api-key", "anything at all"),
+    ("api-key", "0123"),
+    ("X-Goog-Api-Key", "shape-that-nobody-knows"),
+    ("x-amz-security-token", "FwoGZXIvYXdzE"),
+    ("x-csrf-token", "abcdef"),
+    ("cookie", "session=planted; theme=planted"),
+    ("set-cookie", "session=planted; Path=/; HttpOnly"),
+    ("chatgpt-account-id", "planted"),
+    ("openai-organization", "org-planted"),
+    ("location", "https://app.example/cb?code=planted&state=planted"),
+    ("referer", "https://app.example/#access_token=planted"),
+    ("x-anything", f"see {SECRET}"),
+    ("sec-websocket-protocol", "realtime, openai-insecure-api-key.planted-key-1"),
+]
+
+
+@pytest.fixture
+def redactor() -> Redactor:
+    return Redactor(KEY)
+
+
+@pytest.mark.parametrize("token", TOKENS)
+@pytest.mark.parametrize(
+    "around",
+    ["{}", 'x "{}" y', '{{"text":"line\\n{}"}}', "see {}, please", "a=%20{}&b", "\\u0041 {}", "({})"],
+)
+def test_a_token_is_known_by_its_shape_wherever_it_stands(redactor, token, around):
+    out = redactor.text(around.format(token))
+    assert token not in out
+    assert PLACEHOLDER.search(out)
+    assert PLACEHOLDER.sub("{}", out) == around.format("{}")
+
+
+@pytest.mark.parametrize(("name", "value"), HEADERS)
+def test_headers_that_carry_credentials_or_accounts(redactor, name, value):
+    [(same_name, out)] = redactor.headers([(name, value)])
+    assert same_name == name
+    assert PLACEHOLDER.search(out)
+    for secret in ("planted", SECRET, "dXNlcj", "anything at all", "0123", "shape-that", "FwoGZ", "abcdef"):
+        assert secret not in PLACEHOLDER.sub("", out)
+
+
+def test_what_is_public_in_a_header_stays(redactor):
+    out = dict(redactor.headers(HEADERS))
+    assert out["authorization"].startswith("Bearer redacted-secret-")
+    assert re.fullmatch(r"session=\S+; theme=\S+", out["cookie"])
+    assert out["set-cookie"].endswith("; Path=/; HttpOnly")
+    assert out["sec-websocket-protocol"].startswith("realtime, openai-insecure-api-key.redacted-")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        ("anthropic-ratelimit-input-tokens-remaining", "4000"),
+        ("x-ratelimit-remaining-tokens", "149984"),
+        ("x-request-id", "req_011CSHoEeqs5C35K2UUqR7Fy"),
+        ("user-agent", "claude-cli/2.0.14 (external, cli)"),
+        ("www-authenticate", 'Bearer authorization_uri="https://login.example/x"'),
+        ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ("content-type", "text/event-stream; charset=utf-8"),
+    ],
+)
+def test_headers_that_are_no_secret_stay(redactor, header):
+    assert redactor.headers([header]) == [header]
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        (
+            "/v1beta/models/g:generateContent?key=AIza&alt=sse",
+            r"/v1beta/models/g:generateContent\?key=P&alt=sse",
+        ),
+        ("https://h/cb?code=a%2Fb&state=x#y", r"https://h/cb\?code=P&state=P#y"),
+        ("https://user:pass@h/p", r"https://P@h/p"),
+        ("https://h/p#access_token=abc&token_type=bearer", r"https://h/p#access_token=P&token_type=bearer"),
+        (f"https://h/keys/{SECRET}/x", r"https://h/keys/P/x"),
+        ("https://h/p?X-Amz-Signature=abc&page=2", r"https://h/p\?X-Amz-Signature=P&page=2"),
+        ("https://h/v1/models?after_id=abc&limit=20", r"https://h/v1/models\?after_id=abc&limit=20"),
+    ],
+)
+def test_urls(redactor, url, expected):
+    assert re.fullmatch(expected.replace("P", PLACEHOLDER.pattern), redactor.url(url))
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        '"access_token": "planted"',
+        '"refreshToken":"planted"',
+        '"client_secret" : "planted"',
+        '"OPENAI_API_KEY": "planted"',
+        '"password": "pla\\"nted"',
+        '"private_key": "-----BEGIN PRIVATE KEY-----\\nplanted and more\\n-----END PRIVATE KEY-----"',
+        '"arguments": "{\\"api_key\\": \\"planted\\"}"',
+        '"arguments": "{\\\\\\"password\\\\\\": \\\\\\"planted\\\\\\"}"',
+        '"user_id": "user_planted_account_planted"',
+        '"organization_uuid":"planted"',
+        '"account_id": 123450000',
+        '"email": "planted@home"',
+        '"text": "write to some.body@example.org now"',
+        '"text": "ANTHROPIC_API_KEY=planted0123456789"',
+    ],
+)
+def test_members_of_a_json_body(redactor, member):
+    body = f'{{"a": 1, {member}, "z": "Z"}}'
+    out = redactor.redact(body.encode()).decode()
+    for secret in ("planted", "nted", "123450000", "some.body"):
+        assert secret not in out
+    assert json.loads(out)["z"] == "Z"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"max_tokens": 100, "usage": {"output_tokens": 5}, "token": " the", "next_page_token": "abc"}',
+        '{"logprobs": [{"token": "Hello", "logprob": -0.1}]}',
+        '{"properties": {"password": {"type": "string"}, "email": {"type": "string"}}}',
+        '{"text": "password = get_password()\\n@app.route(x)\\nimport key; key: value"}',
+        '{"text": "git@github.com:a/b.git and icon@2x.png, api_key=os.environ"}',
+        '{"signature": "EqQBCgIYAhIkMDEyMzQ1Njc4OWFiY2RlZg==", "encrypted_content": "gAAAAABo1234567890"}',
+        '{"api_key": "$OPENAI_API_KEY", "secret": "***", "password": ""}',
+        '{"id": "chatcmpl-CXnZgXq3pLFbZz4jJ2sVw7nH0aR1k", "system_fingerprint": "fp_0123456789abcdef"}',
+        '{"code": "rate_limit_exceeded", "state": "done", "key": "value"}',
+    ],
+)
+def test_words_that_only_look_secret_stay(redactor, body):
+    assert redactor.redact(body.encode()).decode() == body
+
+
+def test_forms_and_login_traffic(redactor):
+    place = place_of("auth.example.com", "/oauth/token", "application/x-www-form-urlencoded")
+    body = b"grant_type=authorization_code&code=planted&code_verifier=planted&client_id=app&client_secret=pl%2Fanted&username=planted"
+    out = redactor.redact(body, place)
+    assert b"planted" not in out and b"anted" not in out
+    assert out.startswith(b"grant_type=authorization_code&code=redacted-secret-")
+    assert b"&client_id=app&" in out
+    answer = redactor.redact(b'{"access_token":"planted","code":"planted","expires_in":3600}', place)
+    assert b"planted" not in answer and b'"expires_in":3600' in answer
+
+
+def test_what_a_login_gave_out_is_redacted_later_too(redactor):
+    place = place_of("auth.example.com", "/oauth/token", "application/json")
+    redactor.redact(b'{"access_token":"no-known-shape-1234567890"}', place)
+    assert b"no-known" not in redactor.redact(b'{"echo":"you sent no-known-shape-1234567890"}')
+
+
+def test_multipart_forms(redactor):
+    body = b'--b\r\nContent-Disposition: form-data; name="client_secret"\r\n\r\nplanted\r\n--b\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nbatch\r\n--b--\r\n'
+    out = redactor.redact(body, place_of("h", "/upload", "multipart/form-data; boundary=b"))
+    assert b"planted" not in out and b"batch" in out
+
+
+@pytest.mark.parametrize("secret", ["hunter2", "p/ss+w=rd with spaces", "schlüssel-ü-0123456789", SECRET])
+def test_known_secrets_are_redacted_in_every_spelling(redactor, secret):
+    redactor.know([secret])
+    spellings = [
+        secret,
+        quote(secret, safe=""),
+        json.dumps(secret)[1:-1],
+        base64.b64encode(secret.encode()).decode(),
+    ]
+    placeholder = redactor.placeholder("secret", secret.encode()).decode()
+    for spelling in spellings:
+        assert redactor.text(f"<{spelling}>") == f"<{placeholder}>"
+
+
+def test_one_secret_has_one_placeholder_everywhere(redactor):
+    places = [
+        redactor.header("authorization", f"Bearer {SECRET}"),
+        redactor.header("x-api-key", SECRET),
+        redactor.url(f"/p?key={SECRET}"),
+        redactor.redact(f'{{"api_key":"{SECRET}"}}'.encode()).decode(),
+        redactor.redact(f"Incorrect API key provided: {SECRET}.".encode()).decode(),
+    ]
+    found = {PLACEHOLDER.search(place)[2] for place in places}
+    assert len(found) == 1
+    assert found == {PLACEHOLDER.search(Redactor(KEY).header("x-api-key", SECRET))[2]}
+    assert found != {PLACEHOLDER.search(Redactor(b"x" * 32).header("x-api-key", SECRET))[2]}
+
+
+def test_placeholders_are_not_redacted_again(redactor):
+    body = f'{{"api_key":"{SECRET}","email":"a.b@example.org","user_id":"u1234"}}'.encode()
+    once = redactor.redact(body)
+    assert redactor.redact(once) == once
+    assert redactor.header("x-api-key", "redacted-secret-0123456789ab") == "redacted-secret-0123456789ab"
+
+
+def test_the_users_own_patterns_and_names():
+    redactor = Redactor(KEY, [r"project-\w+", r"ticket (\d+)"], ["x-team", "customer"])
+    assert redactor.redact(b"on project-falcon") == b"on " + redactor.placeholder(
+        "pattern", b"project-falcon"
+    )
+    assert redactor.redact(b"ticket 4711") == b"ticket " + redactor.placeholder("pattern", b"4711")
+    assert b"blue" not in redactor.redact(b'{"customer": "blue"}')
+    assert "blue" not in redactor.header("x-team", "blue")
+    assert "blue" not in redactor.url("/p?customer=blue")
+
+
+def test_a_bad_pattern_is_refused():
+    with pytest.raises(re.error):
+        Redactor(KEY, ["("])
+
+
+@given(st.binary(max_size=400))
+def test_any_bytes_can_be_redacted(data):
+    redactor = Redactor(KEY)
+    spans = redactor.spans(data)
+    assert all(a.end <= b.start for a, b in zip(spans, spans[1:], strict=False))
+    assert all(0 <= s.start < s.end <= len(data) for s in spans)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=20),
+        lambda c: (
+            st.lists(c, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(["api_key", "text", "email", "password", "a", "user_id"]), c, max_size=4
+            )
+        ),
+        max_leaves=12,
+    )
+)
+def test_json_stays_json(document):
+    data = json.dumps(document).encode()
+    json.loads(Redactor(KEY).redact(data))
