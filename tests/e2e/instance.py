@@ -40,11 +40,18 @@ class Detour:
 
     def __init__(self, config: dict[str, Any], folder: Path, env: dict[str, str] | None = None) -> None:
         self.folder = folder
+        config, keys = _by_environment(config)
         self.config = folder / "detour.yaml"
         self.config.write_text(json.dumps({"data_dir": str(folder / "data"), **config}, indent=1))
         self.log = folder / "stderr.log"
         self.env = {k: v for k, v in os.environ.items() if not _FORGET.fullmatch(k)}
-        self.env |= {"HOME": str(folder), "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **(env or {})}
+        self.env |= {
+            "HOME": str(folder),
+            "PYTHONPATH": str(ROOT),
+            "PYTHONUNBUFFERED": "1",
+            **keys,
+            **(env or {}),
+        }
         self.proxy = self.gateway = self.admin = ""
         self.output: list[str] = []
 
@@ -59,7 +66,7 @@ class Detour:
         self._reader.start()
         if not ready.wait(START) or not self.proxy:
             self.__exit__()
-            raise RuntimeError(f"detour is not ready; it said: {self.output}\n{self.log.read_text()}")
+            raise RuntimeError(f"detour is not ready; it said: {self.output}\n{self.log.read_text()[-3000:]}")
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -103,6 +110,19 @@ class Detour:
         """A client whose HTTPS_PROXY is this instance."""
         options = {"timeout": TIMEOUT, **options}
         return httpx.Client(verify=self.tls(), proxy=self.proxy_url, http2=http2, trust_env=False, **options)
+
+
+def _by_environment(config: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """`config` with each literal key as a reference, and the variables that hold them; Detour warns of literals."""
+    keys: dict[str, str] = {}
+    credentials = []
+    for number, credential in enumerate(config.get("credentials", ())):
+        key = credential.get("api_key")
+        if isinstance(key, str) and not key.startswith(("env:", "file:")):
+            keys[f"E2E_{number}"] = key
+            credential = {**credential, "api_key": f"env:E2E_{number}"}
+        credentials.append(credential)
+    return {**config, "credentials": credentials}, keys
 
 
 def base_config(ca_bundle: Path) -> dict[str, Any]:

@@ -43,8 +43,14 @@ def test_a_request_gets_the_configured_credential(
 
     (seen,) = [r for r in fake.record.requests if r.model == model]
     assert seen.key == f"secret-{format.partition('-')[0]}"
-    assert seen.body == content
     assert seen.target == path
+    if format == "openai-chat" and stream:
+        # The one thing that is added: an OpenAI stream tells its usage only when it is asked to.
+        body["stream_options"] = {"include_usage": True}
+        assert seen.document == body
+        assert seen.body.startswith(content.rstrip(b"\n}"))
+    else:
+        assert seen.body == content
     assert seen.header("x-custom") == "kept"
     assert seen.authority == f"localhost:{fake.port}"
     assert seen.connection.sni == "localhost"

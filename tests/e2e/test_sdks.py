@@ -10,6 +10,7 @@ import openai
 import pytest
 from google.genai import errors as google_errors
 
+from detour.fakes import Fault
 from tests import clients
 from tests.e2e.conftest import House
 
@@ -33,7 +34,7 @@ def test_anthropic(house: House, via: str) -> None:
     with sdk(house, via, clients.anthropic_sdk, "") as client:
         message = client.messages.create(model=CLAUDE, max_tokens=64, messages=MESSAGES)
         assert message.content[0].text == house.anthropic.text
-        assert message.usage.output_tokens == 9
+        assert message.usage.output_tokens == 8
         with client.messages.stream(model=CLAUDE, max_tokens=64, messages=MESSAGES) as stream:
             assert "".join(stream.text_stream) == house.anthropic.text
             assert stream.get_final_message().stop_reason == "end_turn"
@@ -55,7 +56,7 @@ def test_openai_chat(house: House, via: str) -> None:
             )
         )
         assert "".join(c.choices[0].delta.content or "" for c in chunks if c.choices) == house.openai.text
-        assert chunks[-1].usage.completion_tokens == 9
+        assert chunks[-1].usage.completion_tokens == 8
         assert GPT in [m.id for m in client.models.list().data]
         embedded = client.embeddings.create(model="text-embedding-3-small", input="hello")
         assert embedded.data[0].embedding == [0.25, -0.5, 1.0]
@@ -81,9 +82,10 @@ def test_google(house: House, via: str) -> None:
     assert client.models.count_tokens(model=GEMINI, contents="hello").total_tokens > 0
     embedded = client.models.embed_content(model=GEMINI, contents="hello")
     assert embedded.embeddings[0].values == [0.25, -0.5, 1.0]
+    house.gemini.script.add(Fault.status(400), model="gemini-strict")
     with pytest.raises(google_errors.ClientError) as bad:
-        client.models.generate_content(model=GEMINI, contents=[])
-    assert bad.value.code == 400
+        client.models.generate_content(model="gemini-strict", contents="hello")
+    assert (bad.value.code, bad.value.status) == (400, "INVALID_ARGUMENT")
 
 
 def test_asynchronous_clients(house: House, via: str) -> None:

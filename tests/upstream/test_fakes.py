@@ -244,7 +244,7 @@ def test_openai_sdk(fake: FakeUpstream, fakes: FakeThread) -> None:
             )
         )
         assert "".join(c.choices[0].delta.content or "" for c in chunks if c.choices) == fake.text
-        assert chunks[-1].usage.completion_tokens == 9
+        assert chunks[-1].usage.completion_tokens == 8
         assert sdk.responses.create(model="gpt-x", input="hello").output_text == fake.text
         events = list(sdk.responses.create(model="gpt-x", input="hello", stream=True))
         assert events[-1].response.output_text == fake.text
