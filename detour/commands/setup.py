@@ -1,0 +1,94 @@
+"""``detour setup``: write a tool's own settings for the gateway, or put them back."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from detour.commands.options import USAGE, ConfigOption, fail, load
+
+if TYPE_CHECKING:
+    from detour.setup import Change, Gateway
+    from router_core.config.loader import Loaded
+
+ANY_KEY = "detour"
+"""For gateways that ask for no key: the tools insist on having one."""
+
+
+class Tool(StrEnum):
+    CLAUDE_CODE = "claude-code"
+    CODEX = "codex"
+    GEMINI = "gemini"
+    OPENCODE = "opencode"
+
+
+def setup(
+    tool: Annotated[Tool, typer.Argument(help="Whose settings.")],
+    undo: Annotated[bool, typer.Option("--undo", help="Put the settings back as they were.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Write without asking.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="With --undo: also if they were changed since.")
+    ] = False,
+    config: ConfigOption = None,
+) -> None:
+    """Show what would change in a tool's own settings so that it uses the gateway, and write it, with a backup.
+
+    Any other tool: `detour exec -- TOOL`, which changes no settings.
+    """
+    from detour import setup as settings
+    from detour.paths import paths
+
+    loaded = load(config)
+    folder = paths(loaded.config).data / "setup"
+    try:
+        if undo:
+            print(f"{settings.undo(tool.value, folder, force=force)} is as it was")
+            return
+        gateway = _gateway(loaded)
+        change = settings.plan(tool.value, gateway, os.environ)
+        if change.before == change.after:
+            print(f"{change.file} has all of it already")
+            return
+        _show(change, gateway.key)
+        if not yes and not _confirmed():
+            raise fail("nothing was written; --yes writes without asking")
+        settings.apply(change, folder)
+    except settings.SetupError as error:
+        raise fail(str(error)) from None
+    print(f"written; detour setup {tool.value} --undo puts it back")
+
+
+def _gateway(loaded: Loaded) -> Gateway:
+    from detour.environment import client_key, reachable
+    from detour.setup import Gateway
+    from router_core.config.secrets import SecretError
+
+    address = loaded.config.listen.gateway
+    if not address or address.endswith(":0"):
+        raise fail("listen.gateway has no fixed address that settings could name; give it one", USAGE)
+    try:
+        key = client_key(loaded.config)
+    except SecretError as error:
+        raise fail(str(error)) from None
+    return Gateway(f"http://{reachable(address)}", key.get_secret_value() if key else ANY_KEY)
+
+
+def _show(change: Change, key: str) -> None:
+    def lines(content: bytes | None) -> list[str]:
+        text = (content or b"").decode(errors="replace")
+        return (text if key == ANY_KEY else text.replace(key, "[your client key]")).splitlines()
+
+    name = str(change.file)
+    source = "/dev/null" if change.before is None else name
+    print(
+        "\n".join(difflib.unified_diff(lines(change.before), lines(change.after), source, name, lineterm=""))
+    )
+
+
+def _confirmed() -> bool:
+    return sys.stdin.isatty() and typer.confirm("Write it?")

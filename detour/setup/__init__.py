@@ -1,0 +1,115 @@
+"""``detour setup``: a tool's own settings, changed so that it uses the gateway, and put back byte for byte."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from detour.files import private_folder, write_atomic
+from detour.setup.tools import TOOLS, Gateway
+
+__all__ = ["TOOLS", "Change", "Gateway", "SetupError", "apply", "plan", "undo"]
+
+
+class SetupError(Exception):
+    """The settings cannot be changed or put back; the message names the file and the remedy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What becomes of a tool's settings file."""
+
+    tool: str
+    file: Path
+    before: bytes | None
+    """None where there is no file yet."""
+    after: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """What `undo` needs: one JSON file for each tool."""
+
+    file: str
+    before: str | None
+    """Base64; None where there was no file."""
+    mode: int
+    after: str
+    """SHA-256 of what was written, to notice later changes."""
+
+
+def plan(tool: str, gateway: Gateway, env: Mapping[str, str]) -> Change:
+    """What `apply` would do. Raises SetupError."""
+    entry = TOOLS[tool]
+    file = entry.file(env)
+    try:
+        before = file.read_bytes() if file.exists() else None
+    except OSError as error:
+        raise SetupError(f"{file}: {error.strerror}") from None
+    try:
+        after = entry.edit(before or b"", gateway)
+    except ValueError as error:
+        raise SetupError(f"{file}: {error}; mend it, or write the settings by hand: {entry.manual}") from None
+    return Change(tool, file, before, after)
+
+
+def apply(change: Change, folder: Path) -> None:
+    """Write the change, after the file as it was has been put into `folder`. Raises SetupError."""
+    backup = folder / f"{change.tool}.json"
+    found = _read(backup)
+    if found is not None and found.file == str(change.file) and found.after == _digest(change.before):
+        # Detour's own writing is no state to come back to.
+        before, mode = found.before, found.mode
+    else:
+        before = None if change.before is None else base64.b64encode(change.before).decode()
+        mode = change.file.stat().st_mode & 0o777 if change.before is not None else 0o600
+    entry = Backup(str(change.file), before, mode, _digest(change.after))
+    # A link is followed, so that settings that are kept elsewhere stay there.
+    target = change.file.resolve()
+    try:
+        private_folder(folder)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(backup, json.dumps(asdict(entry)).encode())
+        write_atomic(target, change.after, mode)
+    except OSError as error:
+        raise SetupError(f"{error.filename}: {error.strerror}") from None
+
+
+def undo(tool: str, folder: Path, *, force: bool = False) -> Path:
+    """Put the settings back as they were before the first `apply`. Returns the file. Raises SetupError.
+
+    Settings that were changed since are only overwritten with `force`.
+    """
+    backup = folder / f"{tool}.json"
+    entry = _read(backup)
+    if entry is None:
+        raise SetupError(f"Detour has not changed the settings of {tool}")
+    file = Path(entry.file)
+    try:
+        now = file.read_bytes() if file.exists() else None
+        if _digest(now) != entry.after and not force:
+            raise SetupError(f"{file} was changed since; --force puts the earlier state back nevertheless")
+        if entry.before is None:
+            file.unlink(missing_ok=True)
+        else:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(file.resolve(), base64.b64decode(entry.before), entry.mode)
+        backup.unlink()
+    except OSError as error:
+        raise SetupError(f"{error.filename}: {error.strerror}") from None
+    return file
+
+
+def _digest(content: bytes | None) -> str:
+    return "" if content is None else hashlib.sha256(content).hexdigest()
+
+
+def _read(backup: Path) -> Backup | None:
+    try:
+        return Backup(**json.loads(backup.read_bytes()))
+    except (OSError, ValueError, TypeError):
+        return None

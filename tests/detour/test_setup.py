@@ -1,0 +1,231 @@
+"""Tools' settings: what is set, what stays, and that everything can be put back."""
+
+from __future__ import annotations
+
+import json
+import stat
+import tomllib
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from detour import setup
+from detour.cli import app
+from detour.setup import TOOLS, Gateway, SetupError, edits
+
+GATEWAY = Gateway("http://127.0.0.1:8317", "a-client-key")
+CLAUDE = b'{\n  "model": "opus",\n  "env": {"FOO": "1"},\n  "permissions": {"allow": ["Bash(ls:*)"]}\n}\n'
+CODEX = b"""# mine
+model = "gpt-5.5"
+model_provider = "openai" # was the default
+[model_providers.azure]
+name = "Azure"
+
+[model_providers.detour]
+base_url = "http://old:1/v1"
+[model_providers.detour.http_headers]
+a = "b"
+
+[tui]
+notifications = true"""
+
+
+def env(home: Path) -> dict[str, str]:
+    return {"HOME": str(home)}
+
+
+def test_claude_code_keeps_every_other_setting(tmp_path):
+    file = tmp_path / ".claude" / "settings.json"
+    file.parent.mkdir()
+    file.write_bytes(CLAUDE)
+
+    change = setup.plan("claude-code", GATEWAY, env(tmp_path))
+
+    assert change.file == file and change.before == CLAUDE
+    assert json.loads(change.after) == {
+        "model": "opus",
+        "env": {
+            "FOO": "1",
+            "ANTHROPIC_BASE_URL": "http://127.0.0.1:8317",
+            "ANTHROPIC_AUTH_TOKEN": "a-client-key",
+        },
+        "permissions": {"allow": ["Bash(ls:*)"]},
+    }
+    assert change.after.endswith(b'"permissions": {"allow": ["Bash(ls:*)"]}\n}\n')
+
+
+def test_codex_replaces_its_own_table_and_no_other(tmp_path):
+    after = TOOLS["codex"].edit(CODEX, GATEWAY)
+
+    found = tomllib.loads(after.decode())
+    assert found["model_provider"] == "detour" and found["model"] == "gpt-5.5"
+    assert found["model_providers"]["azure"] == {"name": "Azure"}
+    assert found["model_providers"]["detour"] == {
+        "name": "Detour",
+        "base_url": "http://127.0.0.1:8317/v1",
+        "wire_api": "responses",
+        "http_headers": {"x-api-key": "a-client-key"},
+    }
+    assert found["tui"] == {"notifications": True}
+    assert after.startswith(b'# mine\nmodel = "gpt-5.5"\nmodel_provider = "detour"\n')
+
+
+def test_codex_without_settings_gets_some(tmp_path):
+    assert TOOLS["codex"].edit(b"", GATEWAY) == (
+        b'model_provider = "detour"\n\n[model_providers.detour]\nname = "Detour"\n'
+        b'base_url = "http://127.0.0.1:8317/v1"\nwire_api = "responses"\n'
+        b'http_headers = { "x-api-key" = "a-client-key" }\n'
+    )
+
+
+def test_gemini_replaces_its_lines_and_adds_the_others():
+    before = b"# keys\nexport GEMINI_API_KEY=old\r\nOTHER='x y'"
+
+    after = TOOLS["gemini"].edit(before, GATEWAY)
+
+    assert after == (
+        b"# keys\nGEMINI_API_KEY=a-client-key\r\nOTHER='x y'\r\nGOOGLE_GEMINI_BASE_URL=http://127.0.0.1:8317\r\n"
+    )
+
+
+def test_opencode_has_a_base_for_each_format():
+    providers = json.loads(TOOLS["opencode"].edit(b"{}", GATEWAY))["provider"]
+
+    assert {name: entry["options"]["baseURL"] for name, entry in providers.items()} == {
+        "anthropic": "http://127.0.0.1:8317/v1",
+        "openai": "http://127.0.0.1:8317/v1",
+        "google": "http://127.0.0.1:8317/v1beta",
+    }
+
+
+@pytest.mark.parametrize(
+    ("tool", "text"),
+    [
+        ("claude-code", b"// a comment\n{}"),
+        ("claude-code", b"[1]"),
+        ("codex", b"= broken"),
+        ("codex", b'x = """\n[model_providers.detour]\n"""\nmodel_provider = "a"\n'),
+        ("gemini", b"\xff\xfe"),
+    ],
+)
+def test_what_cannot_be_edited_is_named_and_said_in_words(tmp_path, tool, text):
+    file = TOOLS[tool].file(env(tmp_path))
+    file.parent.mkdir(parents=True)
+    file.write_bytes(text)
+
+    with pytest.raises(SetupError, match=f"^{file}: .* by hand: "):
+        setup.plan(tool, GATEWAY, env(tmp_path))
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+@pytest.mark.parametrize("before", [None, b"", b"\n"])
+def test_nothing_is_lost_and_a_second_setup_changes_nothing(tmp_path, tool, before):
+    file, folder = TOOLS[tool].file(env(tmp_path)), tmp_path / "backups"
+    if before is not None:
+        file.parent.mkdir(parents=True)
+        file.write_bytes(before)
+
+    for _ in range(2):
+        setup.apply(setup.plan(tool, GATEWAY, env(tmp_path)), folder)
+        again = setup.plan(tool, GATEWAY, env(tmp_path))
+        assert again.before == again.after
+    assert stat.S_IMODE(next(folder.iterdir()).stat().st_mode) == 0o600
+
+    assert setup.undo(tool, folder) == file
+    assert (file.read_bytes() if file.exists() else None) == before
+    assert list(folder.iterdir()) == []
+
+
+def test_the_mode_and_a_link_stay(tmp_path):
+    real = tmp_path / "dotfiles" / "settings.json"
+    real.parent.mkdir()
+    real.write_bytes(CLAUDE)
+    real.chmod(0o640)
+    file = tmp_path / ".claude" / "settings.json"
+    file.parent.mkdir()
+    file.symlink_to(real)
+
+    setup.apply(setup.plan("claude-code", GATEWAY, env(tmp_path)), tmp_path / "backups")
+    assert file.is_symlink() and stat.S_IMODE(real.stat().st_mode) == 0o640
+
+    setup.undo("claude-code", tmp_path / "backups")
+    assert file.is_symlink() and real.read_bytes() == CLAUDE and stat.S_IMODE(real.stat().st_mode) == 0o640
+
+
+def test_later_changes_are_not_thrown_away(tmp_path):
+    file, folder = TOOLS["gemini"].file(env(tmp_path)), tmp_path / "backups"
+    setup.apply(setup.plan("gemini", GATEWAY, env(tmp_path)), folder)
+    file.write_bytes(file.read_bytes() + b"MORE=1\n")
+
+    with pytest.raises(SetupError, match="was changed since; --force"):
+        setup.undo("gemini", folder)
+    # Set up anew, the later state is the one to come back to.
+    setup.apply(setup.plan("gemini", Gateway("http://other:1", "k"), env(tmp_path)), folder)
+    setup.undo("gemini", folder)
+    assert file.read_bytes().endswith(b"MORE=1\n")
+
+
+def test_undoing_what_was_never_done_is_said(tmp_path):
+    with pytest.raises(SetupError, match="has not changed the settings of codex"):
+        setup.undo("codex", tmp_path)
+
+
+@given(
+    st.dictionaries(
+        st.text(max_size=8), st.recursive(st.text() | st.integers() | st.none(), st.lists), max_size=5
+    )
+)
+def test_json_keeps_what_it_does_not_set(settings):
+    settings.pop("env", None)
+    text = json.dumps(settings, indent=1).encode()
+
+    after = edits.json_set(text, {"env": {"A": "1"}})
+
+    assert json.loads(after) == settings | {"env": {"A": "1"}}
+
+
+@given(st.text())
+def test_toml_holds_any_key(value):
+    # TOML cannot express lone surrogates, and neither can UTF-8.
+    value = value.encode("utf-8", "replace").decode()
+
+    after = edits.toml_set(b'a = 1\n[b]\nc = "d"\n', "key", "x", "t.u", {"v": value, "w": {"h": value}})
+
+    assert tomllib.loads(after.decode()) == {
+        "key": "x",
+        "a": 1,
+        "b": {"c": "d"},
+        "t": {"u": {"v": value, "w": {"h": value}}},
+    }
+
+
+def test_the_command_shows_asks_and_puts_back(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("CLAUDE_CONFIG_DIR", "XDG_DATA_HOME", "DETOUR_CONFIG", "XDG_CONFIG_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    file = tmp_path / ".claude" / "settings.json"
+    config = tmp_path / "detour.yaml"
+    config.write_text("version: 1\naccess: {keys: [{name: me, key: env:CLIENT}]}\n")
+    monkeypatch.setenv("CLIENT", "the-client-key-of-mine")
+
+    def invoke(*args: str):
+        return CliRunner().invoke(app, ["setup", "claude-code", "--config", str(config), *args])
+
+    asked, written = invoke(), invoke("--yes")
+    again, undone = invoke("--yes"), invoke("--undo")
+
+    assert (
+        asked.exit_code == 1
+        and "nothing was written" in asked.stderr
+        and not asked.stdout.startswith("written")
+    )
+    assert '+    "ANTHROPIC_BASE_URL": "http://127.0.0.1:8317",' in asked.stdout
+    assert "the-client-key-of-mine" not in asked.output + written.output
+    assert written.exit_code == 0 and written.stdout.endswith(
+        "detour setup claude-code --undo puts it back\n"
+    )
+    assert again.stdout == f"{file} has all of it already\n"
+    assert undone.exit_code == 0 and not file.exists()
