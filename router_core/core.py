@@ -23,6 +23,7 @@ from router_core.rewrite.rules import compile_rules
 from router_core.routing.router import Router
 from router_core.state import open_store
 from router_core.usage.activity import Activity
+from router_core.usage.budgets import Budgets
 
 logger = logging.getLogger(__name__)
 
@@ -92,6 +93,11 @@ class Core:
         tokens = [credential.source.current() for credential in self.pool.credentials.values()]
         keys = [key.get_secret_value() for key in self.access_keys.values()]
         return [token.secret for token in tokens if token] + keys
+
+    @property
+    def budgets(self) -> Budgets | None:
+        """The budgets in force; None where no ledger is kept."""
+        return self.activity.ledger.budgets if self.activity.ledger else None
 
     def read(self, exchange: Exchange) -> Refusal | None:
         """Fill in what `exchange` asks for, or say why it cannot be read."""

@@ -16,6 +16,7 @@ class Code(StrEnum):
     INVALID_REQUEST = "invalid_request"
     NOT_FOUND = "not_found"
     REQUEST_TOO_LARGE = "request_too_large"
+    BUDGET_EXCEEDED = "budget_exceeded"
     UPSTREAM_UNREACHABLE = "upstream_unreachable"
     INTERNAL = "internal"
 
@@ -30,6 +31,7 @@ STATUS = {
     Code.INVALID_REQUEST: 400,
     Code.NOT_FOUND: 404,
     Code.REQUEST_TOO_LARGE: 413,
+    Code.BUDGET_EXCEEDED: 429,
     Code.UPSTREAM_UNREACHABLE: 502,
     Code.INTERNAL: 500,
 }

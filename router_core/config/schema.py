@@ -569,6 +569,12 @@ class UsageConfig(Section):
     budgets: tuple[Budget, ...] = ()
     """Limits on use."""
 
+    @model_validator(mode="after")
+    def _counted(self) -> UsageConfig:
+        if self.budgets and self.ledger is None:
+            raise ValueError("budgets count by the ledger; remove ledger: null")
+        return self
+
 
 class Limits(Section):
     body: Size = 64 << 20

@@ -105,6 +105,8 @@ class Passthrough:
     def pass_over(self, attempt: Attempt, reason: str) -> None:
         self.skipped.append(Skipped(attempt.provider.name, reason))
 
+    leave_out = pass_over
+
     def close(self) -> None:
         pass
 
@@ -432,6 +434,17 @@ class Plan:
         self._count -= 1
         self._chooser.pass_over(running.target.leaf)
         self.skipped.append(Skipped(running.target.name, reason))
+        self._release(running)
+
+    def leave_out(self, attempt: Attempt, reason: str) -> None:
+        """`attempt` was never sent: its credential may not serve its model now, which others may."""
+        running = self._running.pop(attempt.number, None)
+        if running is None or running.state is None:
+            return
+        self._count -= 1
+        leaf, credential = running.target.leaf, running.state.credential
+        self._chooser.spent.add((leaf.provider.name, leaf.model, credential.id))
+        self.skipped.append(Skipped(f"{running.target.name} [{credential.id}]", reason))
         self._release(running)
 
     def close(self) -> None:

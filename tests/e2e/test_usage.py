@@ -141,6 +141,49 @@ def test_an_attempt_that_failed_is_counted_apart(start: Start, fakes: FakeThread
     assert [(r["model"], r["tokens"]) for r in told["rows"]] == [("m", row["tokens"])]
 
 
+def test_budgets_pass_over_and_refuse(start: Start, fakes: FakeThread) -> None:
+    first, second = fakes.start("first"), fakes.start("second")
+    detour = start(
+        providers={
+            "first": {"format": "anthropic", "base_url": first.base_url("anthropic")},
+            "second": {"format": "anthropic", "base_url": second.base_url("anthropic")},
+        },
+        credentials=[
+            {"id": "a", "provider": "first", "api_key": "env:KEY", "priority": 2},
+            {"id": "b", "provider": "first", "api_key": "env:KEY", "priority": 1},
+            {"id": "c", "provider": "second", "api_key": "env:KEY"},
+        ],
+        models={"m": {"targets": ["first/m", "second/m"]}},
+        usage={
+            "budgets": [
+                {"credential": "a", "per": "day", "tokens": 1, "action": "pass_over"},
+                {"model": "refused", "per": "month", "tokens": 1, "action": "refuse"},
+            ]
+        },
+        env={"KEY": "key"},
+    )
+
+    def ask(model: str) -> httpx.Response:
+        path, headers, body = SHAPES["anthropic"].request(model)
+        return httpx.post(
+            detour.gateway_url + path, headers=headers, json=body, timeout=TIMEOUT, trust_env=False
+        )
+
+    with Admin(detour) as admin:
+        assert ask("m").status_code == 200
+        admin.rows(1, by="credential", credential="a")
+        assert ask("m").status_code == 200
+        admin.rows(1, by="credential", credential="b")
+        assert ask("first/refused").status_code == 200
+        admin.rows(1, by="model", model="refused")
+        answer = ask("first/refused")
+    assert (answer.status_code, answer.headers["x-detour-error"]) == (429, "budget_exceeded")
+    assert "the budget for model refused is used up: 1 tokens a month" in answer.json()["error"]["message"]
+    assert int(answer.headers["retry-after"]) > 0
+    assert len(first.record.requests) == 3
+    assert not second.record.requests
+
+
 def test_exchanges_are_told_live(house: House, admin: Admin) -> None:
     model = fresh_model()
     path, headers, body = SHAPES["openai-chat"].request(model)
