@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Final
+from typing import Final, Literal
 
 from router_core.formats import custom_tools, ir
 from router_core.formats.context import Context
 from router_core.formats.ir import Format
 from router_core.formats.names import CALL_IDS, call_id
+from router_core.formats.shape import arguments_text
 
 _PREFIXES: Final = {Format.ANTHROPIC: "toolu_"}
 
@@ -22,8 +23,10 @@ class ClientView:
         self._context = context
         self._calls: dict[int, int] = {}
         """Calls seen in each choice."""
-        self._customs: dict[int, list[str]] = {}
-        """Arguments of calls to custom tools, which go on when they are complete."""
+        self._customs = client is Format.OPENAI_RESPONSES
+        """Whether the client knows calls with free text, whatever tools it has."""
+        self._held: dict[int, tuple[bool, list[str]]] = {}
+        """Arguments that change their shape when they are complete; True where they become free text."""
         self._ids: dict[str, str] = {}
         self._kept: list[ir.Part] = []
         self._open: dict[int, ir.Thinking] = {}
@@ -34,8 +37,8 @@ class ClientView:
             case ir.Delta():
                 if event.index in self._texts:
                     self._texts[event.index].append(event.text)
-                if event.index in self._customs:
-                    self._customs[event.index].append(event.text)
+                if event.index in self._held:
+                    self._held[event.index][1].append(event.text)
                     return []
             case ir.PartStart():
                 return [self._start(event)]
@@ -67,18 +70,21 @@ class ClientView:
         fitted = call_id(id, self._rule, self._prefix)
         if fitted != id:
             self._ids[fitted] = id
-        if tool is None:
-            return replace(part, id=fitted)
-        if tool.custom:
-            self._customs[index] = []
-        kind = "custom" if tool.custom else part.kind
-        return replace(part, id=fitted, name=tool.name, namespace=tool.namespace, kind=kind)
+        name, namespace = (tool.name, tool.namespace) if tool else (part.name, part.namespace)
+        custom = part.kind == "custom" or (tool is not None and tool.custom)
+        known = self._customs or name in self._context.customs
+        if custom and known is not (part.kind == "custom"):
+            self._held[index] = (known, [])
+        kind: Literal["function", "custom"] = "custom" if custom and known else "function"
+        return replace(part, id=fitted, name=name, namespace=namespace, kind=kind)
 
     def _end(self, event: ir.PartEnd) -> list[ir.Event]:
         events: list[ir.Event] = []
-        pieces = self._customs.pop(event.index, None)
-        if pieces is not None:
-            text = custom_tools.unwrap("".join(pieces))
+        held = self._held.pop(event.index, None)
+        if held is not None:
+            free, pieces = held
+            text = "".join(pieces)
+            text = custom_tools.unwrap(text) if free else arguments_text(custom_tools.wrap(text))
             if text:
                 events.append(ir.Delta(event.index, text))
         part = self._open.pop(event.index, None)

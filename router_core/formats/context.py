@@ -30,6 +30,8 @@ class Context:
     upstream_model: str = ""
     tools: Mapping[str, ClientTool] = field(default_factory=dict)
     """Upstream tool name to the client's, where they differ."""
+    customs: frozenset[str] = frozenset()
+    """The client's tools that take free text."""
     stop: list[str] = field(default_factory=list)
     """Stop sequences that the upstream was not told, so that the answer is cut here."""
     hide_reasoning: bool = False

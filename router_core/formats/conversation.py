@@ -58,7 +58,7 @@ def settle(turns: list[Turn], notes: list[str]) -> list[Turn]:
                 id = _fresh(id or "call", len(settled), len(answers), seen)
                 parts[number] = replace(part, id=id)
             seen.add(id)
-            answers.append(replace(result, id=id, name=result.name or part.name, kind=part.kind))
+            answers.append(replace(result, id=id, name=part.name, namespace=part.namespace, kind=part.kind))
         settled.append(Turn("assistant", parts, turn.name))
         if answers:
             settled.append(Turn("user", answers))

@@ -121,6 +121,7 @@ class ToolResult:
     name: str | None = None
     error: bool = False
     kind: Literal["function", "custom"] = "function"
+    namespace: str | None = None
     cache: str | None = None
 
 

@@ -81,7 +81,7 @@ class _Contents:
     def result(self, part: ir.ToolResult, media: Parts) -> dict[str, Any]:
         text = plain(part.content)
         written: dict[str, Any] = {
-            "name": self.names.wire(part.name or "tool"),
+            "name": self.names.wire(part.name or "tool", part.namespace, custom=part.kind == "custom"),
             "response": {"error" if part.error else "output": text},
         }
         if self.new:
