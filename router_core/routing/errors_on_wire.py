@@ -13,6 +13,7 @@ Shapes, by where they are documented:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -102,10 +103,13 @@ def read_error(outcome: Outcome) -> WireError:
     inner: int | None = None
     for part in _parts(document):
         if isinstance(part, str):
+            # RFC 6749 writes the code itself there.
+            if re.fullmatch(r"[a-z_]{3,64}", part):
+                codes.append(part)
             message = message or part
             continue
         message = message or _message(part)
-        for key in ("code", "type", "status", "reason", "error_code"):
+        for key in ("code", "type", "status", "reason", "error_code", "status_code"):
             value = part.get(key)
             if isinstance(value, bool) or not isinstance(value, str | int):
                 continue

@@ -27,7 +27,7 @@ from router_core.routing.health import CredentialState
 from router_core.routing.live import Live
 from router_core.routing.status import describe
 from router_core.routing.targets import UPGRADE_REQUIRED, Skipped, Target
-from router_core.routing.websocket import Message
+from router_core.routing.websocket import Message, handshake_refused
 
 MIN_PAUSE: Final = 0.05
 """Seconds between two rounds at least."""
@@ -334,6 +334,9 @@ class Plan:
             now=live.wall(),
             rows=live.rows,
         )
+        if exchange.websocket and outcome.phase == "headers" and handshake_refused(outcome.status):
+            failure = Failure(FailureKind.NOT_FOUND, f"{outcome.status}: no WebSockets here", transport=True)
+            self._no_websockets = True
         retry = (
             failure.kind in RETRIED and outcome.phase not in ("body", "done") and self._count < self._limit
         )

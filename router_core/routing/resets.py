@@ -144,7 +144,7 @@ def _codex_windows(error: WireError, now: float) -> Iterator[Reset]:
             yield Reset(until, f"{prefix}-reset", "credential")
 
 
-def _objects(document: Any, depth: int = 4) -> Iterator[dict[str, Any]]:
+def _objects(document: Any, depth: int = 8) -> Iterator[dict[str, Any]]:
     if depth and isinstance(document, dict):
         yield document
         for key in ("error", "response", "detail", "details", "metadata", "body", "rate_limits"):
