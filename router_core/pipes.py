@@ -113,17 +113,18 @@ class Stage:
                 )
                 continue
             if changed is not value:
-                mark(rule.name, self._context)
+                mark(rule, self._context)
                 value = changed
                 if value is DROPPED:
                     break
         return value
 
 
-def mark(rule: str, context: Context) -> None:
-    context.mark(rule)
-    if rule not in context.exchange.fired:
-        context.exchange.fired.append(rule)
+def mark(rule: Rule, context: Context) -> None:
+    """Notes that `rule` changed the answer."""
+    context.mark(rule.name, rule.reason)
+    if rule.name not in context.exchange.fired:
+        context.exchange.fired.append(rule.name)
 
 
 def replaced(event: Event, data: bytes) -> Event:

@@ -30,6 +30,7 @@ from router_core.json_document import Json, serialise, splice
 from router_core.rewrite.context import Context
 from router_core.rewrite.gemini import ENVELOPE
 from router_core.rewrite.headers import HeaderEdit
+from router_core.rewrite.models import name_model
 from router_core.rewrite.rules import Rules
 
 if TYPE_CHECKING:
@@ -105,6 +106,11 @@ class Outgoing:
     context: Context = field(repr=False)
 
     @property
+    def reasons(self) -> dict[str, str]:
+        """Why each of the rules in `fired` changed something."""
+        return self.context.reasons
+
+    @property
     def target(self) -> str:
         """Path and query of `url`."""
         parts = urlsplit(self.url)
@@ -146,7 +152,7 @@ def prepare(
     context.original = body.value
     value = rules.apply(body.value if isinstance(body.value, dict) else None, context)
     if isinstance(value, dict):
-        _write(body, with_model(value, context), context)
+        _write(body, name_model(value, context), context)
     for name, value in (*attempt.headers.items(), *attempt.auth):
         headers.set(name, value)
     if body.bytes or headers.get("content-length") is not None:
@@ -183,6 +189,7 @@ def _write(body: _Body, value: Json, context: Context) -> None:
         # The upstream gets what the client wrote, rather than something half edited.
         context.note("all", f"left alone: {e}")
         context.fired.clear()
+        context.reasons.clear()
         return
     body.value = value
     context.headers.drop("content-encoding")
@@ -203,35 +210,6 @@ def _kept(exchange: Exchange, own: bool, translates: bool) -> Headers:
     beginnings = _PROXY + (_FORMAT_HEADERS[exchange.surface.format] if translates else ())
     gone |= CREDENTIAL_HEADERS | _PROXY_NAMES
     return [(n, v) for n, v in headers if n.lower() not in gone and not n.lower().startswith(beginnings)]
-
-
-def with_model(body: dict[str, Json], context: Context) -> dict[str, Json]:
-    """`body` asking for the upstream's name of the model, wherever the format puts it."""
-    name = context.attempt.model
-    if name is None:
-        return body
-    if context.format is not Format.GEMINI:
-        # A body that names no model where the client did goes to a host that knows it otherwise.
-        unnamed = "model" not in body and name == context.exchange.model
-        changed = body if unnamed or body.get("model") == name else body | {"model": name}
-    else:
-        # The path names it; where a body repeats that, it says `models/NAME`.
-        changed = _renamed(body, name)
-        for key in ("generateContentRequest", "requests"):
-            inner = changed.get(key)
-            new = [_renamed(i, name) for i in inner] if isinstance(inner, list) else _renamed(inner, name)
-            if new != inner:
-                changed = changed | {key: new}
-    if changed is not body:
-        context.mark("model-name")
-    return changed
-
-
-def _renamed(value: Json, name: str) -> Json:
-    if not isinstance(value, dict) or not isinstance(old := value.get("model"), str):
-        return value
-    new = f"models/{name}" if old.startswith("models/") and not name.startswith("models/") else name
-    return value if old == new else value | {"model": new}
 
 
 _VERSION: Final = re.compile(r"/(v1|v1alpha|v1beta\d*)/models(?:/|$)")

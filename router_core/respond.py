@@ -123,7 +123,7 @@ class Responder:
                 self._head.changed = False
                 rule.answer_headers(context)
                 if self._head.changed:
-                    mark(rule.name, context)
+                    mark(rule, context)
         coding = self._head.get("content-encoding")
         if self.status >= 400:
             return self._error_pipe(coding, translator)
@@ -199,7 +199,7 @@ class Responder:
                 assert rule.status is not None
                 mapped = rule.status(status, body, self.context)
                 if mapped != status:
-                    mark(rule.name, self.context)
+                    mark(rule, self.context)
                     status = mapped
             return status
 

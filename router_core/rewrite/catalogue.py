@@ -5,7 +5,17 @@ from __future__ import annotations
 import difflib
 from typing import Final
 
-from router_core.rewrite import amp, answers, anthropic, efforts, gemini, moved, openai_chat, openai_responses
+from router_core.rewrite import (
+    amp,
+    answers,
+    anthropic,
+    efforts,
+    gemini,
+    models,
+    moved,
+    openai_chat,
+    openai_responses,
+)
 from router_core.rewrite.rule import Rule
 
 BUILT_IN: Final[tuple[Rule, ...]] = (
@@ -17,8 +27,10 @@ BUILT_IN: Final[tuple[Rule, ...]] = (
     *openai_responses.RULES,
     *gemini.RULES,
     *answers.RULES,
+    *models.RULES,
     *amp.RULES,
 )
+DOCUMENTED: Final = (*BUILT_IN, models.NAME_MODEL)
 BY_NAME: Final[dict[str, Rule]] = {rule.name: rule for rule in BUILT_IN}
 
 

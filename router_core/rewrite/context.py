@@ -33,6 +33,8 @@ class Context:
     """What request rules leave for the rules of the answer, by rule name."""
     fired: list[str] = field(default_factory=list)
     """Names of the rules that changed something, in order and once."""
+    reasons: dict[str, str] = field(default_factory=dict)
+    """Why each of them did."""
     notes: list[str] = field(default_factory=list)
     """Why a rule left something alone."""
 
@@ -72,6 +74,7 @@ class Context:
         self.notes.append(f"{rule}: {text}")
         logger.debug("%s %s: %s", self.exchange.id, rule, text)
 
-    def mark(self, rule: str) -> None:
-        if rule not in self.fired:
+    def mark(self, rule: str, reason: str) -> None:
+        if rule not in self.reasons:
             self.fired.append(rule)
+            self.reasons[rule] = reason

@@ -116,7 +116,7 @@ def parse_path(text: str) -> Path:
             or (match["key"] and position and text[position] != ".")
         ):
             raise ValueError(
-                f"{text!r} is not a JSON path at character {position + 1}; write keys with dots and items as "
+                f"{text!r} is no JSON path at character {position + 1}; write keys with dots and items as "
                 '[0], [*] or [?key=value], e.g. messages[*].content, and unusual keys as ["key"]'
             )
         steps.append(_step(match))

@@ -82,7 +82,7 @@ class When:
     """Globs of the model's requested or upstream name."""
     unless_model: tuple[str, ...] = ()
     client: tuple[str, ...] = ()
-    """Globs of the client's tool, e.g. ``claude-code``."""
+    """Globs of the client's tool, e.g. ``claude-code``, or of its key's name."""
     header: tuple[tuple[str, str], ...] = ()
     """Globs of request headers' values, by name."""
     stream: bool | None = None
@@ -112,7 +112,8 @@ class When:
             return False
         if self.unless_model and fits(context.model, self.unless_model):
             return False
-        if self.client and not fits(exchange.client.tool or "", self.client):
+        names = (exchange.client.tool, exchange.client.name)
+        if self.client and not any(fits(name, self.client) for name in names if name):
             return False
         if self.stream is not None and exchange.stream is not self.stream:
             return False

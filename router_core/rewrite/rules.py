@@ -66,7 +66,7 @@ class Rules:
                 continue
             if changed is not body or context.headers.changed:
                 body = changed
-                context.mark(rule.name)
+                context.mark(rule.name, rule.reason)
         return body
 
     def answering(self, context: Context) -> tuple[Rule, ...]:
