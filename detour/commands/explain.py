@@ -118,8 +118,7 @@ def _step(step: Step, request: Request) -> Iterator[str]:
         yield f"   cannot take it: {sends.message}"
         return
     yield f"   {sends.method} {sends.url}"
-    if sends.fired:
-        yield f"   rules: {', '.join(sends.fired)}"
+    yield from (f"   rule {name}: {sends.reasons.get(name, '')}" for name in sends.fired)
     yield from (f"   note: {note}" for note in sends.notes)
     difference = _difference(request, sends)
     yield from (f"   {line}" for line in difference or ["the request is sent as it came"])
@@ -183,7 +182,7 @@ def _step_document(step: Step, request: Request) -> dict[str, Any]:
         "url": step.sends.url,
         "headers": [(name, _masked(name.lower(), value)) for name, value in step.sends.headers],
         "body": step.sends.body.decode(errors="replace"),
-        "fired": step.sends.fired,
+        "fired": [{"rule": name, "reason": step.sends.reasons.get(name)} for name in step.sends.fired],
         "notes": step.sends.notes,
         "diff": _difference(request, step.sends),
     }
