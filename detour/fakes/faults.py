@@ -24,6 +24,7 @@ from detour.fakes.steps import (
     Stall,
     Step,
     WebSocketClose,
+    compress,
 )
 
 type Place = Literal["handshake", "turn"]
@@ -196,6 +197,26 @@ class Fault:
             return [*begun, *pings, *reply.steps()[len(begun) :]]
 
         return Fault("pings", build, in_stream=True)
+
+    @staticmethod
+    def compressed(fault: Fault | None = None) -> Fault:
+        """A good answer, or `fault`, in gzip whether or not the client accepts it."""
+
+        def build(call: Call, reply: Reply) -> list[Step]:
+            return list(compress(fault.build(call, reply) if fault else reply.steps()))
+
+        return Fault(f"gzip-{fault.name}" if fault else "gzip", build, in_stream=True)
+
+    @staticmethod
+    def close_after() -> Fault:
+        """A good answer, after which the connection ends without a word."""
+        return Fault("close-after", lambda call, reply: [*reply.steps(), Close()])
+
+    @staticmethod
+    def early_hints() -> Fault:
+        """HTTP/1.1: a good answer after an informational one (RFC 8297)."""
+        hints = b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n"
+        return Fault("early-hints", lambda call, reply: [Raw(hints), *reply.steps()])
 
     @staticmethod
     def big_body(size: int) -> Fault:

@@ -18,7 +18,6 @@ from detour.fakes.steps import Close, Goaway, Head, Raw, Reset, WebSocketClose
 _READ = 1 << 16
 _WINDOW = 1 << 24
 """Bytes that a client may send before it has to wait for us."""
-_STREAMS = 1000
 
 
 class Http2Connection:
@@ -31,7 +30,9 @@ class Http2Connection:
         seen: SeenConnection,
         record: Record,
         respond: Respond,
+        max_streams: int,
     ) -> None:
+        self._max_streams = max_streams
         self._reader = reader
         self.writer = writer
         self._seen = seen
@@ -49,7 +50,7 @@ class Http2Connection:
         self.h2.initiate_connection()
         self.h2.update_settings(
             {
-                h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: _STREAMS,
+                h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: self._max_streams,
                 h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: _WINDOW,
             }
         )

@@ -6,7 +6,9 @@ the same steps in their own way. `Reset` is a TCP RST on HTTP/1.1 and RST_STREAM
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Literal
 
 type Framing = Literal["chunked", "length", "eof"]
@@ -104,3 +106,19 @@ class Reply:
     def head(self) -> Head:
         length = sum(map(len, self.parts)) if self.framing == "length" else None
         return Head(self.status, self.headers, self.framing, length)
+
+
+def compress(steps: Iterable[Step]) -> Iterator[Step]:
+    """The same answer compressed, each part flushed on its own."""
+    packer = zlib.compressobj(wbits=31)
+    for step in steps:
+        match step:
+            case Head():
+                yield replace(step, headers=(*step.headers, ("Content-Encoding", "gzip")), framing="chunked")
+            case Data(data):
+                yield Data(packer.compress(data) + packer.flush(zlib.Z_SYNC_FLUSH))
+            case End():
+                yield Data(packer.flush())
+                yield step
+            case _:
+                yield step

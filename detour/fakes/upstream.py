@@ -6,8 +6,7 @@ import asyncio
 import json
 import socket
 import ssl
-import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Literal, Self
 from weakref import WeakKeyDictionary
@@ -21,7 +20,7 @@ from detour.fakes.openai_responses import unwrap
 from detour.fakes.paths import WIRES, read_call
 from detour.fakes.perform import Gates, Stage, perform
 from detour.fakes.record import Record, SeenConnection, SeenRequest
-from detour.fakes.steps import Data, End, Head, Reply, Step
+from detour.fakes.steps import Data, End, Reply, Step, compress
 from detour.fakes.websocket import WebSocketSession
 
 type Listener = Literal["serve", "refuse", "close", "reset", "mute", "wrong_certificate", "wrong_name"]
@@ -35,7 +34,7 @@ class FakeUpstream:
     """One listening address. Bound as soon as it is made, so that `base_url` can go into a configuration.
 
     `keys` are the credentials that it accepts, any when None. `pages` are answers for paths that are no
-    surface. All of `record`, `script` and `open` may be used from other threads.
+    surface; `max_streams` is how many an HTTP/2 connection allows at a time. All of `record`, `script` and `open` may be used from other threads.
     """
 
     def __init__(
@@ -51,6 +50,7 @@ class FakeUpstream:
         root: str = "",
         keys: Iterable[str] | None = None,
         compress: bool = True,
+        max_streams: int = 1000,
     ) -> None:
         self.name = name
         self.host = host
@@ -61,6 +61,7 @@ class FakeUpstream:
         self._keys = None if keys is None else frozenset(keys)
         self._root = root
         self._compress = compress
+        self._max_streams = max_streams
         self._listener = listener
         self._gates = Gates()
         self._sni: WeakKeyDictionary[Any, str | None] = WeakKeyDictionary()
@@ -154,14 +155,16 @@ class FakeUpstream:
         seen.sni = self._sni.get(tls) if tls else None
         seen.protocol = (tls.selected_alpn_protocol() if tls else None) or "http/1.1"
         if seen.protocol == "h2":
-            await Http2Connection(reader, writer, seen, self.record, self._respond).serve()
+            await Http2Connection(reader, writer, seen, self.record, self._respond, self._max_streams).serve()
         else:
             await Http1Connection(reader, writer, seen, self.record, self._respond, self._upgrade).serve()
 
     async def _respond(self, request: SeenRequest, stage: Stage) -> bool:
         steps = self._steps(request)
+        if request.method == "HEAD":
+            steps = [step for step in steps if not isinstance(step, Data)]
         if self._compress and "gzip" in (request.header("accept-encoding") or ""):
-            steps = list(_gzip(steps))
+            steps = list(compress(steps))
         return await self._perform(steps, request, stage)
 
     def _steps(self, request: SeenRequest) -> list[Step]:
@@ -246,22 +249,6 @@ def _closed() -> socket.socket:
     sock = socket.socket()
     sock.bind(("127.0.0.1", 0))
     return sock
-
-
-def _gzip(steps: list[Step]) -> Iterator[Step]:
-    """The same answer compressed, each part flushed on its own."""
-    packer = zlib.compressobj(wbits=31)
-    for step in steps:
-        match step:
-            case Head():
-                yield replace(step, headers=(*step.headers, ("Content-Encoding", "gzip")), framing="chunked")
-            case Data(data):
-                yield Data(packer.compress(data) + packer.flush(zlib.Z_SYNC_FLUSH))
-            case End():
-                yield Data(packer.flush())
-                yield step
-            case _:
-                yield step
 
 
 def _not_found(request: SeenRequest) -> Reply:
