@@ -8,16 +8,20 @@ None, never 0.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from fnmatch import translate
 from functools import lru_cache
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from router_core.config.schema import Price
 from router_core.exchange import Usage
+
+if TYPE_CHECKING:
+    from genai_prices.types import PriceCalculation
 
 type Source = Literal["provider", "configured", "catalog"]
 
@@ -122,24 +126,17 @@ def by_price(usage: Usage, price: Price) -> Decimal:
 
 def by_catalog(usage: Usage, provider: str, model: str, at: float, base_url: str | None) -> Decimal | None:
     """Dollars by genai-prices; None where it has no price for the provider's model."""
-    # Its data takes longer to import than the rest of Detour, and only the ledger's thread needs it.
-    import genai_prices
-
     name = _catalog_provider(provider, base_url)
     if name is None:
         return None
-    context = {"speed": "fast"} if usage.tier == "fast" else _context(usage.tier)
-    counts = _catalog_counts(usage)
-    exact = {**counts, **_catalog_details(usage)}
-    for figures in (exact, counts):
+    counts, details = _catalog_counts(usage), _catalog_details(usage)
+    if not details:
+        rates = _rates(name, model, usage.tier, int(at // 3600))
+        if rates is not None:
+            return rates.price(counts)
+    for figures in ({**counts, **details}, counts):
         try:
-            return genai_prices.calc_price(
-                genai_prices.Usage(**figures),
-                model,
-                provider_id=name,
-                genai_request_timestamp=datetime.fromtimestamp(at, UTC),
-                price_context=context,
-            ).total_price
+            return _calculation(figures, name, model, usage.tier, at).total_price
         except ValueError:
             # Details that overlap without saying how (cached audio) cannot be priced; the sums can.
             continue
@@ -148,9 +145,78 @@ def by_catalog(usage: Usage, provider: str, model: str, at: float, base_url: str
     return None
 
 
+def _calculation(
+    counts: dict[str, int], provider: str, model: str, tier: str | None, at: float
+) -> PriceCalculation:
+    """Raises LookupError for a model without a price, ValueError for counts that do not fit together."""
+    # Its data takes longer to import than the rest of Detour, and only the ledger's thread needs it.
+    import genai_prices
+
+    return genai_prices.calc_price(
+        genai_prices.Usage(**counts),
+        model,
+        provider_id=provider,
+        genai_request_timestamp=datetime.fromtimestamp(at, UTC),
+        price_context=_context(tier),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Rates:
+    """Dollars for one of each of `_catalog_counts`, by the size of the prompt."""
+
+    starts: tuple[int, ...]
+    """A prompt of more tokens than these costs the next of `bands`, as a whole."""
+    bands: tuple[tuple[Decimal, ...], ...]
+
+    def price(self, counts: dict[str, int]) -> Decimal:
+        rates = self.bands[bisect_left(self.starts, counts["input_tokens"])]
+        return sum((rate * count for rate, count in zip(rates, counts.values(), strict=True)), Decimal(0))
+
+
+@lru_cache(maxsize=2048)
+def _rates(provider: str, model: str, tier: str | None, hour: int) -> _Rates | None:
+    """What the catalogue would say to any plain counts, found out once.
+
+    A whole calculation costs more than everything else that is done for an exchange, and prices change at
+    most with the hour.
+    """
+    none = dict.fromkeys(_catalog_counts(Usage()), 0)
+
+    def price(**counts: int) -> Decimal:
+        return _calculation({**none, **counts}, provider, model, tier, hour * 3600.0).total_price
+
+    try:
+        starts = _starts(_calculation(none, provider, model, tier, hour * 3600.0))
+        bands = []
+        for size in (0, *(start + 1 for start in starts)):
+            base = price(input_tokens=size)
+            fresh = price(input_tokens=size + 1) - base
+            # Cached tokens are input tokens too, and are not priced again as such.
+            cached = (
+                price(input_tokens=size + 1, **{n: 1}) - base
+                for n in ("cache_read_tokens", "cache_write_tokens")
+            )
+            read, write = (rate - fresh for rate in cached)
+            bands.append((fresh, price(input_tokens=size, output_tokens=1) - base, read, write))
+    except (ValueError, LookupError):
+        return None
+    return _Rates(starts, tuple(bands))
+
+
+def _starts(calculation: PriceCalculation) -> tuple[int, ...]:
+    """The prompt sizes above which other prices hold."""
+    from genai_prices.types import TieredPrices
+
+    prices = vars(calculation.model_price).values()
+    return tuple(sorted({t.start for p in prices if isinstance(p, TieredPrices) for t in p.tiers}))
+
+
 def _context(tier: str | None) -> dict[str, str] | None:
     if tier == "batch":
         return {"processing": "batch"}
+    if tier == "fast":
+        return {"speed": "fast"}
     return {"service_tier": tier} if tier else None
 
 

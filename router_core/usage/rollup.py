@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from bisect import bisect_left
 from collections.abc import Iterable
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import Connection, Table
@@ -26,6 +27,10 @@ from router_core.usage.tables import (
 
 type Sums = dict[tuple[Any, ...], dict[str, int]]
 """Primary key of a roll-up row to its measures."""
+
+
+_COLUMNS = tuple(column.name for column in exchanges.columns)
+_VALUES = attrgetter(*_COLUMNS)
 
 
 def day_of(at: int) -> str:
@@ -115,8 +120,9 @@ def _insert(connection: Connection) -> Any:
 
 
 def _row(entry: Entry) -> dict[str, Any]:
-    row = {column.name: getattr(entry, column.name) for column in exchanges.columns}
-    row["server_tools"] = ",".join(f"{name}={calls}" for name, calls in sorted(entry.server_tools.items()))
+    row = dict(zip(_COLUMNS, _VALUES(entry), strict=True))
+    tools = entry.server_tools
+    row["server_tools"] = ",".join(f"{name}={tools[name]}" for name in sorted(tools)) if tools else ""
     row["notes"] = "; ".join(entry.notes)
     return row
 

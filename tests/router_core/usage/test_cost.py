@@ -1,7 +1,9 @@
 """Costs by the provider's word, the configuration and the catalogue."""
 
+from datetime import UTC, datetime
 from decimal import Decimal
 
+import genai_prices
 import pytest
 
 from router_core.config.schema import Price
@@ -38,6 +40,30 @@ def test_the_catalog_knows_cache_prices() -> None:
 )
 def test_the_catalog_agrees_with_what_xai_charged(model: str, usage: Usage, ticks: int) -> None:
     assert cost(usage, "xai", model) == (Decimal(ticks) / 10**10, "catalog")
+
+
+@pytest.mark.parametrize(
+    ("provider", "model"),
+    [
+        ("anthropic", "claude-opus-4-5"),
+        ("openai", "gpt-5.4"),
+        ("deepseek", "deepseek-chat"),
+        ("gemini", "gemini-2.5-pro"),
+    ],
+)
+@pytest.mark.parametrize("size", [1000, 300_000])
+def test_the_short_way_comes_to_the_same(provider: str, model: str, size: int) -> None:
+    """Plain counts are priced by rates that were looked up once; tiers, by the whole calculation."""
+    usage = Usage(input=size, output=77, cache_read=size // 3, cache_write=19)
+    expected = genai_prices.calc_price(
+        genai_prices.Usage(
+            input_tokens=usage.prompt, output_tokens=77, cache_read_tokens=size // 3, cache_write_tokens=19
+        ),
+        model,
+        provider_id={"gemini": "google"}.get(provider, provider),
+        genai_request_timestamp=datetime.fromtimestamp(NOON, UTC),
+    ).total_price
+    assert cost(usage, provider, model) == (expected, "catalog")
 
 
 def test_prices_have_a_history() -> None:
