@@ -161,10 +161,10 @@ class FakeUpstream:
 
     async def _respond(self, request: SeenRequest, stage: Stage) -> bool:
         steps = self._steps(request)
-        if request.method == "HEAD":
-            steps = [step for step in steps if not isinstance(step, Data)]
         if self._compress and "gzip" in (request.header("accept-encoding") or ""):
             steps = list(compress(steps))
+        if request.method == "HEAD":
+            steps = [step for step in steps if not isinstance(step, Data)]
         return await self._perform(steps, request, stage)
 
     def _steps(self, request: SeenRequest) -> list[Step]:
