@@ -20,6 +20,7 @@ async def examine(loaded: Loaded, env: Mapping[str, str], *, offline: bool = Fal
         *machine.mitmproxy(),
         *machine.folders(loaded.config, env),
         *machine.ports(loaded.config, env),
+        *machine.admin_token(loaded.config, env),
         *machine.authority(loaded, env),
         *machine.proxy_variables(loaded, env),
         *credentials,

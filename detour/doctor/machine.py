@@ -71,6 +71,23 @@ def ports(config: Config, env: Mapping[str, str]) -> Iterator[Finding]:
             yield bad(f"listen.{name}", f"{address}: {error.strerror}{by}", "stop it, or choose another port")
 
 
+def admin_token(config: Config, env: Mapping[str, str]) -> Iterator[Finding]:
+    from detour.admin.token import TokenError, read_token
+
+    file = paths(config, env).admin_token
+    if not config.listen.admin:
+        return
+    if not file.exists():
+        yield note("admin token", f"will be in {file}", "detour run makes it")
+        return
+    try:
+        read_token(file)
+    except TokenError as error:
+        yield bad("admin token", str(error))
+    else:
+        yield ok("admin token", f"in {file}")
+
+
 def authority(loaded: Loaded, env: Mapping[str, str]) -> Iterator[Finding]:
     found = ca.ca_paths(paths(loaded.config, env).ca)
     if not found.key_pem.exists():

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from detour import doctor, runtime
+from detour.admin.token import ensure_token
 from detour.ca import ensure_ca
 from detour.doctor import machine, network
 from detour.doctor.network import Answer
@@ -82,6 +83,19 @@ def test_the_authority(tmp_path):
     assert (absent.level, made.level) == ("note", "ok")
     assert opened[0].level == "bad" and "can be read by others" in opened[0].what
     assert broken[-1].level == "bad" and "holds no unencrypted private key" in broken[-1].what
+
+
+def test_the_admin_token_is_named_and_its_mode_looked_at(tmp_path):
+    config = loaded(tmp_path).config
+    (absent,) = machine.admin_token(config, {})
+    file = tmp_path / "data" / "admin-token"
+    ensure_token(file)
+    (made,) = machine.admin_token(config, {})
+    file.chmod(0o644)
+    (opened,) = machine.admin_token(config, {})
+
+    assert [absent.level, made.level, opened.level] == ["note", "ok", "bad"]
+    assert made.what == f"in {file}" and "can be read by other users" in opened.what
 
 
 def test_an_authority_that_lacks_a_host_is_said(tmp_path):
