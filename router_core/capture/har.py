@@ -264,7 +264,7 @@ def _decoded(content: dict[str, Any]) -> bytes:
 
 def _base64(text: str) -> bytes:
     try:
-        return base64.b64decode(text)
+        return base64.b64decode("".join(text.split()), validate=True)
     except binascii.Error as error:
         raise ValueError(f"bad base64: {error}") from None
 

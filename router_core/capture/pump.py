@@ -36,7 +36,7 @@ class Pump:
     """Starts the writer with the first report, and again should it die."""
 
     def __init__(self, queue: Queue, introduction: Callable[[], list[Item]]) -> None:
-        """`introduction` is what a new writer is told first."""
+        """`introduction` is what a writer is told first that takes the place of one that died."""
         self._queue = queue
         self._introduction = introduction
         self._thread: threading.Thread | None = None
@@ -144,7 +144,8 @@ class Pump:
 
             fcntl.fcntl(process.stdin.fileno(), fcntl.F_SETPIPE_SZ, PIPE_SIZE)
         self._process = process
-        self._write(encode(self._introduction()))
+        if self.generation:
+            self._write(encode(self._introduction()))
         return process
 
     def _lost(self, error: Exception) -> None:

@@ -273,7 +273,10 @@ class Recorder:
             if mode == "off":
                 return None
             opening.run = self.run
-            self._pump.start()
+            if not self._pump.running:
+                for item in self._introduction():
+                    self._queue.put_always(item)
+                self._pump.start()
             recording = Recording(
                 next(self._numbers), opening, started, self._selection, self._queue, self._pump
             )

@@ -62,7 +62,7 @@ def attempt(
 
 
 def outgoing(of: Attempt, body: bytes = BODY) -> Outgoing:
-    return Outgoing("POST", URL, [*JSON, *of.auth], body)
+    return Outgoing("POST", URL, [*JSON, *of.auth], body, [], [], None)  # type: ignore[arg-type]
 
 
 def record(id: str = "01rec", created: float = 1_700_000_000.0) -> Record:

@@ -1,0 +1,385 @@
+"""Recording: what is kept, what is dropped, and that the proxy's side never waits for a disk."""
+
+from __future__ import annotations
+
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from router_core.capture import folder as captures
+from router_core.capture.queue import Queue
+from router_core.capture.record import Opening, Record, read
+from router_core.capture.recorder import Recorder
+from router_core.config.schema import Capture
+from router_core.exchange import Exchange
+from tests.router_core.capture.samples import EVENTS, JSON, STREAM, URL, attempt, exchange, outgoing, written
+
+PATIENCE = 20.0
+POOL_SECRET = "sk-ant-api03-of-the-pool-77"
+
+
+class House:
+    def __init__(self, tmp_path: Path, stack: ExitStack) -> None:
+        self.folder = tmp_path / "captures"
+        self._stack = stack
+        self._key = tmp_path / "capture-key"
+
+    def recorder(self, **capture) -> Recorder:
+        recorder = Recorder(Capture(**{"mode": "all", **capture}), self.folder, self._key, [], ["x-api-key"])
+        self._stack.callback(recorder.close)
+        return recorder
+
+    def records(self) -> list[Record]:
+        return [read(path) for path in captures.paths(self.folder)]
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    with ExitStack() as stack:
+        yield House(tmp_path, stack)
+
+
+def run(recorder: Recorder, one: Exchange, status: int = 200, error: str | None = None, pieces=EVENTS):
+    """One exchange with one attempt, whose answer goes to the client as it comes."""
+    recording = recorder.start(one, URL)
+    if recording is None:
+        return None
+    tried = attempt(status=status)
+    one.attempts.append(tried)
+    one.status, one.error = status, error
+    recording.client_request(one.request)
+    recording.attempt_request(tried, outgoing(tried))
+    recording.attempt_response_headers(tried, status, STREAM)
+    recording.client_response(status, STREAM)
+    for piece in pieces:
+        recording.attempt_data(tried, piece)
+        recording.client_data(piece)
+    recording.finish(one)
+    return recording
+
+
+def eventually(fact: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not fact():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_an_exchange_is_recorded_with_everything_that_passed(house):
+    recorder = house.recorder()
+    run(recorder, exchange())
+    recorder.close()
+    [record] = house.records()
+    assert record.opening.tool == "claude-code" and record.opening.model == "claude-x"
+    assert record.client.request.body.data == record.attempts[0].request.body.data
+    assert record.client.response.body.data == record.attempts[0].response.body.data == b"".join(EVENTS)
+    assert [size for _, size in record.client.response.body.chunks] == [len(e) for e in EVENTS]
+    assert record.attempts[0].about["credential"] == "cred-1"
+    assert record.attempts[0].about["outcome"] == {"phase": "done", "status": 200}
+    assert (record.end["status"], record.end["attempts"], record.problems) == (200, 1, [])
+    assert recorder.stats.recorded == 1 and recorder.stats.dropped == 0
+
+
+def test_an_answer_that_passes_unchanged_is_written_once(house):
+    recorder = house.recorder()
+    run(recorder, exchange(), pieces=EVENTS * 50)
+    recorder.close()
+    assert written(house.folder).count(b"message_stop\\ndata") == 50
+
+
+def test_an_answer_that_is_changed_on_its_way_is_written_twice(house):
+    recorder = house.recorder()
+    one = exchange()
+    recording, tried = recorder.start(one, URL), attempt()
+    recording.client_response(200, STREAM)
+    recording.attempt_response_headers(tried, 200, STREAM)
+    recording.attempt_data(tried, b"data: 1\n\nda")
+    recording.client_data(b"data: 1\n\nda")
+    recording.attempt_data(tried, b"ta: 2\n\n")
+    recording.client_data(b"ta: two\n\n")
+    one.status = 200
+    recording.finish(one)
+    recorder.close()
+    [record] = house.records()
+    assert record.attempts[0].response.body.data == b"data: 1\n\ndata: 2\n\n"
+    assert record.client.response.body.data == b"data: 1\n\ndata: two\n\n"
+
+
+def test_files_are_for_their_owner_only(house):
+    recorder = house.recorder()
+    run(recorder, exchange())
+    recorder.close()
+    for path in house.folder.parent.rglob("*"):
+        assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
+
+
+def test_no_secret_reaches_the_disk(house):
+    recorder = house.recorder(redact=["falcon"], redact_names=["x-own"])
+    recorder.know(["known-to-the-pool-only"])
+    body = b'{"model":"m","api_key":"planted-in-body","note":"falcon known-to-the-pool-only"}'
+    one = exchange(
+        headers=[
+            ("authorization", "Bearer planted-in-header"),
+            ("cookie", "s=planted-in-cookie"),
+            ("x-own", "planted-own"),
+        ],
+        body=body,
+    )
+    recording, tried = recorder.start(one, URL + "?key=planted-in-query"), attempt()
+    recording.client_request(one.request)
+    recording.attempt_request(tried, outgoing(tried, body))
+    recording.attempt_response_headers(tried, 401, [*JSON, ("set-cookie", "s=planted-in-cookie")])
+    answer = f'{{"error":"no {POOL_SECRET}, no planted-in-header-but-longer"}}'.encode()
+    for cut in (answer[:20], answer[20:30], answer[30:]):
+        recording.attempt_data(tried, cut)
+        recording.client_data(cut)
+    recording.websocket_message(True, "text", b'{"token":"x","client_secret":"planted-in-message"}')
+    one.status, one.error = 401, f"the upstream said {POOL_SECRET}"
+    recording.finish(one)
+    recorder.close()
+    data = written(house.folder)
+    assert b"redacted-secret-" in data
+    for secret in (
+        b"planted-in-body",
+        b"falcon",
+        b"known-to-the-pool",
+        b'planted-in-header"',
+        b"planted-in-cookie",
+        b"planted-own",
+        b"planted-in-query",
+        POOL_SECRET.encode(),
+        b"planted-in-message",
+    ):
+        assert secret not in data, secret
+
+
+def test_bodies_are_decoded_before_they_are_redacted(house):
+    import gzip
+
+    recorder = house.recorder()
+    one = exchange()
+    recording, tried = recorder.start(one, URL), attempt()
+    encoded = gzip.compress(b'{"api_key":"planted","a":1}')
+    recording.attempt_response_headers(tried, 200, [*JSON, ("content-encoding", "gzip")])
+    for start in range(0, len(encoded), 7):
+        recording.attempt_data(tried, encoded[start : start + 7])
+    one.status = 200
+    recording.finish(one)
+    recorder.close()
+    [record] = house.records()
+    assert record.attempts[0].response.body.data.startswith(b'{"api_key":"redacted-secret-')
+
+
+def test_a_body_that_cannot_be_decoded_is_not_written(house):
+    recorder = house.recorder()
+    one = exchange()
+    recording, tried = recorder.start(one, URL), attempt()
+    recording.attempt_response_headers(tried, 200, [*JSON, ("content-encoding", "snappy")])
+    recording.attempt_data(tried, b"planted-bytes")
+    one.status = 200
+    recording.finish(one)
+    recorder.close()
+    [record] = house.records()
+    assert "snappy" in record.attempts[0].response.body.unreadable
+    assert b"planted-bytes" not in written(house.folder)
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "kept"), [(200, None, 0), (404, None, 1), (200, "client disconnected", 1)]
+)
+def test_errors_only_keeps_what_failed(house, status, error, kept):
+    recorder = house.recorder(mode="errors")
+    run(recorder, exchange(), status, error)
+    recorder.close()
+    assert len(house.records()) == kept
+    assert recorder.stats.discarded == 1 - kept
+    assert not list(house.folder.rglob("*.spool*/**/*.jsonl"))
+
+
+def test_errors_only_keeps_a_failure_that_another_attempt_made_up_for(house):
+    recorder = house.recorder(mode="errors")
+    one = exchange()
+    one.attempts += [attempt(1, status=429), attempt(2)]
+    recording = recorder.start(one, URL)
+    one.status = 200
+    recording.finish(one)
+    recorder.close()
+    assert len(house.records()) == 1
+
+
+@pytest.mark.parametrize(
+    ("rules", "kept"),
+    [
+        ([], True),
+        ([{"mode": "off", "provider": "anthropic"}], False),
+        ([{"mode": "off", "provider": "openai"}], True),
+        ([{"mode": "off", "model": "claude-*"}], False),
+        ([{"mode": "off", "client": "claude-code"}], False),
+        ([{"mode": "off", "client": "127.0.0.1"}], False),
+        ([{"mode": "off", "path": "/v1/mess*"}], False),
+        ([{"mode": "off", "host": "*.anthropic.com"}], False),
+        ([{"mode": "all", "model": "claude-x"}, {"mode": "off"}], True),
+        ([{"mode": "off", "model": "gpt*"}, {"mode": "off", "path": "/v2/*"}], True),
+    ],
+)
+def test_rules_choose_by_provider_model_client_and_path(house, rules, kept):
+    recorder = house.recorder(rules=rules)
+    recording = run(recorder, exchange())
+    recorder.close()
+    assert (recording is not None) == kept
+    assert len(house.records()) == kept
+
+
+@pytest.mark.parametrize(("provider", "kept"), [("anthropic", 0), ("openai", 1)])
+def test_a_rule_for_a_provider_waits_until_it_is_known(house, provider, kept):
+    recorder = house.recorder(rules=[{"mode": "off", "provider": provider}])
+    run(recorder, exchange(provider=None))
+    recorder.close()
+    assert len(house.records()) == kept
+
+
+def test_the_mode_is_switched_at_run_time(house):
+    recorder = house.recorder(mode="off")
+    assert recorder.idle and run(recorder, exchange("01a")) is None
+    recorder.configure(Capture(mode="all", redact=["Bonjour|Bon"]))
+    assert not recorder.idle
+    run(recorder, exchange("01b"))
+    recorder.configure(Capture(mode="off"))
+    assert run(recorder, exchange("01c")) is None
+    recorder.close()
+    [record] = house.records()
+    assert record.id == "01b"
+    assert b"Bon" not in record.client.response.body.data
+
+
+def test_nothing_is_started_while_nothing_is_recorded(house):
+    recorder = house.recorder(mode="off")
+    run(recorder, exchange())
+    recorder.close()
+    assert not house.folder.exists()
+
+
+def test_what_passes_through_is_recorded_as_it_passes(house):
+    recorder = house.recorder()
+    recording = recorder.open(Opening("01p", time.time(), "POST", URL + "/telemetry"), time.monotonic())
+    recording.passing_request("POST", JSON)
+    recording.passing_data(b'{"eve')
+    recording.passing_data(b'nt":1}')
+    recording.client_response(204, [])
+    recording.end(204, None)
+    recorder.close()
+    [record] = house.records()
+    assert record.client.request.body.data == b'{"event":1}'
+    assert (record.client.response.status, record.attempts) == (204, [])
+
+
+def test_a_full_disk_drops_records_and_says_so(house, caplog):
+    house.folder.parent.mkdir(exist_ok=True)
+    house.folder.write_text("a file where the folder should be")
+    recorder = house.recorder()
+    recording = run(recorder, exchange())
+    assert recording is not None
+    recorder.close()
+    assert recorder.stats.dropped == 1 and recorder.stats.recorded == 0
+    assert "1 records were dropped" in caplog.text and str(house.folder) in caplog.text
+
+
+def test_a_slow_disk_drops_records_and_never_traffic(house, caplog):
+    recorder = house.recorder()
+    recorder._queue._max_bytes = 10_000
+    recorder._pump.start = lambda: None  # nobody takes anything out: the disk hangs
+    recording = recorder.start(exchange(), URL)
+    for _ in range(100):
+        recording.client_data(b"x" * 1000)
+    assert not recording.live
+    assert recorder._queue.size <= 10_000
+    assert recorder.stats.dropped == 1
+
+
+def test_the_queue_counts_what_waits():
+    queue = Queue(max_bytes=10, max_items=3)
+    assert queue.put(("a",), 6) and not queue.put(("b",), 6) and queue.put(("c",), 4)
+    assert queue.size == 10
+    queue.put_always(("end",))
+    assert queue.take() == [("a",), ("c",), ("end",)]
+    assert queue.size == 0 and queue.take() == []
+
+
+def test_a_writer_that_dies_is_replaced_and_its_records_counted(house, monkeypatch, caplog):
+    monkeypatch.setattr("router_core.capture.pump.RESTART", 0.0)
+    recorder = house.recorder()
+    lost = recorder.start(exchange("01lost"), URL)
+    lost.client_response(200, STREAM)
+    eventually(lambda: bool(captures.paths(house.folder)))
+    recorder._pump._process.kill()
+    recorder._pump._process.wait()
+    lost.client_data(b"data: 1\n\n")
+    eventually(lambda: recorder._pump.generation > 0)
+    lost.client_data(b"data: 2\n\n")
+    assert not lost.live
+    run(recorder, exchange("01next"))
+    recorder.close()
+    assert recorder.stats.dropped == 1 and recorder.stats.recorded == 1
+    assert [r.id for r in house.records()] == ["01lost", "01next"]
+
+
+KILLED = """
+import os, signal, sys, time
+from pathlib import Path
+from router_core.capture.recorder import Recorder
+from router_core.config.schema import Capture
+from tests.router_core.capture.samples import EVENTS, STREAM, URL, exchange
+
+for id, mode in (("01all", "all"), ("01errors", "errors")):
+    recorder = Recorder(Capture(mode=mode), Path(sys.argv[1]), Path(sys.argv[2]))
+    recording = recorder.start(exchange(id), URL)
+    recording.client_response(200, STREAM)
+    recording.client_data(EVENTS[0])
+    while recorder._queue._items or recorder._pump._process is None:
+        time.sleep(0.01)
+time.sleep(0.1)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_records_survive_a_proxy_that_is_killed(house, tmp_path):
+    """The writer of a killed process writes what it was told, in both modes."""
+    root = Path(__file__).resolve().parents[3]
+    command = [sys.executable, "-c", KILLED, str(house.folder), str(tmp_path / "capture-key")]
+    done = subprocess.run(command, cwd=root)
+    assert done.returncode == -signal.SIGKILL
+    eventually(lambda: len(captures.paths(house.folder)) == 2)
+    eventually(lambda: all(r.client.response and r.client.response.body.data for r in house.records()))
+    for record in house.records():
+        assert record.client.response.body.data == EVENTS[0]
+        assert record.end is None
+
+
+def test_what_a_dead_process_left_in_its_spool_is_kept(house):
+    recorder = house.recorder()
+    run(recorder, exchange("01seed"))
+    recorder.close()
+    left = house.folder / captures.SPOOL / "1999999999-dead"
+    left.mkdir(parents=True)
+    [path] = captures.paths(house.folder)
+    path.rename(left / "01left.jsonl")
+    assert captures.adopt(house.folder) == 1
+    assert [p.stem for p in captures.paths(house.folder)] == ["01left"]
+    assert not left.exists()
+
+
+def test_an_error_of_our_own_ends_the_recording_and_nothing_else(house, caplog):
+    recorder = house.recorder()
+    recording = recorder.start(exchange(), URL)
+    recording.attempt_request(None, None)
+    assert not recording.live
+    recording.client_data(b"goes nowhere")
+    recorder.close()
+    assert recorder.stats.dropped == 1
