@@ -52,6 +52,7 @@ class Detour:
             **keys,
             **(env or {}),
         }
+        self.secrets = [*keys.values(), *(env or {}).values()]
         self.proxy = self.gateway = self.admin = ""
         self.output: list[str] = []
 
@@ -78,6 +79,16 @@ class Detour:
             self.process.kill()
             self.process.wait()
         self._reader.join(STOP)
+        if self.proxy and not any(exc):
+            self._expect_nothing_untoward()
+
+    def _expect_nothing_untoward(self) -> None:
+        """Whatever the tests did: it ended when it was told to, crashed nowhere and wrote down no secret."""
+        log = self.log.read_text(errors="replace")
+        assert self.process.returncode == 0, f"exit code {self.process.returncode}\n{log[-2000:]}"
+        crash = log.find("Traceback (most recent call last)")
+        assert crash < 0, log[max(crash - 300, 0) : crash + 6000]
+        assert not [secret for secret in self.secrets if secret in log]
 
     def _read(self, ready: threading.Event) -> None:
         assert self.process.stdout
