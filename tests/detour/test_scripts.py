@@ -46,7 +46,7 @@ def prepare_development(checkout: Path) -> str:
     """What is said while the environment for the tests is made. Running needs nothing further then."""
     script = 'root=$1; . "$1/scripts/prepare.sh"; prepare requirements-dev.lock'
     env = {"PATH": "/usr/bin:/bin", "DETOUR_PYTHON": GOOD}
-    command = ["bash", "-euc", script, "-", checkout]
+    command = ["bash", "-euc", script, "-", str(checkout)]
     said = subprocess.run(command, env=env, check=True, capture_output=True, text=True).stderr
     assert run(checkout).stderr == ""
     return said
