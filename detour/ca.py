@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPri
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from detour import bundle
-from detour.files import private_folder, write_atomic
+from detour.files import alone_in, private_folder, write_atomic
 from detour.paths import paths
 from detour.trust import Authority
 from router_core.config.schema import Config
@@ -95,14 +95,15 @@ def _ensure(config: Config, registry: Registry, env: Mapping[str, str], *, fresh
     found = ca_paths(paths(config, env).ca)
     hosts = intercepted(config, registry)
     try:
-        private_folder(found.confdir)
-        if fresh or not found.key_pem.exists():
-            key = ec.generate_private_key(ec.SECP256R1())
-            _store(found, key, issue(key, hosts))
-            logger.info("made a certificate authority in %s", found.confdir)
-        else:
-            _renew(found, hosts)
-        bundle.write(found.bundle, found.cert_pem, env)
+        # Two that start at once must not each sign with a key of its own.
+        with alone_in(private_folder(found.confdir)):
+            if fresh or not found.key_pem.exists():
+                key = ec.generate_private_key(ec.SECP256R1())
+                _store(found, key, issue(key, hosts))
+                logger.info("made a certificate authority in %s", found.confdir)
+            else:
+                _renew(found, hosts)
+            bundle.write(found.bundle, found.cert_pem, env)
     except OSError as error:
         raise CAError(
             f"{error.filename or found.confdir}: {error.strerror}; make the folder writable for you and "

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import ssl
 import stat
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -188,3 +190,18 @@ def test_an_authority_near_its_end_is_issued_again(tmp_path, caplog, monkeypatch
 
     assert "it expires on" in caplog.text
     handshake(found, "api.openai.com")
+
+
+def test_processes_that_start_at_once_share_one(tmp_path):
+    program = (
+        "import sys\nfrom pathlib import Path\nfrom tests.detour.test_ca import ensure\n"
+        "print(ensure(Path(sys.argv[1])).key_pem.read_text())"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    started = [
+        subprocess.Popen(command, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE) for _ in range(4)
+    ]
+
+    keys = {process.communicate()[0] for process in started}
+
+    assert len(keys) == 1 and b"PRIVATE KEY" in keys.pop()
