@@ -101,21 +101,20 @@ class Row:
 def ask(engine: Engine, question: Question) -> list[Row]:
     """Rows in order of time, else of tokens, the largest first. Raises SQLAlchemyError."""
     table = _table(question)
-    groups = [_group(table, name).label(f"group_{name}") for name in question.by]
+    groups = {name: _group(table, name).label(f"group_{name}") for name in question.by}
     measures = list(MEASURES) + (list(BUCKETS) if table is hourly else [])
     sums = [func.sum(table.c[name]).label(name) for name in measures]
-    query = select(*groups, *sums).where(*_period(table, question))
+    query = select(*groups.values(), *sums).where(*_period(table, question))
     for name, value in (question.where or {}).items():
         query = query.where(table.c[name] == value)
     if groups:
-        query = query.group_by(*groups)
+        query = query.group_by(*groups.values()).order_by(*_order(table, groups)).limit(question.limit)
     with engine.connect() as connection:
-        found = [
+        return [
             _row(question, dict(record))
             for record in connection.execute(query).mappings()
             if record["requests"]
         ]
-    return _ordered(question, found)[: question.limit]
 
 
 def recent(engine: Engine, limit: int = 100, before: int | None = None) -> list[dict[str, Any]]:
@@ -239,11 +238,13 @@ def _percentiles(counts: list[int]) -> dict[str, int] | None:
     return found
 
 
-def _ordered(question: Question, rows: list[Row]) -> list[Row]:
-    unit = next((name for name in ("hour", "day", "month") if name in question.by), None)
-    if unit:
-        return sorted(rows, key=lambda row: (row.group[unit], -row.tokens))
-    return sorted(rows, key=lambda row: (-row.tokens, -row.requests, list(row.group.values())))
+def _order(table: Table, groups: Mapping[str, ColumnElement[Any]]) -> list[ColumnElement[Any]]:
+    c = table.c
+    tokens = func.sum(c.input + c.cache_read + c.cache_write + c.output).desc()
+    unit = next((groups[name] for name in ("hour", "day", "month") if name in groups), None)
+    if unit is not None:
+        return [unit, tokens]
+    return [tokens, func.sum(c.requests).desc(), *groups.values()]
 
 
 def _exchange(record: dict[str, Any]) -> dict[str, Any]:

@@ -30,17 +30,18 @@ MODELS: Final = 3
 """Of each provider, of which every fourth credential has another one."""
 PER_SESSION: Final = 40
 
-# A multiplicative hash spreads the numbers over the dimensions without a random number for each.
+# A multiplicative hash spreads the numbers over the dimensions without a random number for each. A session is
+# one client's with one tool, and on one credential but for every eighth exchange.
 _FILL: Final = """
 INSERT INTO exchanges
 WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < :count),
-h(i, r) AS (SELECT i, (i * 2654435761) & 4294967295 FROM n)
+h(i, r, s) AS (SELECT i, (i * 2654435761) & 4294967295, (i / :per_session * 2654435761) & 4294967295 FROM n)
 SELECT printf('x%012d', i), :start + (:span * i) / :count,
-  'provider-' || (r % :credentials % 4), 'credential-' || (r % :credentials), 'model-' || (r % :credentials % 4) || '-' || ((r >> 8) % :models),
-  'client-' || ((r >> 12) % :clients), 'tool-' || ((r >> 16) % :tools),
+  'provider-' || (c % 4), 'credential-' || c, 'model-' || (c % 4) || '-' || ((r >> 8) % :models),
+  'client-' || ((s >> 12) % :clients), 'tool-' || ((s >> 16) % :tools),
   'asked', 'session-' || (i / :per_session), 'anthropic', 'generate', 1, 0, CASE WHEN r % 50 THEN 'ok' ELSE 'error' END, 200, '', 1,
   100 + r % 3000, 2000 + r % 30000, r % 5000, r % 900, 0, r % 60000, r % 2000, 0, NULL, NULL, NULL, NULL, '', '', 0, r * 10, NULL, 'catalog'
-FROM h
+FROM (SELECT *, (s + (r % 8 = 0)) % :credentials AS c FROM h)
 """
 
 
