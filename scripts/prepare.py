@@ -83,10 +83,14 @@ def install(checkout: Path, lock: str) -> int:
 
 
 def main(checkout: Path, lock: str) -> int:
-    # A lock of the kernel's ends with its process, so a killed start blocks nobody.
-    with (checkout / "pyproject.toml").open("r+b") as guard:
-        fcntl.flock(guard, fcntl.LOCK_EX)
-        return 0 if is_prepared(checkout, lock) else install(checkout, lock)
+    try:
+        # A lock of the kernel's ends with its process, so a killed start blocks nobody.
+        with (checkout / "pyproject.toml").open("r+b") as guard:
+            fcntl.flock(guard, fcntl.LOCK_EX)
+            return 0 if is_prepared(checkout, lock) else install(checkout, lock)
+    except OSError as error:
+        say(f"{error.filename or checkout}: {error.strerror}; the checkout must be writable the first time")
+        return 1
 
 
 if __name__ == "__main__":
