@@ -8,7 +8,6 @@ format, folding, framing.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Final, Protocol
 
 from router_core.encoding import Decoder, DecodingError, decode, decoder
@@ -18,7 +17,7 @@ from router_core.formats.errors import WireError, error_body, error_event
 from router_core.formats.failures import read_body, read_event, wire
 from router_core.json_document import Json, parse, serialise, splice
 from router_core.rewrite.context import Context
-from router_core.rewrite.rule import DROPPED, Rule
+from router_core.rewrite.rule import DROPPED, AnswerFunction, Rule
 from router_core.sse import ArrayReader, Event, EventReader, Reader, encode, looks_like_stream, replace_data
 
 MAX_WHOLE: Final = 64 << 20
@@ -70,19 +69,20 @@ class Stage:
 
     def __init__(self, rules: list[Rule], context: Context) -> None:
         self._context = context
-        rules = [replace(r, needles=r.looks_for(context)) if r.looks_for else r for r in rules]
-        self._event_rules = [rule for rule in rules if rule.event is not None]
-        self._answer_rules = [rule for rule in rules if rule.answer is not None]
-        needles = [rule.needles for rule in self._event_rules]
-        self._needles = tuple(dict.fromkeys(n for ns in needles for n in ns)) if all(needles) else ()
-        self._looks = all(needles)
-        self.whole = any(rule.whole for rule in self._answer_rules)
+        self._events = [
+            (rule, rule.event, _glance(rule, context)) for rule in rules if rule.event is not None
+        ]
+        self._answers = [
+            (rule, rule.answer, _glance(rule, context)) for rule in rules if rule.answer is not None
+        ]
+        self.whole = any(rule.whole for rule, *_ in self._answers)
         """Whether a rule needs all of a body, however long it is."""
 
     def event(self, event: Event) -> Event | None:
         """`event` after the rules; itself where none changed it, None where one removed it."""
         raw = event.raw
-        if not self._event_rules or (self._looks and not any(n in raw for n in self._needles)):
+        concerned = [step for step in self._events if step[2](raw)]
+        if not concerned:
             return event
         data = event.data
         if not data:
@@ -91,20 +91,17 @@ class Stage:
             before = parse(data)
         except ValueError:
             return event
-        value = self._run(self._event_rules, "event", before, raw)
+        value = self._run(concerned, before)
         if value is before:
             return event
         return None if value is DROPPED else replaced(event, splice(data, before, value))
 
     def body(self, value: Json, raw: bytes) -> Json:
         """A whole answer after the rules."""
-        return self._run(self._answer_rules, "answer", value, raw)
+        return self._run([step for step in self._answers if step[2](raw)], value)
 
-    def _run(self, rules: list[Rule], kind: str, value: Json, raw: bytes) -> Json:
-        for rule in rules:
-            if rule.needles and not any(n in raw for n in rule.needles):
-                continue
-            function: Callable[[Json, Context], Json] = getattr(rule, kind)
+    def _run(self, steps: list[Step], value: Json) -> Json:
+        for rule, function, _ in steps:
             try:
                 changed = function(value, self._context)
             except (TypeError, KeyError, IndexError, AttributeError, ValueError, RecursionError) as e:
@@ -118,6 +115,25 @@ class Stage:
                 if value is DROPPED:
                     break
         return value
+
+
+type Step = tuple[Rule, AnswerFunction, Callable[[bytes], bool]]
+
+
+def _glance(rule: Rule, context: Context) -> Callable[[bytes], bool]:
+    """Whether bytes may concern `rule`: what is asked before anything is parsed."""
+    if rule.concerns is not None:
+        concerns = rule.concerns
+        return lambda raw: concerns(raw, context)
+    match rule.needles:
+        case ():
+            return lambda raw: True
+        case (one,):
+            return lambda raw: one in raw
+        case (one, two):
+            return lambda raw: one in raw or two in raw
+        case needles:
+            return lambda raw: any(needle in raw for needle in needles)
 
 
 def mark(rule: Rule, context: Context) -> None:

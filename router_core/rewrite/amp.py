@@ -53,6 +53,8 @@ def suppress_in_stream(value: Json, context: Context) -> Json:
         context.state.pop(SUPPRESS, None)
         return value
     index = value.get("index")
+    if kind != "content_block_start" and SUPPRESS not in context.state:
+        return value
     if type(index) is not int or kind not in (
         "content_block_start",
         "content_block_delta",
@@ -69,6 +71,11 @@ def suppress_in_stream(value: Json, context: Context) -> Json:
         return DROPPED
     before = sum(1 for i in gone if i < index)
     return value | {"index": index - before} if before else value
+
+
+def _is_near_thinking(raw: bytes, context: Context) -> bool:
+    # What follows a block that went must move up.
+    return b"thinking" in raw or b"message_start" in raw or bool(context.state.get(SUPPRESS))
 
 
 def _for_amp(context: Context) -> bool:
@@ -93,7 +100,7 @@ RULES: Final = (
         armed=_for_amp,
         own=True,
         whole=True,
-        needles=(b'"content_block', b'"message_start"', b'"thinking"', b'"redacted_thinking"'),
+        concerns=_is_near_thinking,
     ),
     Rule(
         name="amp-empty-signatures",

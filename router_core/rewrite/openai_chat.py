@@ -18,6 +18,7 @@ from router_core.rewrite.trees import at, objects, without
 
 USAGE: Final = "chat-include-usage"
 _SYSTEM: Final = "You are a helpful assistant."
+_NO_CHOICES: Final = re.compile(rb'"choices"\s*:\s*\[\s*\]')
 _MISTRAL_ID: Final = re.compile(r"[A-Za-z0-9]{9}")
 
 type Body = dict[str, Any]
@@ -309,7 +310,7 @@ RULES: Final = (
             and context.exchange.surface.format is Format.OPENAI_CHAT
         ),
         client_side=False,
-        needles=(b'"usage"',),
+        concerns=lambda raw, context: _NO_CHOICES.search(raw) is not None,
     ),
     Rule(
         name="chat-no-stream-options",
@@ -394,6 +395,6 @@ RULES: Final = (
         event=shortening.restore,
         armed=lambda context: bool(context.state.get(shortening.STATE)),
         client_side=False,
-        looks_for=shortening.looked_for,
+        concerns=shortening.is_repeated,
     ),
 )

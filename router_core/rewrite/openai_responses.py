@@ -235,7 +235,7 @@ RULES: Final = (
         event=shortening.restore,
         armed=lambda context: bool(context.state.get(shortening.STATE)),
         client_side=False,
-        looks_for=shortening.looked_for,
+        concerns=shortening.is_repeated,
     ),
     Rule(
         name="codex-cache-key",

@@ -165,10 +165,10 @@ class Rule:
     """The answer function needs the whole body, however long it is."""
     client_side: bool = True
     """The answer functions read the client's format; else the upstream's, before a translation."""
-    looks_for: Callable[[Context], tuple[bytes, ...]] | None = None
-    """Where the needles depend on the request."""
     needles: tuple[bytes, ...] = ()
     """Texts of which an event or body must hold one for the answer functions to be asked."""
+    concerns: Callable[[bytes, Context], bool] | None = None
+    """The same as a function of an event's bytes, where fixed texts cannot say it."""
 
     @property
     def answers(self) -> bool:

@@ -95,5 +95,6 @@ def _restored(value: Json, known: dict[str, str], depth: int) -> Json:
     return value | changed if changed else value
 
 
-def looked_for(context: Context) -> tuple[bytes, ...]:
-    return tuple(short.encode() for short in context.state.get(STATE, ()))
+def is_repeated(raw: bytes, context: Context) -> bool:
+    """Whether bytes of an answer hold a text that was shortened for it."""
+    return any(short.encode() in raw for short in context.state[STATE])
