@@ -6,7 +6,9 @@ import typer
 
 from detour.commands.capture import compare, exchange, listing, replay, running, show
 
-app = typer.Typer(help="Show, compare, export and replay what was recorded.", no_args_is_help=True)
+app = typer.Typer(
+    help="Show, compare, export and replay what was recorded.", no_args_is_help=True, add_completion=False
+)
 
 app.command("list")(listing.list_)
 app.command()(show.show)

@@ -120,23 +120,29 @@ async def _replay(
     provider = hop.about.get("provider") or record.opening.provider
     # A credential belongs to its provider's hosts: it goes to another address only if it is named.
     wanted = credential or (recorded if base is None and recorded in pool.credentials else None)
+    if base is None:
+        _same_place(record, hop, pool, credential, provider)
     await pool.start()
     try:
         auth = await _auth(pool, wanted) if wanted else None
         remedy = _remedy(record, [c.id for c in pool.active(provider)] if provider else [])
-        if wanted and base is None and hop.number == 0 and record.opening.via == "gateway":
-            raise Refused("the client asked Detour's gateway; add --to URL, or replay --side upstream")
-        if credential and provider and pool.credentials[credential].provider != provider and base is None:
-            other = pool.credentials[credential].provider
-            raise Refused(
-                f"{credential} belongs to {other} and the request went to {provider}; name an address too: --to URL"
-            )
         prepared = prepare(hop, auth, base, remedy, with_placeholders)
         own = pool.credentials[wanted].config.proxy if wanted else None
         async with client(config, own, TIMEOUT) as http:
             return [await _send(http, prepared, hop, quiet or times > 1) for _ in range(times)]
     finally:
         await pool.close()
+
+
+def _same_place(record: Record, hop: Hop, pool: Pool, credential: str | None, provider: str | None) -> None:
+    """Raises Refused where the request's own address would not do."""
+    if hop.number == 0 and record.opening.via == "gateway":
+        raise Refused("the client asked Detour's gateway; add --to URL, or replay --side upstream")
+    other = pool.credentials[credential].provider if credential else provider
+    if provider and other != provider:
+        raise Refused(
+            f"{credential} belongs to {other} and the request went to {provider}; name an address too: --to URL"
+        )
 
 
 async def _auth(pool: Pool, id: str) -> Headers:
