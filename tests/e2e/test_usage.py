@@ -102,7 +102,7 @@ def test_an_attempt_that_failed_is_counted_apart(start: Start, fakes: FakeThread
             "prices": [{"model": "m", "input": 3, "output": 15}],
             "budgets": [{"per": "day", "tokens": 1, "action": "warn", "name": "one token"}],
         },
-        env={"FIRST": "a", "SECOND": "b"},
+        env={"FIRST": "secret-of-first", "SECOND": "secret-of-second"},
     )
     path, headers, body = SHAPES["anthropic"].request("both")
     answer = httpx.post(
@@ -160,7 +160,7 @@ def test_budgets_pass_over_and_refuse(start: Start, fakes: FakeThread) -> None:
                 {"model": "refused", "per": "month", "tokens": 1, "action": "refuse"},
             ]
         },
-        env={"KEY": "key"},
+        env={"KEY": "secret-of-all"},
     )
 
     def ask(model: str) -> httpx.Response:
@@ -217,7 +217,7 @@ def test_a_credential_is_taken_out_and_put_back(start: Start, fakes: FakeThread)
         providers={"anthropic": {"base_url": fake.base_url("anthropic")}},
         credentials=[{"id": "only", "provider": "anthropic", "api_key": "env:ONLY"}],
         routing={"unconfigured": "reject"},
-        env={"ONLY": "key"},
+        env={"ONLY": "secret-of-only"},
     )
     path, headers, body = SHAPES["anthropic"].request("claude-sonnet-4-5-20250929")
 
