@@ -59,14 +59,14 @@ class Breakers:
         """A request that began at monotonic `started` was answered."""
         state = self._states.get(circuit)
         # What began before the circuit opened does not show that the upstream is back.
-        if state is not None and started >= state.opened:
+        if state is not None and started > state.opened:
             del self._states[circuit]
 
     def failure(self, circuit: Circuit, started: float) -> None:
         state = self._states.get(circuit)
         if state is None:
             state = self._states[circuit] = _State()
-        if started < state.opened:
+        if started <= state.opened:
             return
         state.failures += 1
         state.testing = max(0, state.testing - 1)
@@ -78,7 +78,7 @@ class Breakers:
     def release(self, circuit: Circuit, started: float) -> None:
         """A request ended and says nothing about the upstream."""
         state = self._states.get(circuit)
-        if state is not None and started >= state.opened:
+        if state is not None and started > state.opened:
             state.testing = max(0, state.testing - 1)
 
     def state(self, circuit: Circuit) -> str:

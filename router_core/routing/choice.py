@@ -277,12 +277,21 @@ class Chooser:
                 )
         return found
 
-    def unready(self) -> list[Skipped]:
-        """Every candidate that cannot serve now, with the reason."""
-        found = []
+    def unready(self, most: int) -> list[Skipped]:
+        """The first candidates that cannot serve now, with the reason."""
+        found: list[Skipped] = []
+        now = self.live.wall()
         for target, scheduler in self._reachable():
-            for i in bits(scheduler.members(target.leaf.model, target.leaf.prefix)):
-                reason = why(scheduler.states[i], target.leaf.model, self.live.wall())
-                if reason != "ready":
-                    found.append(Skipped(f"{target.name} [{scheduler.states[i].credential.id}]", reason))
+            model = target.leaf.model
+            for i in bits(
+                scheduler.members(model, target.leaf.prefix) & ~scheduler.ready(model, scheduler.all)
+            ):
+                if len(found) == most:
+                    return found
+                state = scheduler.states[i]
+                found.append(Skipped(f"{target.name} [{state.credential.id}]", why(state, model, now)))
         return found
+
+    def count(self) -> int:
+        """How many candidates there are, ready or not."""
+        return sum(s.members(t.leaf.model, t.leaf.prefix).bit_count() for t, s in self._reachable())

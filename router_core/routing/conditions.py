@@ -145,7 +145,7 @@ def parse_window(text: str) -> tuple[time, time]:
     try:
         if not dash:
             raise ValueError
-        return time.fromisoformat(start.strip()), time.fromisoformat(end.strip())
+        return time.fromisoformat(start.strip()), time.fromisoformat(end.strip().replace("24:00", "00:00"))
     except ValueError:
         raise ValueError(f"{text!r} is not a time window; write HH:MM-HH:MM") from None
 
@@ -154,4 +154,4 @@ def in_window(text: str, now: float) -> bool:
     """Whether local time lies in ``HH:MM-HH:MM``, which may reach over midnight."""
     start, end = parse_window(text)
     at = datetime.fromtimestamp(now).time()
-    return start <= at < end if start <= end else at >= start or at < end
+    return start <= at < end if start < end else at >= start or at < end

@@ -153,7 +153,8 @@ class Health:
         self._probes: list[tuple[float, int, CredentialState, Key]] = []
         self._sequence = itertools.count()
         self._forecasts: dict[tuple[Key, int, bool], tuple[float, float, int]] = {}
-        self._forecast_version = -1
+        self._unsuited: dict[Key, int] = {}
+        self._computed = -1
 
     def attach(self, states: list[CredentialState]) -> None:
         """Starts over with `states`, whose places are their indexes, and the cooldowns that they carry."""
@@ -188,12 +189,25 @@ class Health:
     def unsuited(self, model: Key) -> int:
         """The credentials of which nothing is wrong but that they seemed not to have the model."""
         self._advance()
-        mask = 0
-        for i in bits(self._cooling.get(_key(model), 0)):
-            cooldowns = list(self._blocking(self._states[i], model))
-            if all(c.kind in _MISSING or (c.until <= self._wall() and c.probing is None) for c in cooldowns):
-                mask |= 1 << i
-        return mask
+        self._refresh()
+        known = self._unsuited.get(model)
+        if known is None:
+            known = 0
+            for i in bits(self._cooling.get(_key(model), 0)):
+                if all(c.kind in _MISSING for c in self._blocking(self._states[i], model) if self._holds(c)):
+                    known |= 1 << i
+            self._unsuited[model] = known
+        return known
+
+    def _holds(self, cooldown: Cooldown) -> bool:
+        return cooldown.until > self._wall() or cooldown.probing is not None
+
+    def _refresh(self) -> None:
+        """Forgets what was computed before the last change."""
+        if self._computed != self.version or len(self._forecasts) > 64 or len(self._unsuited) > 64:
+            self._forecasts.clear()
+            self._unsuited.clear()
+            self._computed = self.version
 
     def probe(self, model: Key, among: int, *, last_resort: bool = False) -> CredentialState | None:
         """A cooling credential of `among` that one request may test now, the one waiting longest."""
@@ -214,9 +228,7 @@ class Health:
         that find nothing are many and changes are few.
         """
         blocked = self.blocked(model)
-        if self._forecast_version != self.version or len(self._forecasts) > 64:
-            self._forecasts.clear()
-            self._forecast_version = self.version
+        self._refresh()
         known = self._forecasts.get((model, among, last_resort))
         if known is not None:
             return known
@@ -242,7 +254,7 @@ class Health:
     def _probe_time(self, state: CredentialState, model: Key, last_resort: bool) -> float:
         due = -math.inf
         for cooldown in self._blocking(state, model):
-            if cooldown.until <= self._wall() and cooldown.probing is None:
+            if not self._holds(cooldown):
                 continue
             if cooldown.probing is not None:
                 return math.inf
@@ -280,7 +292,7 @@ class Health:
         old = state.cooldowns.get(key)
         if old is not None and now - old.until > BACKOFF_LIMIT:
             old = None
-        same_event = old is not None and started < old.opened
+        same_event = old is not None and started <= old.opened
         level = 0 if old is None else old.level if same_event else min(old.level + 1, 30)
         until = self._deadline(failure, level, now)
         if old is not None:
@@ -318,14 +330,14 @@ class Health:
         state.last_success_at = self._wall()
         for key in (None, _key(model)):
             cooldown = state.cooldowns.get(key)
-            if cooldown is not None and not cooldown.quota and started >= cooldown.opened:
+            if cooldown is not None and not cooldown.quota and started > cooldown.opened:
                 self._drop(state, key)
 
     def release(self, state: CredentialState, model: Key, started: float) -> None:
         """An attempt that began at monotonic `started` ended without a verdict: who comes next may probe."""
         for key in (None, _key(model)):
             cooldown = state.cooldowns.get(key)
-            if cooldown is not None and cooldown.probing is not None and started >= cooldown.opened:
+            if cooldown is not None and cooldown.probing is not None and started > cooldown.opened:
                 cooldown.probing = None
                 if cooldown.until > self._wall():
                     cooldown.probe_at = min(cooldown.probe_at, self._clock() + self.settings.probe_interval)

@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
 
-from router_core.config.schema import Condition, Config, VirtualModel
+from router_core.config.schema import Condition, Config
 from router_core.credentials.model import Credential
 from router_core.providers.model import Provider
 
@@ -190,10 +190,11 @@ class Names:
         provider = self.providers[surface]
         first, slash, rest = name.partition("/")
         if slash and rest and surface in self._prefixes.get(first, ()):
-            return self._leaf(provider, rest, prefix=first)
-        if slash and rest and self.providers.get(first) is provider and provider.model(name) is None:
-            return self._leaf(provider, rest)
-        return self._leaf(provider, name)
+            return _as_written(provider, rest, first)
+        # OpenRouter has models of its own that begin with its name.
+        if self.providers.get(first) is provider and provider.model(rest) and not provider.model(name):
+            return _as_written(provider, rest)
+        return _as_written(provider, name)
 
     def _named(self, name: str) -> Tree:
         first, slash, rest = name.partition("/")
@@ -263,6 +264,12 @@ class Names:
         return {n: p for n, p in sorted(found.items()) if len(p) > 1 and n not in self.config.models}
 
 
+def _as_written(provider: Provider, name: str, prefix: str | None = None) -> Leaf:
+    """The provider's own client knows what it asks for: only a suffix of ours is taken off."""
+    model, effort = (name, None) if provider.model(name) else split_effort(name)
+    return Leaf(provider, model, effort, prefix)
+
+
 def _with_effort(tree: Tree, effort: str) -> Tree:
     if isinstance(tree, Leaf):
         return tree if tree.effort is not None else replace(tree, effort=effort)
@@ -282,31 +289,3 @@ def match_wildcard(pattern: str, name: str) -> str | None:
     expression = re.escape(head) + "(.*)" + ".*".join(re.escape(t) for t in tail.split("*"))
     match = re.fullmatch(expression, name, re.DOTALL)
     return match[1] if match else None
-
-
-def problems(
-    config: Config, providers: Mapping[str, Provider], credentials: Iterable[Credential]
-) -> list[tuple[str, str]]:
-    """(name, what is wrong) for each entry of ``models`` that cannot be resolved: circles, unknown targets.
-
-    A target whose provider has no credential is not a mistake: it is passed over.
-    """
-    names = Names(config, providers, credentials)
-    prefixes = {c.prefix for c in config.credentials if c.prefix}
-    found = []
-    for name, entry in config.models.items():
-        targets = [entry] if isinstance(entry, str) else [t.target for t in entry.targets]
-        if isinstance(entry, VirtualModel) and not targets:
-            found.append((name, "has no targets"))
-        for target in targets:
-            first, slash, _ = target.partition("/")
-            if slash and (first in names.providers or first in prefixes) and target not in config.models:
-                continue
-            try:
-                names._target(target, None, (name,))
-            except UnknownModel as e:
-                if "is a circle" in str(e) or not (
-                    any(p.model(target) for p in providers.values()) or _family(target)
-                ):
-                    found.append((name, str(e)))
-    return found

@@ -262,12 +262,12 @@ class Plan:
     def _refusal(self) -> Refusal:
         """Why no attempt could be made though there are targets."""
         exchange, held = self.exchange, self._chooser.held()
-        unready = self._chooser.unready()
+        unready = self._chooser.unready(3)
         if exchange.websocket and self._chooser.serves_http():
             message = "The credentials that take WebSockets are cooling; use HTTP."
             return Refusal(Code.UNSUPPORTED, message, status=UPGRADE_REQUIRED)
         wait = self._chooser.wait(last_resort=True)
-        if wait == math.inf or (self._token_errors and len(unready) == len(self._token_errors)):
+        if wait == math.inf or len(self._token_errors) >= self._chooser.count():
             reasons = self._token_errors or [f"{s.name}: {s.reason}" for s in (*self.skipped, *unready)]
             return Refusal(
                 Code.NO_CREDENTIAL, f"No credential can be used: {'; '.join(reasons[:3]) or 'none is left'}."
@@ -278,7 +278,7 @@ class Plan:
             if held
             else "All credentials are"
         )
-        details = "; ".join(f"{s.name}: {s.reason}" for s in unready[:3])
+        details = "; ".join(f"{s.name}: {s.reason}" for s in unready)
         return Refusal(
             Code.ALL_COOLING,
             f"{who} cooling for {exchange.model or 'this request'}; try again in {describe(seconds)}"

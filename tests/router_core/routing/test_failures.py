@@ -20,7 +20,9 @@ K = FailureKind
 HOUR = 3600.0
 
 
-def outcome(status: int | None, body: Any = None, headers: dict[str, str] | None = None, phase: str = "headers") -> Outcome:
+def outcome(
+    status: int | None, body: Any = None, headers: dict[str, str] | None = None, phase: str = "headers"
+) -> Outcome:
     data = body if isinstance(body, bytes) else orjson.dumps(body) if body is not None else b""
     return Outcome(phase, status, list((headers or {}).items()), data)  # type: ignore[arg-type]
 
@@ -125,7 +127,9 @@ CASES = [
 
 @pytest.mark.parametrize("case", CASES, ids=lambda c: c.id)
 def test_the_table(case: Case) -> None:
-    found = read(case.status, case.body, case.headers, provider=case.provider, oauth=case.oauth, phase=case.phase)
+    found = read(
+        case.status, case.body, case.headers, provider=case.provider, oauth=case.oauth, phase=case.phase
+    )
     assert (found.kind, found.scope, found.cooldown, found.backoff) == (
         case.kind,
         case.scope,
@@ -181,7 +185,9 @@ def test_transport_failures(end: Outcome, cools: bool) -> None:
         (402, {"x-ratelimit-reset-requests": "9s"}, None),
     ],
 )
-def test_which_headers_speak_about_which_failure(status: int, headers: dict[str, str], until: float | None) -> None:
+def test_which_headers_speak_about_which_failure(
+    status: int, headers: dict[str, str], until: float | None
+) -> None:
     reset = read(status, None, headers).reset
     assert (reset and reset.until - EPOCH) == until
 
@@ -224,7 +230,9 @@ UNIFIED = "anthropic-ratelimit-unified-"
         ((), "model", None),
     ],
 )
-def test_anthropic_windows_say_what_a_limit_covers(rejected: tuple[str, ...], scope: str, until: float | None) -> None:
+def test_anthropic_windows_say_what_a_limit_covers(
+    rejected: tuple[str, ...], scope: str, until: float | None
+) -> None:
     headers = {}
     for window, reset in (("5h-", 100), ("7d-", 200), ("7d_oi-", 300), ("", 400)):
         headers[f"{UNIFIED}{window}status"] = "rejected" if window.rstrip("-") in rejected else "allowed"
@@ -235,7 +243,11 @@ def test_anthropic_windows_say_what_a_limit_covers(rejected: tuple[str, ...], sc
 
 
 def test_retry_after_counts_beside_the_windows() -> None:
-    headers = {f"{UNIFIED}5h-status": "rejected", f"{UNIFIED}5h-reset": str(int(EPOCH) + 100), "retry-after": "150"}
+    headers = {
+        f"{UNIFIED}5h-status": "rejected",
+        f"{UNIFIED}5h-reset": str(int(EPOCH) + 100),
+        "retry-after": "150",
+    }
     found = read(429, None, headers, oauth=True)
     assert found.reset is not None
     assert (found.reset.until - EPOCH, found.reset.source, found.scope) == (150, "retry-after", "credential")
@@ -269,7 +281,10 @@ def test_the_users_rows_come_first() -> None:
         parse_row({"class": "transient", "status": "500-503", "provider": "local", "backoff": "2s"}),
         parse_row({"class": "payment", "header": {"X-Wallet": "empty"}, "cooldown": "1h"}),
     ]
-    def read_with(status: int, body: Any = None, headers: dict[str, str] | None = None, provider: str = "x") -> Failure:
+
+    def read_with(
+        status: int, body: Any = None, headers: dict[str, str] | None = None, provider: str = "x"
+    ) -> Failure:
         return classify(outcome(status, body, headers), provider=provider, now=EPOCH, rows=rows)
 
     assert read_with(429, openai("my own limit")).kind is K.CLIENT_FAULT
@@ -303,22 +318,48 @@ def test_rows_that_mean_nothing_say_so(row: dict[str, Any], words: str) -> None:
 
 
 async def test_the_users_rows_are_in_force() -> None:
-    world = World(credential("a"), routing={"failures": [{"class": "payment", "status": 418, "cooldown": "20m"}]})
+    world = World(
+        credential("a"), routing={"failures": [{"class": "payment", "status": 418, "cooldown": "20m"}]}
+    )
     found = await verdict(world, outcome(418, {}))
     assert (found.kind, found.retry) == (K.PAYMENT, True)
     assert world.until("a", "claude-a") == 1200
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=4)
-    | st.dictionaries(
-        st.sampled_from(
-            ["error", "type", "code", "message", "status", "detail", "details", "response", "base_resp", "body", "headers",
-             "metadata", "resets_at", "resets_in_seconds", "retryDelay", "violations", "status_code", "x-y"]  # fmt: skip
-        ),
-        inner,
-        max_size=5,
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "error",
+                    "type",
+                    "code",
+                    "message",
+                    "status",
+                    "detail",
+                    "details",
+                    "response",
+                    "base_resp",
+                    "body",
+                    "headers",
+                    "metadata",
+                    "resets_at",
+                    "resets_in_seconds",
+                    "retryDelay",
+                    "violations",
+                    "status_code",
+                    "x-y",
+                ]  # fmt: skip
+            ),
+            inner,
+            max_size=5,
+        )
     ),
     max_leaves=20,
 )
@@ -330,15 +371,26 @@ JSON = st.recursive(
     status=st.none() | st.integers(100, 599),
     headers=st.lists(
         st.tuples(
-            st.sampled_from(["Retry-After", "retry-after-ms", "x-ratelimit-reset", "x-codex-primary-used-percent",
-                             "x-codex-primary-reset-at", f"{UNIFIED}5h-status", f"{UNIFIED}5h-reset"]),  # fmt: skip
+            st.sampled_from(
+                [
+                    "Retry-After",
+                    "retry-after-ms",
+                    "x-ratelimit-reset",
+                    "x-codex-primary-used-percent",
+                    "x-codex-primary-reset-at",
+                    f"{UNIFIED}5h-status",
+                    f"{UNIFIED}5h-reset",
+                ]
+            ),  # fmt: skip
             st.text(max_size=20) | st.integers().map(str) | st.floats().map(str),
         ),
         max_size=4,
     ),
     phase=st.sampled_from(["connect", "headers", "opening", "body", "done"]),
 )
-def test_anything_can_be_classified(body: bytes, status: int | None, headers: list[tuple[str, str]], phase: Any) -> None:
+def test_anything_can_be_classified(
+    body: bytes, status: int | None, headers: list[tuple[str, str]], phase: Any
+) -> None:
     found = classify(Outcome(phase, status, headers, body), provider="anthropic", now=EPOCH)
     assert found.kind in FailureKind
     assert found.reset is None or EPOCH < found.reset.until < EPOCH + 50 * 86400

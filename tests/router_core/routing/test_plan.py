@@ -37,8 +37,12 @@ async def test_an_attempt_carries_everything_that_belongs_to_its_credential() ->
     assert "key-of-a" not in repr(taken)
 
 
-@pytest.mark.parametrize(("own", "used"), [(None, "http://all:1"), ("direct", None), ("socks5://me:2", "socks5://me:2")])
-async def test_the_proxy_of_the_credential_comes_before_that_of_all(own: str | None, used: str | None) -> None:
+@pytest.mark.parametrize(
+    ("own", "used"), [(None, "http://all:1"), ("direct", None), ("socks5://me:2", "socks5://me:2")]
+)
+async def test_the_proxy_of_the_credential_comes_before_that_of_all(
+    own: str | None, used: str | None
+) -> None:
     world = World(credential("a", proxy=own), upstream={"proxy": "http://all:1"})
     _, taken = await world.take()
     assert taken.proxy == used
@@ -264,7 +268,9 @@ async def test_one_request_tests_and_the_others_wait_for_it() -> None:
 
 async def test_websockets_go_to_those_that_take_them() -> None:
     world = World(
-        credential("plain", "codex", priority=9, websocket=False), credential("ws", "codex"), providers=(CODEX,)
+        credential("plain", "codex", priority=9, websocket=False),
+        credential("ws", "codex"),
+        providers=(CODEX,),
     )
     more = {"surface": CODEX, "format": Format.OPENAI_RESPONSES, "websocket": True}
     assert await world.ask("gpt-codex", **more) == ["ws"]

@@ -1,0 +1,118 @@
+"""The circuit breaker, by itself and in plans."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from router_core.config.schema import Breaker
+from router_core.errors import Code, Refusal
+from router_core.exchange import Outcome
+from router_core.routing.breaker import Breakers
+from tests.router_core.routing.build import Time, World, answer, broken, credential, limited
+
+HERE = ("https://x.test", "model")
+
+
+def breakers(time: Time) -> Breakers:
+    return Breakers(Breaker(failures=3, open="30s", half_open=2), time.clock)  # type: ignore[arg-type]
+
+
+def test_failures_in_a_row_open_it_and_a_success_in_between_does_not() -> None:
+    time = Time()
+    b = breakers(time)
+    for _ in range(2):
+        b.failure(HERE, time.now)
+    b.success(HERE, time.now)
+    for _ in range(2):
+        b.failure(HERE, time.now)
+    assert (b.state(HERE), b.wait(HERE)) == ("closed", 0)
+    b.failure(HERE, time.now)
+    assert (b.state(HERE), b.wait(HERE)) == ("open", 30)
+    assert b.wait(("https://x.test", "another")) == 0
+
+
+def test_half_open_a_few_requests_test_it() -> None:
+    time = Time()
+    b = breakers(time)
+    for _ in range(3):
+        b.failure(HERE, time.now)
+    time.pass_(30)
+    assert b.state(HERE) == "half_open"
+    b.begin(HERE)
+    assert b.wait(HERE) == 0
+    b.begin(HERE)
+    assert b.wait(HERE) == math.inf
+    b.release(HERE, time.now)
+    assert b.wait(HERE) == 0
+    b.failure(HERE, time.now)
+    assert (b.state(HERE), b.wait(HERE)) == ("open", 30)
+    time.pass_(30)
+    b.begin(HERE)
+    b.success(HERE, time.now)
+    assert b.state(HERE) == "closed"
+
+
+def test_what_began_before_it_opened_says_nothing() -> None:
+    time = Time()
+    b = breakers(time)
+    before = time.now
+    time.pass_(1)
+    for _ in range(3):
+        b.failure(HERE, time.now)
+    b.success(HERE, before)
+    b.failure(HERE, before)
+    assert (b.state(HERE), b.wait(HERE)) == ("open", 30)
+
+
+async def test_a_dead_endpoint_is_passed_over() -> None:
+    world = World(
+        *(credential(f"c{i}") for i in range(5)),
+        credential("r", "openrouter"),
+        models={"v": {"targets": ["anthropic/claude-a", "openrouter/x"]}},
+    )
+    assert await world.ask("v", *[broken()] * 5) == ["c0", "c1", "c2", "c3", "c4", "r"]
+    for i in range(5):
+        world.router.live.schedulers["anthropic"].health.reset(world.router.live.credentials[f"c{i}"])
+    assert await world.ask("v") == ["r"]
+    assert world.router.breakers() == {("https://anthropic.test", "claude-a"): ("open", 30.0)}
+    # Another model of the same host is another road.
+    assert await world.ask("claude-b") == ["c0"]
+    world.time.pass_(30)
+    assert await world.ask("v") == ["c0"]
+    assert world.router.breakers() == {}
+
+
+async def test_when_only_the_dead_endpoint_is_left_the_plan_says_how_long() -> None:
+    world = World(credential("a"), routing={"max_wait": 0, "breaker": {"failures": 1, "open": "50s"}})
+    await world.ask("claude-a", answer(503))
+    world.router.live.schedulers["anthropic"].health.reset(world.router.live.credentials["a"])
+    refused = await world.plan().next()
+    assert isinstance(refused, Refusal)
+    assert (refused.code, refused.retry_after) == (Code.ALL_COOLING, 50)
+
+
+@pytest.mark.parametrize(
+    "outcome", [limited(1), answer(401), answer(400), Outcome("headers", cancelled=True), answer(404)]
+)
+async def test_what_is_not_the_endpoints_fault_does_not_open_it(outcome: Outcome) -> None:
+    world = World(credential("a"), credential("b"), routing={"max_wait": 0, "breaker": {"failures": 1}})
+    await world.ask("claude-a", outcome)
+    assert world.router.breakers() == {}
+
+
+async def test_a_credentials_own_proxy_that_is_down_is_not_the_endpoints_fault() -> None:
+    world = World(credential("a", proxy="http://p:1"), credential("b"), routing={"breaker": {"failures": 1}})
+    assert await world.ask("claude-a", broken()) == ["a", "b"]
+    assert world.router.breakers() == {}
+
+
+async def test_a_base_url_of_its_own_is_a_circuit_of_its_own() -> None:
+    world = World(
+        credential("a", base_url="https://mine.test"), credential("b"), routing={"breaker": {"failures": 1}}
+    )
+    assert await world.ask("claude-a", broken()) == ["a", "b"]
+    assert list(world.router.breakers()) == [("https://mine.test", "claude-a")]
+    world.router.live.schedulers["anthropic"].health.reset(world.router.live.credentials["a"])
+    assert await world.asks(3) == ["b"] * 3
