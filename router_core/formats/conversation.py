@@ -11,7 +11,7 @@ from collections import deque
 from dataclasses import replace
 from typing import Final
 
-from router_core.formats.ir import Part, Text, ToolCall, ToolResult, Turn
+from router_core.formats.ir import Media, Part, Role, Text, ToolCall, ToolResult, Turn
 
 NO_RESULT: Final = "[no result]"
 """Stands for the result of a call that was never answered."""
@@ -26,48 +26,51 @@ ERROR_PREFIX: Final = "[tool error] "
 def settle(turns: list[Turn], notes: list[str]) -> list[Turn]:
     """`turns` with consecutive model turns joined and every call answered directly after its turn.
 
-    What had to be repaired is said in `notes`. The turns and parts given are not changed.
+    What had to be repaired is said in `notes`. The parts are put in order in place.
     """
     results = _by_id(turns)
     settled: list[Turn] = []
     seen: set[str] = set()
-    position = 0
-    while position < len(turns):
+    position, count = 0, len(turns)
+    while position < count:
         turn = turns[position]
         position += 1
         if turn.role != "assistant":
-            parts = [part for part in turn.parts if type(part) is not ToolResult]
-            if parts or not turn.parts:
-                _append(settled, Turn(turn.role, parts, turn.name))
+            _append(settled, turn)
             continue
-        parts = list(turn.parts)
-        while position < len(turns) and turns[position].role == "assistant":
-            parts += turns[position].parts
+        parts = turn.parts
+        while position < count and turns[position].role == "assistant":
+            parts = parts + turns[position].parts
             position += 1
-        unnamed = _unnamed(turns, position)
-        answers: list[Part] = []
-        for number, part in enumerate(parts):
-            if type(part) is not ToolCall:
-                continue
-            id = part.id
-            result = _take(results, unnamed, part)
-            if result is None:
-                notes.append(f"tool call {id or part.name}: no result in the request")
-                result = ToolResult(id, NO_RESULT, part.name, kind=part.kind)
-            if not id or id in seen:
-                id = _fresh(id or "call", len(settled), len(answers), seen)
-                parts[number] = replace(part, id=id)
-            seen.add(id)
-            answers.append(replace(result, id=id, name=part.name, namespace=part.namespace, kind=part.kind))
         settled.append(Turn("assistant", parts, turn.name))
-        if answers:
+        calls = [part for part in parts if type(part) is ToolCall]
+        if calls:
+            answers: list[Part] = []
+            unnamed: list[ToolResult] | None = None
+            for call in calls:
+                waiting = results.get(call.id)
+                if waiting and call.id:
+                    result = waiting.popleft()
+                else:
+                    unnamed = _unnamed(turns, position) if unnamed is None else unnamed
+                    result = _take(unnamed, call, notes)
+                if not call.id or call.id in seen:
+                    call.id = _fresh(call.id or "call", len(settled), len(answers), seen)
+                seen.add(call.id)
+                result.id, result.name, result.namespace = call.id, call.name, call.namespace
+                result.kind = call.kind
+                answers.append(result)
             settled.append(Turn("user", answers))
-    _report_orphans(results, notes)
+    for id, rest in results.items():
+        notes.extend(f"tool result {id}: no call to answer" for _ in rest)
     return settled
 
 
 def _append(settled: list[Turn], turn: Turn) -> None:
-    """Joins what the user says to the results that directly precede it."""
+    """Adds what the turn says beside results; to the results that directly precede it, if it is the user's."""
+    parts = [part for part in turn.parts if type(part) is not ToolResult]
+    if not parts and turn.parts:
+        return
     last = settled[-1] if settled else None
     if (
         last is not None
@@ -75,17 +78,22 @@ def _append(settled: list[Turn], turn: Turn) -> None:
         and last.parts
         and type(last.parts[-1]) is ToolResult
     ):
-        last.parts += turn.parts
+        last.parts += parts
     else:
-        settled.append(turn)
+        settled.append(Turn(turn.role, parts, turn.name))
 
 
 def _by_id(turns: list[Turn]) -> dict[str, deque[ToolResult]]:
     results: dict[str, deque[ToolResult]] = {}
     for turn in turns:
+        if turn.role == "assistant":
+            continue
         for part in turn.parts:
             if type(part) is ToolResult and part.id:
-                results.setdefault(part.id, deque()).append(part)
+                if part.id in results:
+                    results[part.id].append(part)
+                else:
+                    results[part.id] = deque((part,))
     return results
 
 
@@ -99,16 +107,13 @@ def _unnamed(turns: list[Turn], position: int) -> list[ToolResult]:
     return found
 
 
-def _take(
-    results: dict[str, deque[ToolResult]], unnamed: list[ToolResult], call: ToolCall
-) -> ToolResult | None:
-    waiting = results.get(call.id) if call.id else None
-    if waiting:
-        return waiting.popleft()
+def _take(unnamed: list[ToolResult], call: ToolCall, notes: list[str]) -> ToolResult:
+    """The first result without an id that may be the call's, or what stands for one that is missing."""
     for number, result in enumerate(unnamed):
         if result.name is None or result.name == call.name:
             return unnamed.pop(number)
-    return None
+    notes.append(f"tool call {call.id or call.name}: no result in the request")
+    return ToolResult(call.id, NO_RESULT)
 
 
 def _fresh(stem: str, turn: int, number: int, seen: set[str]) -> str:
@@ -118,29 +123,25 @@ def _fresh(stem: str, turn: int, number: int, seen: set[str]) -> str:
     return id
 
 
-def _report_orphans(results: dict[str, deque[ToolResult]], notes: list[str]) -> None:
-    for id, rest in results.items():
-        notes.extend(f"tool result {id}: no call to answer" for _ in rest)
-
-
 def alternate(turns: list[Turn], opening: str = OPENING) -> list[Turn]:
     """User and model turns that alternate and begin with the user's; system turns become reminders.
 
     Turns without parts are left out.
     """
     merged: list[Turn] = []
+    before: str | None = None
     for turn in turns:
-        parts = turn.parts
-        role = turn.role
-        if role == "system":
-            parts, role = [remind(part) if type(part) is Text else part for part in parts], "user"
-        parts = [part for part in parts if not (type(part) is Text and not part.text and not part.signature)]
+        role: Role = turn.role
+        parts = [part for part in turn.parts if type(part) is not Text or part.text or part.signature]
         if not parts:
             continue
-        if merged and merged[-1].role == role:
+        if role == "system":
+            parts, role = [remind(part) if type(part) is Text else part for part in parts], "user"
+        if role == before:
             merged[-1].parts += parts
         else:
-            merged.append(Turn(role, list(parts), turn.name))
+            merged.append(Turn(role, parts, turn.name))
+            before = role
     if not merged or merged[0].role == "assistant":
         merged.insert(0, Turn("user", [Text(opening)]))
     return merged
@@ -155,3 +156,8 @@ def plain(parts: str | list[Part]) -> str:
     if isinstance(parts, str):
         return parts
     return "\n".join(part.text for part in parts if type(part) is Text)
+
+
+def media_in(parts: str | list[Part]) -> list[Media]:
+    """The media of a tool result."""
+    return [] if isinstance(parts, str) else [part for part in parts if type(part) is Media]

@@ -30,7 +30,17 @@ class Unsupported(Exception):
 
 
 class Malformed(Exception):
-    """The client's document is not of its own format. The text names the place."""
+    """The client's document is not of its own format. Its text names the place."""
+
+    def __init__(self, problem: str, place: str = ""):
+        super().__init__(f"{place}: {problem}" if place else problem)
+        self.problem = problem
+        self.place = place
+
+    def within(self, place: str) -> Malformed:
+        """The same, seen from outside of `place`."""
+        dot = "." if self.place and not self.place.startswith("[") else ""
+        return Malformed(self.problem, f"{place}{dot}{self.place}")
 
 
 class Stop(StrEnum):

@@ -60,6 +60,23 @@ def call_id(value: str, rule: Rule, prefix: str = "call_") -> str:
     return value if fits(value, rule) else prefix + _digest(value, 24)
 
 
+class CallIds:
+    """Ids of one request's calls as its upstream takes them; each is fitted once."""
+
+    def __init__(self, rule: Rule, prefix: str = "call_", *, short: bool = False):
+        self._rule = rule
+        self._prefix = prefix
+        self._short = short
+        self._known: dict[str, str] = {}
+
+    def wire(self, value: str) -> str:
+        known = self._known.get(value)
+        if known is None:
+            known = short_id(value) if self._short else call_id(value, self._rule, self._prefix)
+            self._known[value] = known
+        return known
+
+
 def short_id(value: str) -> str:
     """Nine letters and digits, which is the only form that Mistral's API takes."""
     return value if re.fullmatch(r"[a-zA-Z0-9]{9}", value) else _digest(value, 9)

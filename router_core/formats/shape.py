@@ -1,7 +1,12 @@
-"""Checks of a client's document that name the place: ``messages[3].content: expected an array``."""
+"""Checks of a client's document that name the place: ``messages[3].content: expected an array``.
+
+A check says what is wrong; the loops around it say where, and only when something is, because places cost
+more than the checks.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -10,38 +15,55 @@ from pydantic_core import from_json
 from router_core.formats.ir import Arguments, Malformed
 
 
-def mapping(value: Any, place: str) -> dict[str, Any]:
+def mapping(value: Any, place: str = "") -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise Malformed(f"{place}: expected an object")
+        raise Malformed("expected an object", place)
     return value
 
 
-def array(value: Any, place: str) -> list[Any]:
+def array(value: Any, place: str = "") -> list[Any]:
     if not isinstance(value, list):
-        raise Malformed(f"{place}: expected an array")
+        raise Malformed("expected an array", place)
     return value
 
 
-def string(value: Any, place: str) -> str:
+def string(value: Any, place: str = "") -> str:
     if not isinstance(value, str):
-        raise Malformed(f"{place}: expected a string")
+        raise Malformed("expected a string", place)
     return value
 
 
-def optional_int(value: Any, place: str) -> int | None:
+def optional_int(value: Any, place: str = "") -> int | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise Malformed(f"{place}: expected a number")
+        raise Malformed("expected a number", place)
     return int(value)
 
 
-def optional_float(value: Any, place: str) -> float | None:
+def optional_float(value: Any, place: str = "") -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise Malformed(f"{place}: expected a number")
+        raise Malformed("expected a number", place)
     return value
+
+
+def each[T](values: Any, place: str, read: Callable[[dict[str, Any]], T | None]) -> list[T]:
+    """What `read` makes of each object of an array, without the Nones. Null counts as an empty array."""
+    if values is None:
+        return []
+    found: list[T] = []
+    number = -1
+    try:
+        for value in array(values):
+            number += 1
+            item = read(value if isinstance(value, dict) else mapping(value))
+            if item is not None:
+                found.append(item)
+    except Malformed as problem:
+        raise problem.within(f"{place}[{number}]" if number >= 0 else place) from None
+    return found
 
 
 def arguments_text(arguments: Arguments | None) -> str:

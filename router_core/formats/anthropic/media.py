@@ -12,16 +12,16 @@ _IMAGES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
 """What Anthropic's models see ("Vision")."""
 
 
-def read_media(block: dict[str, Any], place: str, cache: str | None) -> Part:
+def read_media(block: dict[str, Any], cache: str | None) -> Part:
     """An ``image`` or ``document`` block; a document of plain text is a text."""
-    source = mapping(block.get("source"), f"{place}.source")
+    source = mapping(block.get("source"), "source")
     kind = "image" if block["type"] == "image" else "file"
     default = None if kind == "image" else "application/pdf"
     title = block.get("title") or None
     context = block.get("context") or None
     match source.get("type"):
         case "base64":
-            data = string(source.get("data"), f"{place}.source.data")
+            data = string(source.get("data"), "source.data")
             return Media(
                 kind,  # type: ignore[arg-type]
                 source.get("media_type") or default,
@@ -31,13 +31,13 @@ def read_media(block: dict[str, Any], place: str, cache: str | None) -> Part:
                 cache=cache,
             )
         case "url":
-            url = string(source.get("url"), f"{place}.source.url")
+            url = string(source.get("url"), "source.url")
             return Media(kind, guess(url) or default, url=url, name=title, context=context, cache=cache)  # type: ignore[arg-type]
         case "file":
-            file_id = string(source.get("file_id"), f"{place}.source.file_id")
+            file_id = string(source.get("file_id"), "source.file_id")
             return Media(kind, default, file_id=file_id, name=title, cache=cache)  # type: ignore[arg-type]
         case "text":
-            return Text(_titled(title, context, string(source.get("data"), f"{place}.source.data")), cache)
+            return Text(_titled(title, context, string(source.get("data"), "source.data")), cache)
         case "content":
             content = source.get("content")
             if not isinstance(content, str):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from router_core.formats import carrier, ir
@@ -9,7 +11,7 @@ from router_core.formats.anthropic.client_tools import client_tool
 from router_core.formats.anthropic.media import read_media
 from router_core.formats.anthropic.server_tools import read_server_block
 from router_core.formats.ir import Format
-from router_core.formats.shape import array, mapping, optional_float, optional_int, string
+from router_core.formats.shape import array, each, optional_float, optional_int, string
 
 _READ: Final = frozenset(
     {"model", "messages", "system", "max_tokens", "metadata", "stop_sequences", "stream", "temperature"}
@@ -23,11 +25,9 @@ BILLING_HEADER: Final = "x-anthropic-billing-header"
 
 
 def read_request(document: dict[str, Any]) -> ir.Request:
-    request = ir.Request(turns=[])
+    request = ir.Request(turns=each(array(document.get("messages"), "messages"), "messages", _turn))
     request.model = document.get("model")
     request.system = _system(document.get("system"))
-    messages = array(document.get("messages"), "messages")
-    request.turns = [_turn(message, f"messages[{i}]") for i, message in enumerate(messages)]
     _tools(request, document)
     request.max_tokens = optional_int(document.get("max_tokens"), "max_tokens")
     request.temperature = optional_float(document.get("temperature"), "temperature")
@@ -44,11 +44,8 @@ def read_request(document: dict[str, Any]) -> ir.Request:
         request.service_tier = "priority"
     elif document.get("service_tier") == "standard_only":
         request.service_tier = "default"
-    request.unread = [
-        key
-        for key, value in document.items()
-        if key not in _READ and key not in _SILENT and value is not None
-    ]
+    known = _READ | _SILENT
+    request.unread = [key for key, value in document.items() if key not in known and value is not None]
     return request
 
 
@@ -57,76 +54,89 @@ def _system(value: Any) -> list[ir.Text]:
         return []
     if isinstance(value, str):
         return [ir.Text(value)]
-    texts = []
-    for number, block in enumerate(array(value, "system")):
-        text = string(mapping(block, f"system[{number}]").get("text"), f"system[{number}].text")
-        if not text.startswith(BILLING_HEADER):
-            texts.append(ir.Text(text, _cache(block)))
-    return texts
+    return each(value, "system", _system_text)
 
 
-def _turn(message: Any, place: str) -> ir.Turn:
-    role = mapping(message, place).get("role")
+def _system_text(block: dict[str, Any]) -> ir.Text | None:
+    text = string(block.get("text"), "text")
+    return None if text.startswith(BILLING_HEADER) else ir.Text(text, _cache(block))
+
+
+def _turn(message: dict[str, Any]) -> ir.Turn:
+    role = message.get("role")
     if role not in ("user", "assistant", "system"):
-        raise ir.Malformed(f"{place}.role: expected user, assistant or system")
+        raise ir.Malformed("expected user, assistant or system", "role")
     content = message.get("content")
     if isinstance(content, str):
         return ir.Turn(role, [ir.Text(content)])
-    parts: list[ir.Part] = []
-    for number, block in enumerate(array(content, f"{place}.content")):
-        part = read_block(block, f"{place}.content[{number}]")
-        if part is not None:
-            parts.append(part)
-    return ir.Turn(role, parts)
+    return ir.Turn(role, each(array(content, "content"), "content", read_block))
 
 
-def read_block(block: Any, place: str) -> ir.Part | None:
+def read_block(block: dict[str, Any]) -> ir.Part | None:
     """One content block of a request, None for one that says nothing."""
-    type_ = mapping(block, place).get("type")
-    match type_:
-        case "text":
-            return ir.Text(string(block.get("text"), f"{place}.text"), _cache(block))
-        case "image" | "document":
-            return read_media(block, place, _cache(block))
-        case "tool_use":
-            name = string(block.get("name"), f"{place}.name")
-            id = string(block.get("id"), f"{place}.id")
-            return ir.ToolCall(id, name, block.get("input") or {}, cache=_cache(block))
-        case "tool_result":
-            return _tool_result(block, place)
-        case "thinking":
-            return ir.Thinking(
-                block.get("thinking") or "", carrier.read(block.get("signature"), Format.ANTHROPIC)
-            )
-        case "redacted_thinking":
-            signature = carrier.read(block.get("data"), Format.ANTHROPIC)
-            return ir.Thinking("", signature, redacted=True) if signature else None
-        case "search_result":
-            return ir.Text(_search_result(block), _cache(block))
-        case "compaction":
-            return ir.Text(block["content"]) if isinstance(block.get("content"), str) else None
-        case "tool_reference":
-            return ir.Text(f"tool: {block.get('tool_name')}")
-    return read_server_block(block)
+    read = _BLOCKS.get(block.get("type"))  # type: ignore[arg-type]
+    return read(block) if read is not None else read_server_block(block)
 
 
-def _tool_result(block: dict[str, Any], place: str) -> ir.ToolResult:
-    id = string(block.get("tool_use_id"), f"{place}.tool_use_id")
+def _text(block: dict[str, Any]) -> ir.Text:
+    text = block.get("text")
+    if not isinstance(text, str):
+        raise ir.Malformed("expected a string", "text")
+    return ir.Text(text, _cache(block) if "cache_control" in block else None)
+
+
+def _media(block: dict[str, Any]) -> ir.Part:
+    return read_media(block, _cache(block))
+
+
+def _tool_use(block: dict[str, Any]) -> ir.ToolCall:
+    id, name = string(block.get("id"), "id"), string(block.get("name"), "name")
+    return ir.ToolCall(id, name, block.get("input") or {}, cache=_cache(block))
+
+
+def _tool_result(block: dict[str, Any]) -> ir.ToolResult:
+    id = string(block.get("tool_use_id"), "tool_use_id")
     content = block.get("content")
-    error = bool(block.get("is_error"))
-    if content is None or isinstance(content, str):
-        return ir.ToolResult(id, content or "", error=error, cache=_cache(block))
-    parts = [
-        part
-        for number, inner in enumerate(array(content, f"{place}.content"))
-        if (part := read_block(inner, f"{place}.content[{number}]")) is not None
-    ]
-    return ir.ToolResult(id, parts, error=error, cache=_cache(block))
+    if not isinstance(content, str):
+        content = each(content, "content", read_block)
+    return ir.ToolResult(id, content, error=bool(block.get("is_error")), cache=_cache(block))
 
 
-def _search_result(block: dict[str, Any]) -> str:
+def _thinking(block: dict[str, Any]) -> ir.Thinking:
+    return ir.Thinking(block.get("thinking") or "", carrier.read(block.get("signature"), Format.ANTHROPIC))
+
+
+def _redacted(block: dict[str, Any]) -> ir.Thinking | None:
+    signature = carrier.read(block.get("data"), Format.ANTHROPIC)
+    return ir.Thinking("", signature, redacted=True) if signature else None
+
+
+def _search_result(block: dict[str, Any]) -> ir.Text:
     texts = [inner.get("text", "") for inner in block.get("content") or () if isinstance(inner, dict)]
-    return "\n".join([f"{block.get('title', '')} ({block.get('source', '')})", *texts])
+    head = f"{block.get('title', '')} ({block.get('source', '')})"
+    return ir.Text("\n".join([head, *texts]), _cache(block))
+
+
+def _compaction(block: dict[str, Any]) -> ir.Text | None:
+    return ir.Text(block["content"]) if isinstance(block.get("content"), str) else None
+
+
+def _tool_reference(block: dict[str, Any]) -> ir.Text:
+    return ir.Text(f"tool: {block.get('tool_name')}")
+
+
+_BLOCKS: Final[dict[str, Callable[[dict[str, Any]], ir.Part | None]]] = {
+    "text": _text,
+    "image": _media,
+    "document": _media,
+    "tool_use": _tool_use,
+    "tool_result": _tool_result,
+    "thinking": _thinking,
+    "redacted_thinking": _redacted,
+    "search_result": _search_result,
+    "compaction": _compaction,
+    "tool_reference": _tool_reference,
+}
 
 
 def _cache(block: dict[str, Any]) -> str | None:
@@ -135,23 +145,7 @@ def _cache(block: dict[str, Any]) -> str | None:
 
 
 def _tools(request: ir.Request, document: dict[str, Any]) -> None:
-    for number, tool in enumerate(array(document.get("tools") or [], "tools")):
-        place = f"tools[{number}]"
-        type_ = mapping(tool, place).get("type")
-        if type_ in (None, "custom", "function"):
-            request.tools.append(
-                ir.Tool(
-                    string(tool.get("name"), f"{place}.name"),
-                    tool.get("description"),
-                    tool.get("input_schema"),
-                    strict=tool.get("strict"),
-                    cache=_cache(tool),
-                )
-            )
-        elif known := client_tool(type_):
-            request.tools.append(ir.Tool(tool.get("name") or type_, known[0], known[1], cache=_cache(tool)))
-        else:
-            request.server_tools.append(_server_tool(type_, tool))
+    each(document.get("tools"), "tools", partial(_tool, request))
     choice = document.get("tool_choice")
     if isinstance(choice, dict):
         request.tool_choice = _tool_choice(choice)
@@ -159,10 +153,18 @@ def _tools(request: ir.Request, document: dict[str, Any]) -> None:
             request.parallel = not choice["disable_parallel_tool_use"]
 
 
-def _server_tool(type_: str, tool: dict[str, Any]) -> ir.ServerToolUse:
-    kind = next((k for k in ("web_search", "code_execution") if type_.startswith(k)), "other")
-    options = {k: v for k, v in tool.items() if k not in ("type", "name", "cache_control")}
-    return ir.ServerToolUse(kind, type_, options)  # type: ignore[arg-type]
+def _tool(request: ir.Request, tool: dict[str, Any]) -> None:
+    type_ = tool.get("type")
+    if type_ in (None, "custom", "function"):
+        name = string(tool.get("name"), "name")
+        text, schema, strict = tool.get("description"), tool.get("input_schema"), tool.get("strict")
+        request.tools.append(ir.Tool(name, text, schema, strict=strict, cache=_cache(tool)))
+    elif known := client_tool(type_):
+        request.tools.append(ir.Tool(tool.get("name") or type_, known[0], known[1], cache=_cache(tool)))
+    else:
+        kind = next((k for k in ("web_search", "code_execution") if type_.startswith(k)), "other")
+        options = {k: v for k, v in tool.items() if k not in ("type", "name", "cache_control")}
+        request.server_tools.append(ir.ServerToolUse(kind, type_, options))  # type: ignore[arg-type]
 
 
 def _tool_choice(choice: dict[str, Any]) -> ir.ToolChoice | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import orjson
@@ -14,7 +15,7 @@ from router_core.formats.context import Target
 from router_core.formats.conversation import alternate, settle
 from router_core.formats.effort import claude_version
 from router_core.formats.ir import Format
-from router_core.formats.names import CALL_IDS, ToolNames, call_id
+from router_core.formats.names import CALL_IDS, CallIds, ToolNames
 from router_core.formats.schema import for_anthropic_answers, object_root
 from router_core.formats.shape import arguments_object
 
@@ -28,9 +29,12 @@ def write_request(request: ir.Request, target: Target) -> dict[str, Any]:
     names = ToolNames(Format.ANTHROPIC)
     target.context.tools = names.back
     turns = alternate(settle(request.turns, target.notes))
-    messages = [{"role": turn.role, "content": _content(turn, names, target)} for turn in turns]
+    blocks = _Blocks(target, names)
+    messages = [{"role": turn.role, "content": blocks.content(turn)} for turn in turns]
     _strip_end(messages)
-    system = [_text(text) for text in request.system if text.text]
+    system = [
+        _marked({"type": "text", "text": text.text}, text.cache) for text in request.system if text.text
+    ]
     version = claude_version(target.model)
     document: dict[str, Any] = {
         "model": target.model,
@@ -68,49 +72,77 @@ def _refuse(request: ir.Request) -> None:
         raise ir.Unsupported(f"answers in {', '.join(request.modalities)}")
 
 
-def _content(turn: ir.Turn, names: ToolNames, target: Target) -> list[dict[str, Any]]:
-    blocks: list[dict[str, Any]] = []
-    for part in turn.parts:
-        block = _block(part, names, target)
-        if block is not None:
-            blocks.append(block)
-    # A message must hold something, also where nothing of it can be expressed.
-    return blocks or [{"type": "text", "text": "[empty]"}]
+class _Blocks:
+    """Writes the parts of turns as content blocks."""
 
+    def __init__(self, target: Target, names: ToolNames):
+        self.target = target
+        self.names = names
+        self.ids = CallIds(CALL_IDS[Format.ANTHROPIC], "toolu_")
+        self._writers: dict[type, Callable[[Any], dict[str, Any] | None]] = {
+            ir.Text: self.text,
+            ir.ToolCall: self.tool_use,
+            ir.ToolResult: self.tool_result,
+            ir.Media: self.media,
+            ir.Thinking: self.thinking,
+            ir.Refused: self.text,
+            ir.ServerTool: self.server_tool,
+        }
 
-def _block(part: ir.Part, names: ToolNames, target: Target) -> dict[str, Any] | None:
-    match part:
-        case ir.Text():
-            return _text(part) if part.text.strip() else None
-        case ir.ToolCall():
-            arguments = custom_tools.wrap(part.arguments) if part.kind == "custom" else part.arguments
-            return _marked(
-                {
-                    "type": "tool_use",
-                    "id": call_id(part.id, CALL_IDS[Format.ANTHROPIC], "toolu_"),
-                    "name": names.wire(part.name, part.namespace, custom=part.kind == "custom"),
-                    "input": arguments_object(arguments),
-                },
-                part.cache,
-            )
-        case ir.ToolResult():
-            return _tool_result(part, target)
-        case ir.Media():
-            target.require("pdf" if part.kind == "file" else "images", f"{part.kind} inputs")
-            return _marked(write_media(part), part.cache)
-        case ir.Thinking():
-            return _thinking(part, target)
-        case ir.Refused():
-            return {"type": "text", "text": part.text} if part.text.strip() else None
-        case ir.ServerTool():
-            if part.native and part.native[0] is Format.ANTHROPIC:
-                return write_server_block(part)
-            target.note(f"{part.tool}: what the other provider ran is left out")
-    return None
+    def content(self, turn: ir.Turn) -> list[dict[str, Any]]:
+        blocks: list[dict[str, Any]] = []
+        for part in turn.parts:
+            block = self._writers[type(part)](part)
+            if block is not None:
+                blocks.append(block)
+        # A message must hold something, also where nothing of it can be expressed.
+        return blocks or [{"type": "text", "text": "[empty]"}]
 
+    def text(self, part: ir.Text | ir.Refused) -> dict[str, Any] | None:
+        if not part.text or part.text.isspace():
+            return None
+        block: dict[str, Any] = {"type": "text", "text": part.text}
+        return _marked(block, part.cache) if isinstance(part, ir.Text) else block
 
-def _text(text: ir.Text) -> dict[str, Any]:
-    return _marked({"type": "text", "text": text.text}, text.cache)
+    def tool_use(self, part: ir.ToolCall) -> dict[str, Any]:
+        custom = part.kind == "custom"
+        arguments = custom_tools.wrap(part.arguments) if custom else part.arguments
+        block = {
+            "type": "tool_use",
+            "id": self.ids.wire(part.id),
+            "name": self.names.wire(part.name, part.namespace, custom=custom),
+            "input": arguments_object(arguments),
+        }
+        return _marked(block, part.cache)
+
+    def tool_result(self, part: ir.ToolResult) -> dict[str, Any]:
+        content: Any = part.content
+        if not isinstance(content, str):
+            content = [block for inner in content if (block := self._writers[type(inner)](inner)) is not None]
+        block = {"type": "tool_result", "tool_use_id": self.ids.wire(part.id), "content": content}
+        if part.error:
+            block["is_error"] = True
+        return _marked(block, part.cache)
+
+    def media(self, part: ir.Media) -> dict[str, Any]:
+        self.target.require("pdf" if part.kind == "file" else "images", f"{part.kind} inputs")
+        return _marked(write_media(part), part.cache)
+
+    def thinking(self, part: ir.Thinking) -> dict[str, Any] | None:
+        signature = part.signature
+        if signature is None or signature.origin is not Format.ANTHROPIC:
+            if part.text:
+                self.target.note("reasoning of another model is left out: only its maker can check it")
+            return None
+        if part.redacted:
+            return {"type": "redacted_thinking", "data": signature.data}
+        return {"type": "thinking", "thinking": part.text, "signature": signature.data}
+
+    def server_tool(self, part: ir.ServerTool) -> dict[str, Any] | None:
+        if part.native and part.native[0] is Format.ANTHROPIC:
+            return write_server_block(part)
+        self.target.note(f"{part.tool}: what the other provider ran is left out")
+        return None
 
 
 def _marked(block: dict[str, Any], cache: str | None) -> dict[str, Any]:
@@ -119,38 +151,6 @@ def _marked(block: dict[str, Any], cache: str | None) -> dict[str, Any]:
             {"type": "ephemeral", "ttl": "1h"} if cache == "1h" else {"type": "ephemeral"}
         )
     return block
-
-
-def _thinking(part: ir.Thinking, target: Target) -> dict[str, Any] | None:
-    signature = part.signature
-    if signature is None or signature.origin is not Format.ANTHROPIC:
-        if part.text:
-            target.note("reasoning of another model is left out: only its maker can check it")
-        return None
-    if part.redacted:
-        return {"type": "redacted_thinking", "data": signature.data}
-    return {"type": "thinking", "thinking": part.text, "signature": signature.data}
-
-
-def _tool_result(part: ir.ToolResult, target: Target) -> dict[str, Any]:
-    block: dict[str, Any] = {
-        "type": "tool_result",
-        "tool_use_id": call_id(part.id, CALL_IDS[Format.ANTHROPIC], "toolu_"),
-    }
-    if isinstance(part.content, str):
-        block["content"] = part.content
-    else:
-        content = []
-        for inner in part.content:
-            if type(inner) is ir.Media:
-                target.require("pdf" if inner.kind == "file" else "images", f"{inner.kind} inputs")
-                content.append(write_media(inner))
-            elif type(inner) is ir.Text and inner.text:
-                content.append({"type": "text", "text": inner.text})
-        block["content"] = content
-    if part.error:
-        block["is_error"] = True
-    return _marked(block, part.cache)
 
 
 def _strip_end(messages: list[dict[str, Any]]) -> None:
@@ -278,8 +278,9 @@ def _cache_marks(
     Clients of other formats rely on caching by itself, which Anthropic does not do.
     """
     tools = document.get("tools") or []
-    blocks = [*tools, *system, *(b for m in messages for b in m["content"])]
-    marked = [block for block in blocks if "cache_control" in block]
+    marked = [block for block in (*tools, *system) if "cache_control" in block]
+    for message in messages:
+        marked += [block for block in message["content"] if "cache_control" in block]
     for block in marked[:-MAX_MARKS]:
         del block["cache_control"]
     if marked or not (tools or len(messages) > 2):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 import orjson
@@ -22,25 +23,29 @@ from router_core.formats.ir import (
     ToolResult,
 )
 from router_core.formats.media import guess, kind_of
-from router_core.formats.shape import array, mapping, string
+from router_core.formats.shape import each, string
 
 
-def read_parts(parts: Any, place: str) -> list[Part]:
+def read_parts(parts: Any, place: str = "parts") -> list[Part]:
     """The parts of one content; opaque reasoning of other formats becomes a part of its own."""
+    read: list[Part] = []
     if isinstance(parts, dict):
         parts = [parts]
-    read: list[Part] = []
-    for number, native in enumerate(array(parts or [], place)):
-        if isinstance(native, str):
-            native = {"text": native}
-        signature, thought = _signature(mapping(native, f"{place}[{number}]"))
+    each(parts, place, partial(_read_signed, read))
+    return read
+
+
+def _read_signed(read: list[Part], native: dict[str, Any]) -> None:
+    """Adds a part to those that were `read` before it."""
+    signature: Signature | None = None
+    if "thoughtSignature" in native or "thought_signature" in native:
+        signature, thought = _signature(native)
         if signature is not None and signature.origin is not Format.GEMINI:
             _carried(read, signature, thought)
             signature = None
-        part = _read_part(native, f"{place}[{number}]", signature)
-        if part is not None:
-            read.append(part)
-    return read
+    part = _read_part(native, signature)
+    if part is not None:
+        read.append(part)
 
 
 def _signature(native: dict[str, Any]) -> tuple[Signature | None, str | None]:
@@ -62,16 +67,19 @@ def _carried(read: list[Part], signature: Signature, thought: str | None) -> Non
         read.append(Thinking(thought or "", signature, redacted=not thought))
 
 
-def _read_part(native: dict[str, Any], place: str, signature: Signature | None) -> Part | None:
+def _read_part(native: dict[str, Any], signature: Signature | None) -> Part | None:
     text = native.get("text")
     if isinstance(text, str):
         if native.get("thought"):
             return Thinking(text, signature)
         return Text(text, signature=signature) if text or signature else None
-    for name, read in _READERS.items():
-        value = get(native, name)
-        if isinstance(value, dict):
-            return read(value, f"{place}.{name}", signature)
+    for key, value in native.items():
+        read = _READERS.get(key)
+        if read is not None and isinstance(value, dict):
+            try:
+                return read(value, signature)
+            except Malformed as problem:
+                raise problem.within(key) from None
     for name in ("executableCode", "codeExecutionResult", "toolCall", "toolResponse"):
         if get(native, name) is not None:
             return ServerTool("code_execution", "", native=(Format.GEMINI, native))
@@ -79,35 +87,35 @@ def _read_part(native: dict[str, Any], place: str, signature: Signature | None) 
         return Text("", signature=signature)
     if not native.keys() - {"thought", "thoughtSignature", "thought_signature", "videoMetadata"}:
         return None
-    raise Malformed(f"{place}: no known kind of part")
+    raise Malformed("no known kind of part")
 
 
-def _inline(value: dict[str, Any], place: str, signature: Signature | None) -> Media:
+def _inline(value: dict[str, Any], signature: Signature | None) -> Media:
     type_ = get(value, "mimeType")
-    data = string(value.get("data"), f"{place}.data")
+    data = string(value.get("data"), "data")
     # Google's clients write URL-safe base64, which only they read.
     data = data.replace("-", "+").replace("_", "/")
     name = get(value, "displayName")
     return Media(kind_of(type_), type_, data=data, name=name, signature=signature)  # type: ignore[arg-type]
 
 
-def _file(value: dict[str, Any], place: str, signature: Signature | None) -> Media:
-    uri = string(get(value, "fileUri"), f"{place}.fileUri")
+def _file(value: dict[str, Any], signature: Signature | None) -> Media:
+    uri = string(get(value, "fileUri"), "fileUri")
     type_ = get(value, "mimeType") or guess(uri)
     own = "generativelanguage.googleapis.com" in uri or uri.startswith(("gs://", "files/"))
     place_of = {"file_id": uri} if own else {"url": uri}
     return Media(kind_of(type_), type_, signature=signature, **place_of)  # type: ignore[arg-type]
 
 
-def _call(value: dict[str, Any], place: str, signature: Signature | None) -> ToolCall:
-    name = string(value.get("name"), f"{place}.name")
+def _call(value: dict[str, Any], signature: Signature | None) -> ToolCall:
+    name = string(value.get("name"), "name")
     return ToolCall(value.get("id") or "", name, value.get("args") or {}, signature=signature)
 
 
-def _response(value: dict[str, Any], place: str, signature: Signature | None) -> ToolResult:
-    name = string(value.get("name"), f"{place}.name")
+def _response(value: dict[str, Any], signature: Signature | None) -> ToolResult:
+    name = string(value.get("name"), "name")
     content, error = _response_text(value.get("response"))
-    media = read_parts(value.get("parts"), f"{place}.parts")
+    media = read_parts(value.get("parts"))
     if media:
         return ToolResult(value.get("id") or "", [*([Text(content)] if content else []), *media], name, error)
     return ToolResult(value.get("id") or "", content, name, error)
@@ -125,9 +133,13 @@ def _response_text(response: Any) -> tuple[str, bool]:
     return (response if isinstance(response, str) else orjson.dumps(response).decode()), error
 
 
-_READERS: Final[dict[str, Callable[[dict[str, Any], str, Signature | None], Part]]] = {
+_READERS: Final[dict[str, Callable[[dict[str, Any], Signature | None], Part]]] = {
     "functionCall": _call,
+    "function_call": _call,
     "functionResponse": _response,
+    "function_response": _response,
     "inlineData": _inline,
+    "inline_data": _inline,
     "fileData": _file,
+    "file_data": _file,
 }

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Final
 
 from router_core.formats import ir
 from router_core.formats.gemini.fields import camel, get
 from router_core.formats.gemini.parts import read_parts
 from router_core.formats.schema import from_gemini
-from router_core.formats.shape import array, mapping, optional_float, optional_int, string
+from router_core.formats.shape import array, each, optional_float, optional_int, string
 
 _READ: Final = frozenset(
     {
@@ -53,8 +54,7 @@ def read_request(document: dict[str, Any]) -> ir.Request:
     contents = document.get("contents")
     if isinstance(contents, dict):
         contents = [contents]
-    for number, content in enumerate(array(contents, "contents")):
-        request.turns.append(_turn(content, f"contents[{number}]"))
+    request.turns = each(array(contents, "contents"), "contents", _turn)
     request.system = _system(get(document, "systemInstruction"))
     _tools(request, document)
     config = get(document, "generationConfig")
@@ -65,16 +65,16 @@ def read_request(document: dict[str, Any]) -> ir.Request:
     return request
 
 
-def _turn(content: Any, place: str) -> ir.Turn:
-    role = mapping(content, place).get("role") or "user"
-    parts = read_parts(content.get("parts"), f"{place}.parts")
+def _turn(content: dict[str, Any]) -> ir.Turn:
+    role = content.get("role") or "user"
+    parts = read_parts(content.get("parts"))
     if role == "model":
         return ir.Turn("assistant", parts)
     if role in ("user", "function"):
         return ir.Turn("user", parts)
     if role == "system":
         return ir.Turn("system", parts)
-    raise ir.Malformed(f"{place}.role: {role!r} is no role")
+    raise ir.Malformed(f"{role!r} is no role", "role")
 
 
 def _system(value: Any) -> list[ir.Text]:
@@ -87,18 +87,8 @@ def _system(value: Any) -> list[ir.Text]:
 
 
 def _tools(request: ir.Request, document: dict[str, Any]) -> None:
-    tools = document.get("tools") or []
-    for number, tool in enumerate([tools] if isinstance(tools, dict) else array(tools, "tools")):
-        place = f"tools[{number}]"
-        for name, value in mapping(tool, place).items():
-            name = camel(name)
-            if name == "functionDeclarations":
-                for n, declaration in enumerate(array(value, f"{place}.functionDeclarations")):
-                    request.tools.append(_function(declaration, f"{place}.functionDeclarations[{n}]"))
-            elif value is not None:
-                kind = _SERVER_TOOLS.get(name, "other")
-                options = value if isinstance(value, dict) else {}
-                request.server_tools.append(ir.ServerToolUse(kind, name, options))  # type: ignore[arg-type]
+    tools = document.get("tools")
+    each([tools] if isinstance(tools, dict) else tools, "tools", partial(_tool, request))
     config = get(document, "toolConfig")
     calling = get(config, "functionCallingConfig") if isinstance(config, dict) else None
     if isinstance(calling, dict):
@@ -108,8 +98,19 @@ def _tools(request: ir.Request, document: dict[str, Any]) -> None:
             request.tool_choice = ir.ToolChoice(mode, list(names) if names else None)  # type: ignore[arg-type]
 
 
-def _function(declaration: Any, place: str) -> ir.Tool:
-    name = string(mapping(declaration, place).get("name"), f"{place}.name")
+def _tool(request: ir.Request, tool: dict[str, Any]) -> None:
+    for key, value in tool.items():
+        name = camel(key)
+        if name == "functionDeclarations":
+            request.tools += each(value, key, _function)
+        elif value is not None:
+            kind = _SERVER_TOOLS.get(name, "other")
+            options = value if isinstance(value, dict) else {}
+            request.server_tools.append(ir.ServerToolUse(kind, name, options))  # type: ignore[arg-type]
+
+
+def _function(declaration: dict[str, Any]) -> ir.Tool:
+    name = string(declaration.get("name"), "name")
     schema = get(declaration, "parametersJsonSchema")
     if schema is None:
         native = declaration.get("parameters")

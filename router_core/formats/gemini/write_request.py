@@ -6,11 +6,11 @@ from typing import Any, Final
 
 from router_core.formats import custom_tools, ir
 from router_core.formats.context import Target
-from router_core.formats.conversation import alternate, plain, settle
+from router_core.formats.conversation import alternate, media_in, plain, settle
 from router_core.formats.effort import gemini_version, never_reasons, tokens, word
 from router_core.formats.ir import Format
 from router_core.formats.media import guess
-from router_core.formats.names import CALL_IDS, ToolNames, call_id
+from router_core.formats.names import CALL_IDS, CallIds, ToolNames
 from router_core.formats.schema import for_gemini, for_gemini_answers
 from router_core.formats.shape import arguments_object
 
@@ -54,44 +54,49 @@ class _Contents:
     def __init__(self, target: Target, names: ToolNames, version: tuple[int, int] | None):
         self.target = target
         self.names = names
+        self.ids = CallIds(CALL_IDS[Format.GEMINI])
         self.new = version is not None and version >= (3, 0)
         """Whether the model is of the generation that has ids, media in results, and checks signatures."""
 
     def content(self, turn: ir.Turn) -> dict[str, Any]:
-        parts = self.model(turn.parts) if turn.role == "assistant" else self.user(turn.parts)
-        role = "model" if turn.role == "assistant" else "user"
-        return {"role": role, "parts": parts or [{"text": "[empty]"}]}
+        if turn.role == "assistant":
+            return {"role": "model", "parts": self.model(turn.parts) or [{"text": "[empty]"}]}
+        return {"role": "user", "parts": self.user(turn.parts) or [{"text": "[empty]"}]}
 
     def user(self, given: list[ir.Part]) -> Parts:
+        results: Parts = []
         parts: Parts = []
+        # Older models see media only outside of the results; results come first.
         media: Parts = []
         for part in given:
             match part:
-                case ir.Text() if part.text:
-                    parts.append({"text": part.text})
-                    self.target.drop("cache_control", part.cache)
+                case ir.ToolResult():
+                    results.append(self.result(part, media))
+                case ir.Text():
+                    if part.text:
+                        parts.append({"text": part.text})
+                    if part.cache:
+                        self.target.drop("cache_control")
                 case ir.Media():
                     parts.append(self.media(part))
-                case ir.ToolResult():
-                    parts.append(self.result(part, media))
-        # Older models see media only outside of the results; results come first.
-        results = sum("functionResponse" in part for part in parts)
-        return [*parts[:results], *media, *parts[results:]]
+        return results + media + parts if results else parts
 
     def result(self, part: ir.ToolResult, media: Parts) -> dict[str, Any]:
-        text = plain(part.content)
+        content = part.content
+        text = content if isinstance(content, str) else plain(content)
         written: dict[str, Any] = {
             "name": self.names.wire(part.name or "tool", part.namespace, custom=part.kind == "custom"),
             "response": {"error" if part.error else "output": text},
         }
         if self.new:
-            written["id"] = call_id(part.id, CALL_IDS[Format.GEMINI])
-        shown = [self.media(i) for i in part.content if type(i) is ir.Media] if part.content else []
-        if shown and self.new:
-            written["parts"] = shown
-        elif shown:
-            media.append({"text": f"[result of {part.name or 'the tool'}]"})
-            media += shown
+            written["id"] = self.ids.wire(part.id)
+        if not isinstance(content, str):
+            shown = [self.media(inner) for inner in media_in(content)]
+            if shown and self.new:
+                written["parts"] = shown
+            elif shown:
+                media.append({"text": f"[result of {part.name or 'the tool'}]"})
+                media += shown
         return {"functionResponse": written}
 
     def model(self, said: list[ir.Part]) -> Parts:
@@ -100,26 +105,28 @@ class _Contents:
         pending: str | None = None
         called = False
         for part in said:
-            signature = getattr(part, "signature", None)
-            own = signature.data if signature is not None and signature.origin is Format.GEMINI else None
+            signature: ir.Signature | None = None
             match part:
-                case ir.Thinking():
-                    if own:
-                        if part.text:
-                            parts.append({"text": part.text, "thought": True})
-                        pending = own
-                    elif part.text:
-                        self.target.note("reasoning of another model is left out")
-                    continue
-                case ir.Text() | ir.Refused():
-                    if not part.text and not own:
-                        continue
+                case ir.Text():
                     written: dict[str, Any] = {"text": part.text}
+                    signature = part.signature
                 case ir.ToolCall():
                     written = {"functionCall": self.call(part)}
-                    if self.new and not called and not own and not pending:
-                        own = PLACEHOLDER
+                    signature = part.signature
+                    if self.new and not called and pending is None and not _native(signature):
+                        pending = PLACEHOLDER
                     called = True
+                case ir.Thinking():
+                    if not _native(part.signature):
+                        if part.text:
+                            self.target.note("reasoning of another model is left out")
+                        continue
+                    if part.text:
+                        parts.append({"text": part.text, "thought": True})
+                    pending = _native(part.signature)
+                    continue
+                case ir.Refused():
+                    written = {"text": part.text}
                 case ir.Media():
                     written = self.media(part)
                 case ir.ServerTool() if part.native and part.native[0] is Format.GEMINI:
@@ -129,11 +136,12 @@ class _Contents:
                     continue
                 case _:
                     continue
-            if own or pending:
-                written["thoughtSignature"] = own or pending
+            proof = _native(signature) or pending
+            if proof is not None:
+                written["thoughtSignature"] = proof
                 pending = None
             parts.append(written)
-        if pending:
+        if pending is not None:
             parts.append({"text": "", "thoughtSignature": pending})
         return parts
 
@@ -145,7 +153,7 @@ class _Contents:
             "args": arguments_object(arguments),
         }
         if self.new:
-            call["id"] = call_id(part.id, CALL_IDS[Format.GEMINI])
+            call["id"] = self.ids.wire(part.id)
         return call
 
     def media(self, media: ir.Media) -> dict[str, Any]:
@@ -161,6 +169,11 @@ class _Contents:
             raise ir.Unsupported("a file id of another provider")
         fallback = "image/jpeg" if media.kind == "image" else "application/pdf"
         return {"fileData": {"mimeType": type_ or fallback, "fileUri": media.url}}
+
+
+def _native(signature: ir.Signature | None) -> str | None:
+    """What a Gemini model can check, None for any other signature."""
+    return signature.data if signature is not None and signature.origin is Format.GEMINI else None
 
 
 def _tools(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Final
 
 from router_core.formats import ir
-from router_core.formats.shape import array, mapping, optional_float, optional_int, string
+from router_core.formats.shape import array, each, mapping, optional_float, optional_int, string
 
 _READ: Final = frozenset({"model", "messages", "tools", "format", "options", "stream", "think"})
 _SILENT: Final = frozenset({"keep_alive"})
@@ -19,13 +20,8 @@ _MACHINE: Final = frozenset({"num_ctx", "num_gpu", "num_thread", "num_batch", "m
 def read_request(document: dict[str, Any]) -> ir.Request:
     request = ir.Request(turns=[])
     request.model = document.get("model")
-    for number, message in enumerate(array(document.get("messages"), "messages")):
-        _message(request, mapping(message, f"messages[{number}]"), f"messages[{number}]")
-    for number, tool in enumerate(array(document.get("tools") or [], "tools")):
-        place = f"tools[{number}].function"
-        function = mapping(mapping(tool, f"tools[{number}]").get("function"), place)
-        name = string(function.get("name"), f"{place}.name")
-        request.tools.append(ir.Tool(name, function.get("description"), function.get("parameters")))
+    each(array(document.get("messages"), "messages"), "messages", partial(_message, request))
+    request.tools = each(document.get("tools"), "tools", _tool)
     options = mapping(document.get("options") or {}, "options")
     for name in ("temperature", "top_p", "top_k", "presence_penalty", "frequency_penalty"):
         setattr(request, name, optional_float(options.get(name), f"options.{name}"))
@@ -44,12 +40,24 @@ def read_request(document: dict[str, Any]) -> ir.Request:
     return request
 
 
-def _message(request: ir.Request, message: dict[str, Any], place: str) -> None:
+def _tool(tool: dict[str, Any]) -> ir.Tool:
+    function = mapping(tool.get("function"), "function")
+    name = string(function.get("name"), "function.name")
+    return ir.Tool(name, function.get("description"), function.get("parameters"))
+
+
+def _call(call: dict[str, Any]) -> ir.ToolCall:
+    function = mapping(call.get("function"), "function")
+    name = string(function.get("name"), "function.name")
+    return ir.ToolCall(call.get("id") or "", name, function.get("arguments") or {})
+
+
+def _message(request: ir.Request, message: dict[str, Any]) -> None:
     role = message.get("role")
     text = message.get("content")
     parts: list[ir.Part] = [ir.Text(text)] if isinstance(text, str) and text else []
     for data in message.get("images") or ():
-        parts.append(ir.Media("image", data=string(data, f"{place}.images")))
+        parts.append(ir.Media("image", data=string(data, "images")))
     match role:
         case "system":
             if request.turns:
@@ -59,11 +67,7 @@ def _message(request: ir.Request, message: dict[str, Any], place: str) -> None:
         case "user":
             request.turns.append(ir.Turn("user", parts))
         case "assistant":
-            for call in message.get("tool_calls") or ():
-                function = mapping(mapping(call, place).get("function"), f"{place}.tool_calls")
-                name = string(function.get("name"), f"{place}.tool_calls.name")
-                arguments = function.get("arguments") or {}
-                parts.append(ir.ToolCall(call.get("id") or "", name, arguments))
+            parts += each(message.get("tool_calls"), "tool_calls", _call)
             if isinstance(message.get("thinking"), str) and message["thinking"]:
                 parts.insert(0, ir.Thinking(message["thinking"]))
             request.turns.append(ir.Turn("assistant", parts))
@@ -73,7 +77,7 @@ def _message(request: ir.Request, message: dict[str, Any], place: str) -> None:
             content = text if isinstance(text, str) else ""
             request.turns.append(ir.Turn("user", [ir.ToolResult(id, content, tool)]))
         case _:
-            raise ir.Malformed(f"{place}.role: {role!r} is no role")
+            raise ir.Malformed(f"{role!r} is no role", "role")
 
 
 def _response_format(value: Any) -> ir.ResponseFormat | None:

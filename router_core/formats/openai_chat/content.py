@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 
 from router_core.formats import media as media_types
 from router_core.formats.context import Target
@@ -18,57 +19,49 @@ from router_core.formats.ir import (
     Unsupported,
 )
 from router_core.formats.openai_chat.reasoning import MISTRAL
-from router_core.formats.shape import array, mapping, string
+from router_core.formats.shape import each, mapping, string
 
 
-def read_content(content: Any, place: str, *, refused: bool = False) -> list[Part]:
+def read_content(content: Any) -> list[Part]:
     """The parts of a message's ``content``: null, a string, or an array."""
-    if content is None or content == "":
-        return []
     if isinstance(content, str):
-        return [Text(content)]
-    parts: list[Part] = []
-    for number, block in enumerate(array(content, place)):
-        part = _read_part(block, f"{place}[{number}]")
-        if part is not None:
-            parts.append(part)
-    return parts
+        return [Text(content)] if content else []
+    return each(content, "content", _read_part)
 
 
-def _read_part(block: Any, place: str) -> Part | None:
-    if isinstance(block, str):
-        return Text(block)
-    type_ = mapping(block, place).get("type")
+def _read_part(block: dict[str, Any]) -> Part:
+    read = _PARTS.get(block.get("type"))  # type: ignore[arg-type]
+    if read is None:
+        raise Malformed(f"{block.get('type')!r} is no content part", "type")
+    return read(block)
+
+
+def _text(block: dict[str, Any]) -> Text:
+    return Text(string(block.get("text"), "text"), _cache(block) if len(block) > 2 else None)
+
+
+def _image(block: dict[str, Any]) -> Media:
+    given = block.get("image_url")
+    image = {"url": given} if isinstance(given, str) else mapping(given, "image_url")
+    url = string(image.get("url"), "image_url.url")
+    return media_types.from_url(url, detail=image.get("detail"), cache=_cache(block))
+
+
+def _audio(block: dict[str, Any]) -> Media:
+    audio = mapping(block.get("input_audio"), "input_audio")
+    format_ = str(audio.get("format"))
+    type_ = media_types.AUDIO_FORMATS.get(format_, f"audio/{format_}")
+    return Media("audio", type_, data=string(audio.get("data"), "input_audio.data"))
+
+
+def _video(block: dict[str, Any]) -> Media:
+    video = mapping(block.get("video_url"), "video_url")
+    return media_types.from_url(string(video.get("url"), "video_url.url"), "video", cache=_cache(block))
+
+
+def _file(block: dict[str, Any]) -> Media:
+    file = mapping(block.get("file"), "file")
     cache = _cache(block)
-    match type_:
-        case "text" | "input_text" | "output_text":
-            return Text(string(block.get("text"), f"{place}.text"), cache)
-        case "image_url":
-            image = block.get("image_url")
-            if isinstance(image, str):
-                image = {"url": image}
-            url = string(mapping(image, f"{place}.image_url").get("url"), f"{place}.image_url.url")
-            return media_types.from_url(url, detail=image.get("detail"), cache=cache)
-        case "input_audio":
-            audio = mapping(block.get("input_audio"), f"{place}.input_audio")
-            type_ = media_types.AUDIO_FORMATS.get(str(audio.get("format")), f"audio/{audio.get('format')}")
-            return Media("audio", type_, data=string(audio.get("data"), f"{place}.input_audio.data"))
-        case "file":
-            return _read_file(mapping(block.get("file"), f"{place}.file"), place, cache)
-        case "video_url":
-            video = mapping(block.get("video_url"), f"{place}.video_url")
-            return media_types.from_url(
-                string(video.get("url"), f"{place}.video_url.url"), "video", cache=cache
-            )
-        case "refusal":
-            return Refused(block.get("refusal") or "")
-        case "thinking":
-            texts = [t.get("text", "") for t in block.get("thinking") or () if isinstance(t, dict)]
-            return Thinking("".join(texts), Signature(Format.OPENAI_CHAT, "", dialect=MISTRAL))
-    raise Malformed(f"{place}.type: {type_!r} is no content part")
-
-
-def _read_file(file: dict[str, Any], place: str, cache: str | None) -> Media:
     name = file.get("filename")
     data = file.get("file_data")
     if isinstance(data, str):
@@ -78,7 +71,29 @@ def _read_file(file: dict[str, Any], place: str, cache: str | None) -> Media:
         if data.startswith(("http://", "https://")):
             return Media("file", media_types.guess(data), url=data, name=name, cache=cache)
         return Media("file", media_types.guess(name) or "application/pdf", data=data, name=name, cache=cache)
-    return Media("file", file_id=string(file.get("file_id"), f"{place}.file.file_id"), name=name, cache=cache)
+    return Media("file", file_id=string(file.get("file_id"), "file.file_id"), name=name, cache=cache)
+
+
+def _refusal(block: dict[str, Any]) -> Refused:
+    return Refused(block.get("refusal") or "")
+
+
+def _thinking(block: dict[str, Any]) -> Thinking:
+    texts = [t.get("text", "") for t in block.get("thinking") or () if isinstance(t, dict)]
+    return Thinking("".join(texts), Signature(Format.OPENAI_CHAT, "", dialect=MISTRAL))
+
+
+_PARTS: Final[dict[str, Callable[[dict[str, Any]], Part]]] = {
+    "text": _text,
+    "input_text": _text,
+    "output_text": _text,
+    "image_url": _image,
+    "input_audio": _audio,
+    "video_url": _video,
+    "file": _file,
+    "refusal": _refusal,
+    "thinking": _thinking,
+}
 
 
 def _cache(block: dict[str, Any]) -> str | None:

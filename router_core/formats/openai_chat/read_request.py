@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Final
 
 from router_core.formats import ir
@@ -10,7 +11,7 @@ from router_core.formats.ir import Format
 from router_core.formats.openai_chat import reasoning
 from router_core.formats.openai_chat.content import read_content
 from router_core.formats.openai_chat.tool_calls import google_signature
-from router_core.formats.shape import array, mapping, optional_float, optional_int, string
+from router_core.formats.shape import array, each, mapping, optional_float, optional_int, string
 
 SHARED: Final = (
     "store",
@@ -36,8 +37,11 @@ def read_request(document: dict[str, Any]) -> ir.Request:
     request = ir.Request(turns=[])
     request.model = document.get("model")
     messages = array(document.get("messages"), "messages")
-    for number, message in enumerate(messages):
-        _message(request, message, f"messages[{number}]")
+    for turn in each(messages, "messages", _turn):
+        if turn.role == "system" and not request.turns:
+            request.system += [part for part in turn.parts if type(part) is ir.Text]
+        else:
+            request.turns.append(turn)
     _tools(request, document)
     limit = document.get("max_completion_tokens")
     request.max_tokens = optional_int(document.get("max_tokens") if limit is None else limit, "max_tokens")
@@ -64,80 +68,70 @@ def read_request(document: dict[str, Any]) -> ir.Request:
         isinstance(usage, dict) and usage.get("include")
     )
     request.reasoning_field = _dialect(document, messages)
-    request.unread += [key for key, value in document.items() if key not in _READ and value is not None]
+    request.unread = [key for key, value in document.items() if key not in _READ and value is not None]
+    if any(turn.name for turn in request.turns):
+        request.unread.append("messages[].name")
     return request
 
 
-def _message(request: ir.Request, message: Any, place: str) -> None:
-    role = mapping(message, place).get("role")
-    parts = read_content(message.get("content"), f"{place}.content")
-    name = message.get("name")
+_REASONING: Final = frozenset({reasoning.CONTENT, reasoning.SHORT, reasoning.DETAILS})
+
+
+def _turn(message: dict[str, Any]) -> ir.Turn:
+    role = message.get("role")
+    parts = read_content(message.get("content"))
     if message.get("cache_control") and parts and isinstance(parts[-1], ir.Text):
         parts[-1].cache = "5m"
     match role:
-        case "system" | "developer":
-            if request.turns:
-                request.turns.append(ir.Turn("system", parts))
-            else:
-                request.system += [part for part in parts if type(part) is ir.Text]
         case "user":
-            request.turns.append(ir.Turn("user", parts, name))
+            return ir.Turn("user", parts, message.get("name"))
         case "assistant":
-            request.turns.append(ir.Turn("assistant", _assistant(message, parts, place), name))
+            return ir.Turn("assistant", _assistant(message, parts), message.get("name"))
         case "tool" | "function":
-            request.turns.append(ir.Turn("user", [_result(message, parts, role)]))
-        case _:
-            raise ir.Malformed(f"{place}.role: {role!r} is no role")
-    if name and role in ("user", "assistant", "system") and "messages[].name" not in request.unread:
-        request.unread.append("messages[].name")
+            return ir.Turn("user", [_result(message, parts, role)])
+        case "system" | "developer":
+            return ir.Turn("system", parts, message.get("name"))
+    raise ir.Malformed(f"{role!r} is no role", "role")
 
 
-def _assistant(message: dict[str, Any], parts: list[ir.Part], place: str) -> list[ir.Part]:
-    written = reasoning.read_message(message)
+def _assistant(message: dict[str, Any], parts: list[ir.Part]) -> list[ir.Part]:
+    written = reasoning.read_message(message) if _REASONING & message.keys() else []
     if isinstance(message.get("refusal"), str) and message["refusal"]:
         parts.append(ir.Refused(message["refusal"]))
-    signature = google_signature(message)
+    signature = google_signature(message) if "extra_content" in message else None
     if signature is not None and parts and type(parts[-1]) is ir.Text:
         parts[-1].signature = signature
-    calls: list[ir.Part] = []
-    for number, call in enumerate(array(message.get("tool_calls") or [], f"{place}.tool_calls")):
-        calls.append(_call(mapping(call, f"{place}.tool_calls[{number}]"), f"{place}.tool_calls[{number}]"))
+    calls: list[ir.ToolCall] = each(message.get("tool_calls"), "tool_calls", _call)
     legacy = message.get("function_call")
     if isinstance(legacy, dict) and not calls:
         calls.append(ir.ToolCall("", str(legacy.get("name")), legacy.get("arguments") or ""))
-    for call, thought in _encrypted(calls, written):
-        call.signature = thought.signature
-        written.remove(thought)
+    if written and calls:
+        _sign_calls(calls, written)
     return [*written, *parts, *calls]
 
 
-def _encrypted(calls: list[ir.Part], written: list[ir.Part]) -> list[tuple[ir.ToolCall, ir.Thinking]]:
-    """Entries of OpenRouter's details that are the signature of one call, by its id (Gemini)."""
-    found = []
+def _sign_calls(calls: list[ir.ToolCall], written: list[ir.Part]) -> None:
+    """Moves entries of OpenRouter's details that are the signature of one call, by its id, to the call."""
     for thought in list(written):
         signature = thought.signature if isinstance(thought, ir.Thinking) else None
-        if (
-            isinstance(thought, ir.Thinking)
-            and signature
-            and signature.id
-            and signature.origin is Format.GEMINI
-        ):
-            call = next((c for c in calls if isinstance(c, ir.ToolCall) and c.id == signature.id), None)
-            if call is not None and call.signature is None:
-                found.append((call, thought))
-    return found
+        if signature is None or signature.id is None or signature.origin is not Format.GEMINI:
+            continue
+        call = next((call for call in calls if call.id == signature.id), None)
+        if call is not None and call.signature is None:
+            call.signature = signature
+            written.remove(thought)
 
 
-def _call(call: dict[str, Any], place: str) -> ir.ToolCall:
-    signature = google_signature(call)
+def _call(call: dict[str, Any]) -> ir.ToolCall:
+    signature = google_signature(call) if "extra_content" in call else None
     id = call.get("id") or ""
     custom = call.get("custom")
     if isinstance(custom, dict):
         text = custom.get("input")
-        name = string(custom.get("name"), f"{place}.custom.name")
+        name = string(custom.get("name"), "custom.name")
         return ir.ToolCall(id, name, text if isinstance(text, str) else "", "custom", signature=signature)
-    function = mapping(call.get("function"), f"{place}.function")
-    name = string(function.get("name"), f"{place}.function.name")
+    function = mapping(call.get("function"), "function")
+    name = string(function.get("name"), "function.name")
     arguments = function.get("arguments")
     if not isinstance(arguments, str | dict):
         arguments = ""
@@ -145,9 +139,10 @@ def _call(call: dict[str, Any], place: str) -> ir.ToolCall:
 
 
 def _result(message: dict[str, Any], parts: list[ir.Part], role: str) -> ir.ToolResult:
-    content: str | list[ir.Part] = parts
-    if len(parts) <= 1 and all(type(part) is ir.Text for part in parts):
-        content = "".join(part.text for part in parts if type(part) is ir.Text)
+    given = message.get("content")
+    content: str | list[ir.Part] = given if isinstance(given, str) else parts
+    if len(parts) == 1 and type(parts[0]) is ir.Text:
+        content = parts[0].text
     error = False
     if isinstance(content, str) and content.startswith(ERROR_PREFIX):
         content, error = content[len(ERROR_PREFIX) :], True
@@ -156,37 +151,34 @@ def _result(message: dict[str, Any], parts: list[ir.Part], role: str) -> ir.Tool
 
 
 def _tools(request: ir.Request, document: dict[str, Any]) -> None:
-    for number, tool in enumerate(array(document.get("tools") or [], "tools")):
-        place = f"tools[{number}]"
-        type_ = mapping(tool, place).get("type")
-        if type_ == "function" or "function" in tool:
-            request.tools.append(_function(mapping(tool.get("function"), f"{place}.function"), place))
-            if isinstance(tool.get("cache_control"), dict):
-                request.tools[-1].cache = "5m"
-        elif type_ == "custom":
-            custom = mapping(tool.get("custom"), f"{place}.custom")
-            name = string(custom.get("name"), f"{place}.custom.name")
-            request.tools.append(
-                ir.Tool(name, custom.get("description"), kind="custom", grammar=custom.get("format"))
-            )
-        else:
-            kind = "web_search" if "search" in str(type_) else "other"
-            request.server_tools.append(ir.ServerToolUse(kind, str(type_), dict(tool)))  # type: ignore[arg-type]
-    for number, function in enumerate(array(document.get("functions") or [], "functions")):
-        request.tools.append(_function(mapping(function, f"functions[{number}]"), f"functions[{number}]"))
+    each(document.get("tools"), "tools", partial(_tool, request))
+    request.tools += each(document.get("functions"), "functions", _function)
     if isinstance(document.get("web_search_options"), dict):
-        options = document["web_search_options"]
-        request.server_tools.append(
-            ir.ServerToolUse("web_search", "web_search_options", _search_options(options))
-        )
+        options = _search_options(document["web_search_options"])
+        request.server_tools.append(ir.ServerToolUse("web_search", "web_search_options", options))
     choice = document.get("tool_choice")
     request.tool_choice = _tool_choice(document.get("function_call") if choice is None else choice)
     parallel = document.get("parallel_tool_calls")
     request.parallel = parallel if isinstance(parallel, bool) else None
 
 
-def _function(function: dict[str, Any], place: str) -> ir.Tool:
-    name = string(function.get("name"), f"{place}.name")
+def _tool(request: ir.Request, tool: dict[str, Any]) -> None:
+    type_ = tool.get("type")
+    if type_ == "function" or "function" in tool:
+        read = _function(mapping(tool.get("function"), "function"))
+        read.cache = "5m" if isinstance(tool.get("cache_control"), dict) else None
+        request.tools.append(read)
+    elif type_ == "custom":
+        custom = mapping(tool.get("custom"), "custom")
+        name, text = string(custom.get("name"), "custom.name"), custom.get("description")
+        request.tools.append(ir.Tool(name, text, kind="custom", grammar=custom.get("format")))
+    else:
+        kind = "web_search" if "search" in str(type_) else "other"
+        request.server_tools.append(ir.ServerToolUse(kind, str(type_), dict(tool)))  # type: ignore[arg-type]
+
+
+def _function(function: dict[str, Any]) -> ir.Tool:
+    name = string(function.get("name"), "name")
     return ir.Tool(
         name, function.get("description"), function.get("parameters"), strict=function.get("strict")
     )

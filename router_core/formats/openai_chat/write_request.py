@@ -6,12 +6,12 @@ from typing import Any
 
 from router_core.formats import custom_tools, ir
 from router_core.formats.context import Target
-from router_core.formats.conversation import ERROR_PREFIX, plain, settle
+from router_core.formats.conversation import ERROR_PREFIX, media_in, plain, settle
 from router_core.formats.effort import is_openai, is_openai_reasoning, nearest, never_reasons, word
 from router_core.formats.ir import Format
-from router_core.formats.names import CALL_IDS, OPENAI_CHAT_ID_LIMIT, Rule, ToolNames, call_id, short_id
+from router_core.formats.names import CALL_IDS, OPENAI_CHAT_ID_LIMIT, CallIds, Rule, ToolNames
 from router_core.formats.openai_chat import reasoning
-from router_core.formats.openai_chat.content import marked, write_media, write_text
+from router_core.formats.openai_chat.content import write_media, write_text
 from router_core.formats.schema import is_strict, object_root
 from router_core.formats.shape import arguments_text
 
@@ -23,91 +23,113 @@ class _Messages:
         self.target = target
         self.names = names
         self.openai = is_openai(target.model)
+        self.marks = "cache_control" in target.quirks
         # Many compatible hosts take only strings; OpenAI and hosts with cache marks take parts.
-        self.parts = self.openai or "cache_control" in target.quirks
+        self.parts = self.openai or self.marks
         rule = CALL_IDS[Format.OPENAI_CHAT]
-        self.ids = Rule(rule.forbidden, OPENAI_CHAT_ID_LIMIT) if self.openai else rule
-
-    def id(self, value: str) -> str:
-        return short_id(value) if "short_tool_ids" in self.target.quirks else call_id(value, self.ids)
+        if self.openai:
+            rule = Rule(rule.forbidden, OPENAI_CHAT_ID_LIMIT)
+        self.ids = CallIds(rule, short="short_tool_ids" in target.quirks)
 
     def text(self, texts: list[ir.Text]) -> str | list[dict[str, Any]]:
         """Text as one string, or as parts where there are several and the host takes them."""
-        marks = "cache_control" in self.target.quirks and any(text.cache for text in texts)
-        if (len(texts) == 1 or not self.parts) and not marks:
-            for text in texts:
-                self.target.drop("cache_control", text.cache)
-            return "\n\n".join(text.text for text in texts)
+        marked = False
+        for text in texts:
+            if text.cache:
+                marked = True
+                self.target.drop("cache_control", not self.marks)
+        if (len(texts) == 1 or not self.parts) and not (marked and self.marks):
+            return texts[0].text if len(texts) == 1 else "\n\n".join([text.text for text in texts])
         return [write_text(text, self.target) for text in texts]
 
-    def user(self, turn: ir.Turn) -> list[dict[str, Any]]:
-        messages: list[dict[str, Any]] = []
+    def given(self, turn: ir.Turn, messages: list[dict[str, Any]]) -> None:
+        """Tool results, and what the user or the system says."""
         shown: list[dict[str, Any]] = []
-        rest: list[ir.Part] = []
+        texts: list[ir.Text] = []
+        media = False
+        answered = False
         for part in turn.parts:
-            if type(part) is ir.ToolResult:
-                messages.append(self.result(part, shown))
-            else:
-                rest.append(part)
-        texts = [part for part in rest if type(part) is ir.Text and part.text]
-        content: str | list[dict[str, Any]]
-        if shown or any(type(part) is ir.Media for part in rest):
-            content = shown
-            for part in rest:
-                if type(part) is ir.Media:
-                    content.append(write_media(part, self.target))
-                elif type(part) is ir.Text and part.text:
-                    content.append(write_text(part, self.target))
+            kind = type(part)
+            if kind is ir.ToolResult:
+                messages.append(self.result(part, shown))  # type: ignore[arg-type]
+                answered = True
+            elif kind is ir.Text:
+                if part.text:  # type: ignore[union-attr]
+                    texts.append(part)  # type: ignore[arg-type]
+            elif kind is ir.Media:
+                media = True
+        if shown or media:
+            content: str | list[dict[str, Any]] = shown + self.mixed(turn.parts)
         else:
             content = self.text(texts) if texts else ""
-        if content or not messages:
+        if content or not answered:
             messages.append({"role": turn.role, "content": content})
-        return messages
+
+    def mixed(self, parts: list[ir.Part]) -> list[dict[str, Any]]:
+        content: list[dict[str, Any]] = []
+        for part in parts:
+            if type(part) is ir.Media:
+                content.append(write_media(part, self.target))
+            elif type(part) is ir.Text and part.text:
+                content.append(write_text(part, self.target))
+        return content
 
     def result(self, part: ir.ToolResult, shown: list[dict[str, Any]]) -> dict[str, Any]:
         """A tool message; its media go into `shown`, for a user message after it."""
-        text = plain(part.content)
-        media = [inner for inner in part.content if type(inner) is ir.Media] if part.content else []
-        if media:
-            if not text:
-                text = "[the result is in the next message]"
-            shown.append({"type": "text", "text": f"[result of tool call {self.id(part.id)}]"})
-            shown += [write_media(inner, self.target) for inner in media]
-            self.target.note("tool results: media follow in a user message")
+        content = part.content
+        id = self.ids.wire(part.id)
+        if isinstance(content, str):
+            text = content
+        else:
+            text = plain(content)
+            media = media_in(content)
+            if media:
+                text = text or "[the result is in the next message]"
+                shown.append({"type": "text", "text": f"[result of tool call {id}]"})
+                shown += [write_media(inner, self.target) for inner in media]
+                self.target.note("tool results: media follow in a user message")
         if part.error:
             text = ERROR_PREFIX + text
-        message = {"role": "tool", "tool_call_id": self.id(part.id), "content": text}
-        return marked(message, None, self.target)
+        if part.cache:
+            self.target.drop("cache_control")
+        return {"role": "tool", "tool_call_id": id, "content": text}
 
-    def assistant(self, turn: ir.Turn) -> dict[str, Any] | None:
+    def assistant(self, turn: ir.Turn, messages: list[dict[str, Any]]) -> None:
         message: dict[str, Any] = {"role": "assistant", "content": None}
-        texts = [part for part in turn.parts if type(part) is ir.Text and part.text]
-        refusals = [part.text for part in turn.parts if type(part) is ir.Refused and part.text]
-        if refusals and self.openai:
-            message["refusal"] = "".join(refusals)
-        elif refusals:
-            texts += [ir.Text(text) for text in refusals]
+        texts: list[ir.Text] = []
+        calls: list[dict[str, Any]] = []
+        thinking: list[ir.Thinking] = []
+        for part in turn.parts:
+            match part:
+                case ir.ToolCall():
+                    calls.append(self.call(part))
+                case ir.Text():
+                    if part.text:
+                        texts.append(part)
+                case ir.Thinking():
+                    thinking.append(part)
+                case ir.Refused():
+                    if self.openai:
+                        message["refusal"] = message.get("refusal", "") + part.text
+                    elif part.text:
+                        texts.append(ir.Text(part.text))
+                case ir.ServerTool():
+                    self.target.note(f"{part.tool}: what the other provider ran is left out")
         if texts:
             message["content"] = self.text(texts)
-        calls = [self.call(part) for part in turn.parts if type(part) is ir.ToolCall]
         if calls:
             message["tool_calls"] = calls
-        for part in turn.parts:
-            if type(part) is ir.ServerTool:
-                self.target.note(f"{part.tool}: what the other provider ran is left out")
-        thinking = [part for part in turn.parts if type(part) is ir.Thinking]
-        if not reasoning.write_message(message, thinking, self.target.model):
+        if thinking and not reasoning.write_message(message, thinking, self.target.model):
             self.target.note("reasoning of another model is left out")
-        if not texts and not calls and len(message) == 2:
-            return None
-        return message
+        if texts or calls or len(message) > 2:
+            messages.append(message)
 
     def call(self, part: ir.ToolCall) -> dict[str, Any]:
         custom = part.kind == "custom"
         arguments = custom_tools.wrap(part.arguments) if custom else part.arguments
         name = self.names.wire(part.name, part.namespace, custom=custom)
         call: dict[str, Any] = {
-            "id": self.id(part.id),
+            "id": self.ids.wire(part.id),
             "type": "function",
             "function": {"name": name, "arguments": arguments_text(arguments)},
         }
@@ -127,10 +149,9 @@ def write_request(request: ir.Request, target: Target) -> dict[str, Any]:
         messages.append({"role": "system", "content": writer.text(system)})
     for turn in settle(request.turns, target.notes):
         if turn.role == "assistant":
-            message = writer.assistant(turn)
-            messages += [message] if message else []
+            writer.assistant(turn, messages)
         else:
-            messages += writer.user(turn)
+            writer.given(turn, messages)
     document: dict[str, Any] = {"model": target.model, "messages": messages}
     _tools(document, request, names, target)
     _limits(document, request, target)

@@ -2,51 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from router_core.formats import media as media_types
 from router_core.formats.context import Target
 from router_core.formats.ir import Malformed, Media, Part, Refused, Text, Unsupported
-from router_core.formats.shape import array, mapping, string
-
-_TEXTS: Final = frozenset({"input_text", "output_text", "text", "summary_text"})
+from router_core.formats.shape import each, string
 
 
-def read_content(content: Any, place: str) -> list[Part]:
+def read_content(content: Any, place: str = "content") -> list[Part]:
     """The parts of a message's ``content`` or of a tool's ``output``: a string or an array."""
-    if content is None or content == "":
-        return []
     if isinstance(content, str):
-        return [Text(content)]
-    return [_read_part(block, f"{place}[{n}]") for n, block in enumerate(array(content, place))]
+        return [Text(content)] if content else []
+    return each(content, place, _read_part)
 
 
-def _read_part(block: Any, place: str) -> Part:
-    type_ = mapping(block, place).get("type")
-    mark = block.get("prompt_cache_breakpoint")
-    cache = ("1h" if mark.get("ttl") == "12h" else "5m") if isinstance(mark, dict) else None
-    if type_ in _TEXTS:
-        return Text(string(block.get("text"), f"{place}.text"), cache)
-    match type_:
-        case "input_image":
-            url = block.get("image_url")
-            if isinstance(url, str):
-                return media_types.from_url(url, detail=block.get("detail"), cache=cache)
-            return Media("image", file_id=string(block.get("file_id"), f"{place}.file_id"), cache=cache)
-        case "input_file":
-            return _read_file(block, place, cache)
-        case "input_audio":
-            audio = block.get("input_audio") or block
-            format_ = str(audio.get("format"))
-            data = string(audio.get("data"), f"{place}.data")
-            return Media("audio", media_types.AUDIO_FORMATS.get(format_, f"audio/{format_}"), data=data)
-        case "refusal":
-            return Refused(block.get("refusal") or "")
-    raise Malformed(f"{place}.type: {type_!r} is no content part")
+def _read_part(block: dict[str, Any]) -> Part:
+    read = _PARTS.get(block.get("type"))  # type: ignore[arg-type]
+    if read is None:
+        raise Malformed(f"{block.get('type')!r} is no content part", "type")
+    return read(block)
 
 
-def _read_file(block: dict[str, Any], place: str, cache: str | None) -> Media:
-    name = block.get("filename")
+def _text(block: dict[str, Any]) -> Text:
+    return Text(string(block.get("text"), "text"), _cache(block))
+
+
+def _image(block: dict[str, Any]) -> Media:
+    url = block.get("image_url")
+    if isinstance(url, str):
+        return media_types.from_url(url, detail=block.get("detail"), cache=_cache(block))
+    return Media("image", file_id=string(block.get("file_id"), "file_id"), cache=_cache(block))
+
+
+def _file(block: dict[str, Any]) -> Media:
+    name, cache = block.get("filename"), _cache(block)
     data, url = block.get("file_data"), block.get("file_url")
     if isinstance(data, str):
         split = media_types.split_data_url(data)
@@ -54,7 +45,35 @@ def _read_file(block: dict[str, Any], place: str, cache: str | None) -> Media:
         return Media("file", type_, data=split[1] if split else data, name=name, cache=cache)
     if isinstance(url, str):
         return media_types.from_url(url, "file", name=name, cache=cache)
-    return Media("file", file_id=string(block.get("file_id"), f"{place}.file_id"), name=name, cache=cache)
+    return Media("file", file_id=string(block.get("file_id"), "file_id"), name=name, cache=cache)
+
+
+def _audio(block: dict[str, Any]) -> Media:
+    audio = block.get("input_audio") or block
+    format_ = str(audio.get("format"))
+    type_ = media_types.AUDIO_FORMATS.get(format_, f"audio/{format_}")
+    return Media("audio", type_, data=string(audio.get("data"), "data"))
+
+
+def _refusal(block: dict[str, Any]) -> Refused:
+    return Refused(block.get("refusal") or "")
+
+
+def _cache(block: dict[str, Any]) -> str | None:
+    mark = block.get("prompt_cache_breakpoint")
+    return ("1h" if mark.get("ttl") == "12h" else "5m") if isinstance(mark, dict) else None
+
+
+_PARTS: Final[dict[str, Callable[[dict[str, Any]], Part]]] = {
+    "input_text": _text,
+    "output_text": _text,
+    "text": _text,
+    "summary_text": _text,
+    "input_image": _image,
+    "input_file": _file,
+    "input_audio": _audio,
+    "refusal": _refusal,
+}
 
 
 def write_text(text: Text, target: Target) -> dict[str, Any]:

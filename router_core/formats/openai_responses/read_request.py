@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Final
 
 from router_core.formats import carrier, ir
@@ -10,7 +11,7 @@ from router_core.formats.ir import Format
 from router_core.formats.openai_chat.read_request import SHARED
 from router_core.formats.openai_responses.content import read_content
 from router_core.formats.openai_responses.tools import TOOL_SEARCH, read_choice, read_tools
-from router_core.formats.shape import array, mapping, optional_float, optional_int, string
+from router_core.formats.shape import array, each, optional_float, optional_int, string
 
 _READ: Final = frozenset(
     {"model", "input", "instructions", "tools", "tool_choice", "parallel_tool_calls", "temperature", "top_p"}
@@ -63,9 +64,8 @@ def read_request(document: dict[str, Any]) -> ir.Request:
     if isinstance(items, str):
         request.turns.append(ir.Turn("user", [ir.Text(items)]))
     else:
-        for number, item in enumerate(array(items, "input")):
-            _item(request, mapping(item, f"input[{number}]"), f"input[{number}]")
-    read_tools(request, document.get("tools"), "tools")
+        each(array(items, "input"), "input", partial(_item, request))
+    read_tools(request, document.get("tools"))
     request.tool_choice = read_choice(document.get("tool_choice"))
     parallel = document.get("parallel_tool_calls")
     request.parallel = parallel if isinstance(parallel, bool) else None
@@ -93,36 +93,36 @@ def read_request(document: dict[str, Any]) -> ir.Request:
     return request
 
 
-def _item(request: ir.Request, item: dict[str, Any], place: str) -> None:
+def _item(request: ir.Request, item: dict[str, Any]) -> None:
     type_ = item.get("type")
     if type_ in (None, "message") and "role" in item:
-        _message(request, item, place)
+        _message(request, item)
         return
     if type_ in _MODEL_ITEMS:
-        part = _model_part(item, place)
+        part = _model_part(item)
         if part is not None:
             _turn(request, "assistant").parts.append(part)
         return
     match type_:
         case "function_call_output" | "custom_tool_call_output":
-            _turn(request, "user").parts.append(_result(item, place))
+            _turn(request, "user").parts.append(_result(item))
         case "local_shell_call_output" | "shell_call_output" | "apply_patch_call_output":
             output = item.get("output")
             text = output if isinstance(output, str) else str(output or item.get("status") or "")
             id = item.get("call_id") or item.get("id") or ""
             _turn(request, "user").parts.append(ir.ToolResult(id, text))
         case "additional_tools":
-            read_tools(request, item.get("tools"), f"{place}.tools")
+            read_tools(request, item.get("tools"))
         case "tool_search_output":
-            read_tools(request, item.get("tools"), f"{place}.tools")
+            read_tools(request, item.get("tools"))
             if item.get("call_id") and item.get("execution") != "server":
                 found = ", ".join(tool.name for tool in request.tools if tool.name != TOOL_SEARCH)
                 result = ir.ToolResult(item["call_id"], f"Tools that can be called now: {found}")
                 _turn(request, "user").parts.append(result)
         case "item_reference":
-            raise ir.Unsupported(f"{place}: a reference to an item that is stored at another provider")
+            raise ir.Unsupported("a reference to an item that is stored at another provider")
         case "compaction":
-            raise ir.Unsupported(f"{place}: a conversation that only OpenAI can read (compaction)")
+            raise ir.Unsupported("a conversation that only OpenAI can read (compaction)")
         case _:
             # What OpenAI's own tools put in: other models cannot read it, and their texts tell of it.
             request.unread.append(f"input[{type_}]")
@@ -135,8 +135,8 @@ def _turn(request: ir.Request, role: ir.Role) -> ir.Turn:
     return request.turns[-1]
 
 
-def _message(request: ir.Request, item: dict[str, Any], place: str) -> None:
-    parts = read_content(item.get("content"), f"{place}.content")
+def _message(request: ir.Request, item: dict[str, Any]) -> None:
+    parts = read_content(item.get("content"))
     match item["role"]:
         case "system" | "developer":
             if request.turns:
@@ -148,21 +148,21 @@ def _message(request: ir.Request, item: dict[str, Any], place: str) -> None:
         case "user":
             request.turns.append(ir.Turn("user", parts))
         case role:
-            raise ir.Malformed(f"{place}.role: {role!r} is no role")
+            raise ir.Malformed(f"{role!r} is no role", "role")
 
 
-def _model_part(item: dict[str, Any], place: str) -> ir.Part | None:
+def _model_part(item: dict[str, Any]) -> ir.Part | None:
     type_ = item["type"]
     match type_:
         case "reasoning":
             return _thinking(item)
         case "function_call":
-            name = string(item.get("name"), f"{place}.name")
-            id = string(item.get("call_id"), f"{place}.call_id")
+            name = string(item.get("name"), "name")
+            id = string(item.get("call_id"), "call_id")
             return ir.ToolCall(id, name, item.get("arguments") or "", namespace=item.get("namespace"))
         case "custom_tool_call":
-            name = string(item.get("name"), f"{place}.name")
-            id = string(item.get("call_id"), f"{place}.call_id")
+            name = string(item.get("name"), "name")
+            id = string(item.get("call_id"), "call_id")
             text = item.get("input")
             text = text if isinstance(text, str) else ""
             return ir.ToolCall(id, name, text, "custom", item.get("namespace"))
@@ -197,12 +197,12 @@ def reasoning_text(item: dict[str, Any]) -> str:
     return ""
 
 
-def _result(item: dict[str, Any], place: str) -> ir.ToolResult:
+def _result(item: dict[str, Any]) -> ir.ToolResult:
     output = item.get("output")
     content: str | list[ir.Part]
     error = False
     if isinstance(output, list):
-        content = read_content(output, f"{place}.output")
+        content = read_content(output, "output")
     else:
         content = output if isinstance(output, str) else ""
         if content.startswith(ERROR_PREFIX):

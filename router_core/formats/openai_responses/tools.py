@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Final
 
 from router_core.formats.context import Target
 from router_core.formats.ir import Request, ServerToolUse, Tool, ToolChoice, Unsupported
 from router_core.formats.names import ToolNames
 from router_core.formats.schema import is_strict, object_root
-from router_core.formats.shape import array, mapping, string
+from router_core.formats.shape import each, string
 
 _SERVER: Final = {
     "web_search": "web_search",
@@ -26,32 +27,33 @@ _SEARCH_SCHEMA: Final = {
 }
 
 
-def read_tools(request: Request, tools: Any, place: str, namespace: str | None = None) -> None:
+def read_tools(request: Request, tools: Any, namespace: str | None = None) -> None:
     """Adds `tools` to `request`; a tool that is there already is not added again."""
     known = {(tool.namespace, tool.name) for tool in request.tools}
-    for number, tool in enumerate(array(tools or [], place)):
-        here = f"{place}[{number}]"
-        type_ = mapping(tool, here).get("type")
-        if type_ == "namespace":
-            read_tools(request, tool.get("tools"), f"{here}.tools", string(tool.get("name"), f"{here}.name"))
-        elif type_ in ("function", "custom"):
-            read = _client_tool(tool, type_, here, namespace)
-            if (namespace, read.name) not in known:
-                request.tools.append(read)
-        elif type_ == TOOL_SEARCH and tool.get("execution") == "client":
-            schema = tool.get("parameters") or _SEARCH_SCHEMA
-            request.tools.append(Tool(TOOL_SEARCH, tool.get("description"), schema))
-        else:
+    for tool in each(tools, "tools", partial(_read_tool, request, namespace)):
+        if (namespace, tool.name) not in known:
+            request.tools.append(tool)
+
+
+def _read_tool(request: Request, namespace: str | None, tool: dict[str, Any]) -> Tool | None:
+    """A tool of the client; what is none is added to `request` at once."""
+    type_ = tool.get("type")
+    text = tool.get("description")
+    match type_:
+        case "function":
+            name = string(tool.get("name"), "name")
+            return Tool(name, text, tool.get("parameters"), strict=tool.get("strict"), namespace=namespace)
+        case "custom":
+            name = string(tool.get("name"), "name")
+            return Tool(name, text, kind="custom", namespace=namespace, grammar=tool.get("format"))
+        case "namespace":
+            read_tools(request, tool.get("tools"), string(tool.get("name"), "name"))
+        case "tool_search" if tool.get("execution") == "client":
+            return Tool(TOOL_SEARCH, text, tool.get("parameters") or _SEARCH_SCHEMA)
+        case _:
             kind = _SERVER.get(str(type_), "other")
             request.server_tools.append(ServerToolUse(kind, str(type_), dict(tool)))  # type: ignore[arg-type]
-
-
-def _client_tool(tool: dict[str, Any], type_: str, place: str, namespace: str | None) -> Tool:
-    name = string(tool.get("name"), f"{place}.name")
-    text = tool.get("description")
-    if type_ == "custom":
-        return Tool(name, text, kind="custom", namespace=namespace, grammar=tool.get("format"))
-    return Tool(name, text, tool.get("parameters"), strict=tool.get("strict"), namespace=namespace)
+    return None
 
 
 def read_choice(choice: Any) -> ToolChoice | None:

@@ -9,7 +9,7 @@ from router_core.formats.context import Target
 from router_core.formats.conversation import ERROR_PREFIX, settle
 from router_core.formats.effort import is_openai_reasoning, nearest, never_reasons, word
 from router_core.formats.ir import Format
-from router_core.formats.names import CALL_IDS, ToolNames, call_id
+from router_core.formats.names import CALL_IDS, CallIds, ToolNames
 from router_core.formats.openai_responses.content import write_media, write_text
 from router_core.formats.openai_responses.tools import write_tools
 from router_core.formats.schema import is_strict
@@ -27,8 +27,11 @@ def write_request(request: ir.Request, target: Target) -> dict[str, Any]:
         raise ir.Unsupported(f"answers in {', '.join(request.modalities)}")
     names = ToolNames(Format.OPENAI_RESPONSES)
     items: Items = []
+    ids = CallIds(CALL_IDS[Format.OPENAI_RESPONSES])
     for turn in settle(request.turns, target.notes):
-        items += _assistant(turn, names, target) if turn.role == "assistant" else _given(turn, target)
+        items += (
+            _assistant(turn, names, ids, target) if turn.role == "assistant" else _given(turn, ids, target)
+        )
     document: dict[str, Any] = {"model": target.model, "input": items}
     system = [text for text in request.system if text.text]
     for text in system:
@@ -55,14 +58,14 @@ def write_request(request: ir.Request, target: Target) -> dict[str, Any]:
     return document
 
 
-def _given(turn: ir.Turn, target: Target) -> Items:
+def _given(turn: ir.Turn, ids: CallIds, target: Target) -> Items:
     """Tool results, and what the user or the system says."""
     items: Items = []
     content: list[dict[str, Any]] = []
     for part in turn.parts:
         match part:
             case ir.ToolResult():
-                items.append(_result(part, target))
+                items.append(_result(part, ids, target))
             case ir.Text() if part.text:
                 content.append(write_text(part, target))
             case ir.Media():
@@ -73,7 +76,7 @@ def _given(turn: ir.Turn, target: Target) -> Items:
     return items
 
 
-def _result(part: ir.ToolResult, target: Target) -> dict[str, Any]:
+def _result(part: ir.ToolResult, ids: CallIds, target: Target) -> dict[str, Any]:
     output: str | list[dict[str, Any]]
     target.drop("cache_control", part.cache)
     if isinstance(part.content, str):
@@ -88,21 +91,17 @@ def _result(part: ir.ToolResult, target: Target) -> dict[str, Any]:
         if all(block["type"] == "input_text" for block in output):
             output = "\n".join(block["text"] for block in output)
     type_ = "custom_tool_call_output" if part.kind == "custom" else "function_call_output"
-    return {"type": type_, "call_id": _id(part.id), "output": output}
+    return {"type": type_, "call_id": ids.wire(part.id), "output": output}
 
 
-def _id(value: str) -> str:
-    return call_id(value, CALL_IDS[Format.OPENAI_RESPONSES])
-
-
-def _assistant(turn: ir.Turn, names: ToolNames, target: Target) -> Items:
+def _assistant(turn: ir.Turn, names: ToolNames, ids: CallIds, target: Target) -> Items:
     items: Items = []
     for part in turn.parts:
         match part:
             case ir.Text() | ir.Refused() if part.text:
                 items.append({"type": "message", "role": "assistant", "content": part.text})
             case ir.ToolCall():
-                items.append(_call(part, names))
+                items.append(_call(part, names, ids))
             case ir.Thinking():
                 item = _thinking(part, target)
                 if item is not None:
@@ -112,8 +111,8 @@ def _assistant(turn: ir.Turn, names: ToolNames, target: Target) -> Items:
     return items
 
 
-def _call(part: ir.ToolCall, names: ToolNames) -> dict[str, Any]:
-    call: dict[str, Any] = {"call_id": _id(part.id), "name": names.wire(part.name, part.namespace)}
+def _call(part: ir.ToolCall, names: ToolNames, ids: CallIds) -> dict[str, Any]:
+    call: dict[str, Any] = {"call_id": ids.wire(part.id), "name": names.wire(part.name, part.namespace)}
     if part.kind == "custom" and isinstance(part.arguments, str):
         return {"type": "custom_tool_call", **call, "input": part.arguments}
     return {"type": "function_call", **call, "arguments": arguments_text(part.arguments)}
