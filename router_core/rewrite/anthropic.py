@@ -267,7 +267,6 @@ RULES: Final = (
         '400 "Invalid signature in thinking block".',
         source="CLIProxyAPI internal/signature; issues #1584, #2172, #3052",
         when=When(format=(Format.ANTHROPIC,), surface=BOTH),
-        own=True,
         request=drop_foreign_thinking,
     ),
     Rule(

@@ -22,13 +22,13 @@ GEMINI_BYPASSES: Final = frozenset(
 def is_claude(signature: str) -> bool:
     """Whether a Claude model may have made `signature`: ``E...``, ``CAIS...``, or ``R...`` (encoded twice)."""
     signature = signature.strip()
+    head = _head(signature)
     if signature.startswith("R"):
-        head = _head(signature)
-        signature = head.decode("latin-1") if head else signature
-        return signature.startswith(("E", "R", "CAIS"))
-    if signature.startswith("CAIS"):
-        return True
-    return signature.startswith("E") and not _is_gemini_message(_head(signature))
+        return head is not None and head.startswith((b"E", b"R", b"CA"))
+    if signature.startswith("E"):
+        return not _is_gemini_message(head)
+    # Field 1, a version, before field 2.
+    return head is not None and head[:1] == b"\x08" and head[2:3] == b"\x12"
 
 
 def is_gemini(signature: str) -> bool:
@@ -36,7 +36,7 @@ def is_gemini(signature: str) -> bool:
     signature = signature.strip()
     if not signature or signature in GEMINI_BYPASSES:
         return bool(signature)
-    if is_openai(signature) or "#" in signature or signature.startswith("CAIS"):
+    if is_openai(signature) or "#" in signature or (is_claude(signature) and not signature.startswith("E")):
         return False
     head = _head(signature)
     return head is not None and (not signature.startswith("E") or _is_gemini_message(head))
