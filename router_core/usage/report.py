@@ -9,12 +9,13 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Engine, Integer, Table, func, select
 
-from router_core.usage.rollup import day_of
+from router_core.usage.rollup import day_of, measures_of_row
 from router_core.usage.tables import (
     BUCKETS,
     DIMENSIONS,
     FIRST_BYTE_EDGES,
     MEASURES,
+    SESSION_DIMENSIONS,
     attempts,
     daily,
     exchanges,
@@ -28,6 +29,8 @@ GROUPS: Final = ("day", "hour", "month", *DIMENSIONS, "session")
 """What a report can be grouped by; at most one of day, hour and month."""
 
 MAX_ROWS: Final = 10_000
+MAX_EXCHANGES: Final = 100_000
+"""Of one session that a report reads."""
 
 
 class QuestionError(ValueError):
@@ -53,12 +56,17 @@ class Question:
                 raise QuestionError(f"usage cannot be selected by {name!r}")
         if sum(name in ("day", "hour", "month") for name in self.by) > 1:
             raise QuestionError("usage is grouped by one of day, hour and month, not by two of them")
-        if self.by_session and "hour" in self.by:
-            raise QuestionError("sessions are kept by day, not by hour")
+        if self.session is None and "session" in self.by:
+            known = ("day", "month", "session", *SESSION_DIMENSIONS)
+            if beyond := [name for name in (*self.by, *(self.where or {})) if name not in known]:
+                raise QuestionError(
+                    f"name one session to see it by {beyond[0]}; all sessions are kept by {', '.join(known)}"
+                )
 
     @property
-    def by_session(self) -> bool:
-        return "session" in self.by or "session" in (self.where or {})
+    def session(self) -> str | None:
+        """The one session that is asked about."""
+        return (self.where or {}).get("session")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +108,8 @@ class Row:
 
 def ask(engine: Engine, question: Question) -> list[Row]:
     """Rows in order of time, else of tokens, the largest first. Raises SQLAlchemyError."""
+    if question.session is not None:
+        return _ask_about_session(engine, question)
     table = _table(question)
     groups = {name: _group(table, name).label(f"group_{name}") for name in question.by}
     measures = list(MEASURES) + (list(BUCKETS) if table is hourly else [])
@@ -110,11 +120,46 @@ def ask(engine: Engine, question: Question) -> list[Row]:
     if groups:
         query = query.group_by(*groups.values()).order_by(*_order(table, groups)).limit(question.limit)
     with engine.connect() as connection:
-        return [
-            _row(question, dict(record))
-            for record in connection.execute(query).mappings()
-            if record["requests"]
-        ]
+        records = [dict(record) for record in connection.execute(query).mappings()]
+    return [_row(question, record) for record in records if record["requests"]]
+
+
+def _ask_about_session(engine: Engine, question: Question) -> list[Row]:
+    """One session by whatever is asked, from its exchanges, which are kept for a shorter time than sums are."""
+    query = select(exchanges).order_by(exchanges.c.at).limit(MAX_EXCHANGES)
+    for name, value in (question.where or {}).items():
+        query = query.where(exchanges.c[name] == value)
+    if question.since:
+        query = query.where(exchanges.c.at >= _midnight(question.since) * 1000)
+    if question.until:
+        query = query.where(exchanges.c.at < _midnight(question.until + timedelta(days=1)) * 1000)
+    sums: dict[tuple[Any, ...], dict[str, Any]] = {}
+    with engine.connect() as connection:
+        for record in map(dict, connection.execute(query).mappings()):
+            key = tuple(_group_of(record, name) for name in question.by)
+            row = sums.get(key)
+            if row is None:
+                row = sums[key] = {
+                    f"group_{name}": value for name, value in zip(question.by, key, strict=True)
+                }
+            for measure, more in measures_of_row(record).items():
+                row[measure] = row.get(measure, 0) + more
+    rows = [_row(question, found) for found in sums.values()]
+    unit = next((name for name in ("hour", "day", "month") if name in question.by), None)
+    rows.sort(key=lambda row: (row.group[unit] if unit else "", -row.tokens))
+    return rows[: question.limit]
+
+
+def _group_of(record: Mapping[str, Any], name: str) -> Any:
+    match name:
+        case "hour":
+            return record["at"] // 3_600_000 * 3600
+        case "day":
+            return day_of(record["at"])
+        case "month":
+            return day_of(record["at"])[:7]
+        case _:
+            return record[name]
 
 
 def recent(engine: Engine, limit: int = 100, before: int | None = None) -> list[dict[str, Any]]:
@@ -153,7 +198,7 @@ def failures(engine: Engine, since: date, until: date) -> list[dict[str, Any]]:
 
 
 def _table(question: Question) -> Table:
-    if question.by_session:
+    if "session" in question.by:
         return sessions
     return hourly if "hour" in question.by else daily
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from operator import attrgetter
 from typing import Any
 
@@ -61,6 +61,18 @@ def measures_of(entry: Entry) -> dict[str, int]:
     return found
 
 
+def measures_of_row(row: Mapping[str, Any]) -> dict[str, int]:
+    """Like `measures_of`, for a row of ``exchanges``."""
+    tools = (part.partition("=") for part in row["server_tools"].split(",") if part)
+    found = measures_of(
+        Entry(**{**row, "server_tools": {name: int(calls) for name, _, calls in tools}, "notes": ()})
+    )
+    found["failed_attempts"] = (
+        row["attempts"] - (row["result"] in ("ok", "cancelled")) if row["attempts"] else 0
+    )
+    return found
+
+
 def write(connection: Connection, entries: Iterable[Entry]) -> int:
     """Write entries with their failures and sums; those already there change nothing. Returns how many were new.
 
@@ -85,7 +97,7 @@ def write(connection: Connection, entries: Iterable[Entry]) -> int:
         _add(hours, (entry.at // 3_600_000 * 3600, *names), sums)
         _add(days, (day, *names), sums)
         if entry.session:
-            _add(talks, (day, entry.session, *names), sums)
+            _add(talks, (day, entry.session, entry.client, entry.tool), sums)
     for table, rows in ((hourly, hours), (daily, days), (sessions, talks)):
         _upsert(connection, table, rows)
     return len(new)

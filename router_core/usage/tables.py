@@ -1,9 +1,9 @@
 """The ledger's tables. `router_core.usage.migrations` brings a database to this shape, step by step.
 
 ``exchanges`` holds a row for each exchange and ``attempts`` one for each attempt that failed. The roll-ups
-hold sums: ``hourly`` (UTC) for charts, ``daily`` (local days) for reports, ``sessions`` (daily too) for
-conversations, which are too many for the others. Reports read roll-ups only, so they do not slow down as
-``exchanges`` grows.
+hold sums: ``hourly`` (UTC) for charts, ``daily`` (local days) for reports, and ``sessions`` (daily too) for
+conversations, which are so many that they have few dimensions of their own. Reports read roll-ups, so they
+do not slow down as ``exchanges`` grows; only those of a single session read its exchanges.
 """
 
 from __future__ import annotations
@@ -37,7 +37,10 @@ TOKENS: Final = (
 )
 
 DIMENSIONS: Final = ("provider", "credential", "model", "client", "tool")
-"""What every roll-up can be asked by."""
+"""What a report can be asked by."""
+
+SESSION_DIMENSIONS: Final = ("client", "tool")
+"""What a report on all sessions can be asked by."""
 
 FIRST_BYTE_EDGES: Final = (100, 200, 400, 700, 1000, 1500, 2000, 3000, 5000, 8000, 13000, 30000)
 """Upper edges in milliseconds of the buckets ``fb0`` ...; the last bucket has none."""
@@ -88,6 +91,7 @@ exchanges = Table(
     _figure("notional"),
     _text("cost_source"),
     Index("exchanges_at", "at"),
+    Index("exchanges_session", "session", "at"),
 )
 
 attempts = Table(
@@ -109,12 +113,14 @@ attempts = Table(
 )
 
 
-def _rollup(name: str, *keys: Column, measures: tuple[str, ...] = MEASURES) -> Table:
+def _rollup(
+    name: str, *keys: Column, dimensions: tuple[str, ...] = DIMENSIONS, measures: tuple[str, ...] = MEASURES
+) -> Table:
     return Table(
         name,
         metadata,
         *keys,
-        *(_text(dimension, primary_key=True) for dimension in DIMENSIONS),
+        *(_text(dimension, primary_key=True) for dimension in dimensions),
         *(Column(measure, BigInteger, nullable=False) for measure in measures),
     )
 
@@ -129,4 +135,9 @@ hourly = _rollup(
 daily = _rollup("daily", _text("day", primary_key=True))
 """``day`` is the local date, ``YYYY-MM-DD``."""
 
-sessions = _rollup("sessions", _text("day", primary_key=True), _text("session", primary_key=True))
+sessions = _rollup(
+    "sessions",
+    _text("day", primary_key=True),
+    _text("session", primary_key=True),
+    dimensions=SESSION_DIMENSIONS,
+)

@@ -118,9 +118,10 @@ def _sum_up(engine: Engine) -> None:
 
 
 def _insert_sums(connection: Connection, table: str, key: list[str], measure: Callable[[str], str]) -> None:
-    columns = [c.name for c in tables.metadata.tables[table].columns]
-    measures = [measure(name) for name in columns[len(key) + len(tables.DIMENSIONS) :]]
-    groups = [*key, *tables.DIMENSIONS]
+    target = tables.metadata.tables[table]
+    columns = [c.name for c in target.columns]
+    groups = [*key, *(c.name for c in list(target.primary_key)[len(key) :])]
+    measures = [measure(name) for name in columns[len(groups) :]]
     connection.exec_driver_sql(
         f"INSERT INTO {table} ({', '.join(columns)}) SELECT {', '.join([*groups, *measures])}"
         f" FROM exchanges GROUP BY {', '.join(str(i + 1) for i in range(len(groups)))}"

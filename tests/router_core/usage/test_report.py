@@ -61,6 +61,33 @@ def test_groups(ledger: Engine) -> None:
     assert (all_of_it.group, all_of_it.tokens) == ({}, 42)
 
 
+def test_one_session_can_be_asked_by_anything(ledger: Engine) -> None:
+    failed = attempt(1, phase="headers", status=429)
+    fill(
+        ledger,
+        exchange(
+            failed,
+            attempt(2, model="m-1"),
+            created=local(1),
+            session="s1",
+            usage=Usage(input=10, server_tools={"x": 2}),
+        ),
+        exchange(attempt(model="m-2"), created=local(2, 8), session="s1", usage=Usage(input=20)),
+        exchange(attempt(model="m-2"), created=local(2, 9), session="s1", usage=Usage(input=20)),
+        exchange(attempt(model="m-2"), created=local(2), session="s2", usage=Usage(input=99)),
+    )
+    found = report.ask(ledger, Question(by=("model",), where={"session": "s1"}))
+    assert [(r.group["model"], r.requests, r.input, r.failed_attempts) for r in found] == [
+        ("m-2", 2, 40, 0),
+        ("m-1", 1, 10, 1),
+    ]
+    assert found[1].server_tools == 2
+    by_hour = report.ask(ledger, Question(by=("hour",), since=date(2026, 9, 2), where={"session": "s1"}))
+    assert [r.requests for r in by_hour] == [1, 1]
+    (whole,) = report.ask(ledger, Question(where={"session": "s1", "model": "m-2"}))
+    assert (whole.tokens, whole.cost) == (40, 2.0)
+
+
 def test_periods_and_conditions(ledger: Engine) -> None:
     fill(ledger, *(exchange(created=local(day), tool="codex" if day % 2 else "amp") for day in range(1, 11)))
     some = Question(by=("tool",), since=date(2026, 9, 3), until=date(2026, 9, 5))
@@ -87,7 +114,8 @@ def test_hours_have_percentiles_and_speed(ledger: Engine) -> None:
         ({"by": ("colour",)}, "cannot be grouped by 'colour'"),
         ({"by": ("day", "hour")}, "one of day, hour and month"),
         ({"where": {"id": "x"}}, "cannot be selected by 'id'"),
-        ({"by": ("hour", "session")}, "sessions are kept by day"),
+        ({"by": ("hour", "session")}, "name one session to see it by hour"),
+        ({"by": ("session",), "where": {"model": "m"}}, "name one session to see it by model"),
     ],
 )
 def test_questions_that_make_no_sense(question: dict, message: str) -> None:

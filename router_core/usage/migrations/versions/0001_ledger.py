@@ -71,6 +71,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("exchanges_at", "exchanges", ["at"])
+    op.create_index("exchanges_session", "exchanges", ["session", "at"])
     op.create_table(
         "attempts",
         text("exchange"),
@@ -90,14 +91,16 @@ def upgrade() -> None:
     op.create_index("attempts_at", "attempts", ["at"])
     rollup("hourly", [big("hour", nullable=False)], sums=(*SUMS, *(f"fb{i}" for i in range(13))))
     rollup("daily", [text("day")])
-    rollup("sessions", [text("day"), text("session")])
+    rollup("sessions", [text("day"), text("session")], names=("client", "tool"))
 
 
-def rollup(table: str, keys: list[sa.Column], sums: tuple[str, ...] = SUMS) -> None:
+def rollup(
+    table: str, keys: list[sa.Column], names: tuple[str, ...] = NAMES, sums: tuple[str, ...] = SUMS
+) -> None:
     op.create_table(
         table,
         *keys,
-        *(text(name) for name in NAMES),
+        *(text(name) for name in names),
         *(big(name, nullable=False) for name in sums),
-        sa.PrimaryKeyConstraint(*(key.name for key in keys), *NAMES),
+        sa.PrimaryKeyConstraint(*(key.name for key in keys), *names),
     )
