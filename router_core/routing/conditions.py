@@ -96,12 +96,13 @@ def _walk(node: Any) -> Iterator[dict[str, Any]]:
 
 
 def _is_image(part: dict[str, Any]) -> bool:
-    if part.get("type") in _IMAGE_TYPES:
+    kind = part.get("type")
+    if isinstance(kind, str) and kind in _IMAGE_TYPES:
         return True
     for key in _IMAGE_KEYS & part.keys():
         inner = part[key]
-        kind = (inner.get("mimeType") or inner.get("mime_type") or "") if isinstance(inner, dict) else ""
-        if isinstance(kind, str) and kind.startswith("image/"):
+        media = (inner.get("mimeType") or inner.get("mime_type") or "") if isinstance(inner, dict) else ""
+        if isinstance(media, str) and media.startswith("image/"):
             return True
     return False
 

@@ -210,16 +210,22 @@ class Health:
             self._computed = self.version
 
     def probe(self, model: Key, among: int, *, last_resort: bool = False) -> CredentialState | None:
-        """A cooling credential of `among` that one request may test now, the one waiting longest."""
+        """A cooling credential of `among` that one request may test now, the one waiting longest.
+
+        With `last_resort`, one whose server failed a moment ago.
+        """
         _, due, place = self._forecast(model, among, last_resort)
         return self._states[place] if due <= self._clock() else None
 
     def wait(self, model: Key, among: int, *, last_resort: bool = False) -> float:
-        """Seconds until the first of `among` can take a request for `model`; inf for never."""
+        """Seconds until a cooldown among `among` ends, or with `last_resort` may be tested; inf for never.
+
+        That a long cooldown may be tested sooner is not counted on.
+        """
         if among & ~self.blocked(model):
             return 0.0
         ready, due, _ = self._forecast(model, among, last_resort)
-        return max(0.0, min(ready, due) - self._clock())
+        return max(0.0, (min(ready, due) if last_resort else ready) - self._clock())
 
     def _forecast(self, model: Key, among: int, last_resort: bool) -> tuple[float, float, int]:
         """Monotonic times at which the first of `among` will be ready and may be probed, and which that is.
@@ -258,7 +264,7 @@ class Health:
                 continue
             if cooldown.probing is not None:
                 return math.inf
-            due = max(due, min(cooldown.probe_at, cooldown.retry_at) if last_resort else cooldown.probe_at)
+            due = max(due, cooldown.retry_at if last_resort else cooldown.probe_at)
         return due if due > -math.inf else math.inf
 
     # -- what attempts report
