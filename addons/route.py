@@ -277,9 +277,9 @@ class Route:
         request.data.host, request.data.port = url.hostname, port
         request.data.path = outgoing.target.encode()
         request.data.content = outgoing.body
-        server = connection.Server(address=(url.hostname, port))
-        server.via = self.upstream.via(attempt.proxy)
-        flow.server_conn = server
+        if (via := self.upstream.via(attempt.proxy)) != flow.server_conn.via:
+            flow.server_conn = connection.Server(address=(url.hostname, port))
+            flow.server_conn.via = via
 
     def _best_answer(self, call: Call) -> http.Response:
         exchange = call.exchange

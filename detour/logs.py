@@ -11,10 +11,11 @@ import logging
 import logging.handlers
 import queue
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TextIO
 
 import orjson
 
@@ -26,6 +27,8 @@ type Form = Literal["human", "json"]
 
 QUEUE: Final = 10_000
 """Lines that may wait for a slow terminal or disk; further ones are dropped and counted."""
+GATHER: Final = 0.05
+"""Seconds in which lines are gathered before they are written together."""
 QUIET: Final = ("mitmproxy", "httpx", "httpcore", "asyncio", "hpack", "uvicorn", "alembic", "sqlalchemy")
 """Loggers whose information is of no use to Detour's user: only warnings, unless debugging."""
 
@@ -92,8 +95,46 @@ class _Enqueue(logging.handlers.QueueHandler):
             self.enqueue(logging.LogRecord("detour", logging.WARNING, __file__, 0, note, None, None))
 
 
+class _Gathering(logging.StreamHandler):
+    """Writes what `flush` finds gathered in one go."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._lines.append(self.format(record))
+        except Exception:
+            self.handleError(record)
+
+    def flush(self) -> None:
+        if not self._lines:
+            return
+        lines, self._lines = self._lines, []
+        try:
+            self.stream.write("\n".join([*lines, ""]))
+            self.stream.flush()
+        except (OSError, ValueError):
+            pass  # the terminal is gone
+
+
+class _Listener(logging.handlers.QueueListener):
+    """Wakes a few times a second, not for every line: each time the thread takes the interpreter from the
+    event loop, which it disturbs more than the writing itself."""
+
+    def dequeue(self, block: bool) -> logging.LogRecord:
+        if self.queue.empty():
+            for handler in self.handlers:
+                handler.flush()
+            record = super().dequeue(block)
+            time.sleep(GATHER)
+            return record
+        return super().dequeue(block)
+
+
 def _handlers(form: Form, log: Log) -> Iterator[logging.Handler]:
-    terminal = logging.StreamHandler(sys.stderr)
+    terminal = _Gathering(sys.stderr)
     terminal.setFormatter(JsonFormatter() if form == "json" else HumanFormatter())
     yield terminal
     if log.file:
@@ -118,7 +159,7 @@ def configured(form: Form, log: Log) -> Iterator[None]:
     root = logging.getLogger()
     before, level = root.handlers[:], root.level
     lines: queue.Queue[Any] = queue.Queue(QUEUE)
-    listener = logging.handlers.QueueListener(lines, *_handlers(form, log))
+    listener = _Listener(lines, *_handlers(form, log))
     root.handlers[:] = [_Enqueue(lines)]
     root.setLevel(log.level.upper())
     for name in QUIET:
@@ -128,6 +169,8 @@ def configured(form: Form, log: Log) -> Iterator[None]:
         yield
     finally:
         listener.stop()
+        for handler in listener.handlers:
+            handler.flush()
         root.handlers[:], root.level = before, level
         for handler in listener.handlers:
             handler.close()
