@@ -19,6 +19,7 @@ from router_core.config.loader import Loaded
 from router_core.credentials.pool import Pool
 from router_core.errors import Refusal
 from router_core.exchange import Exchange
+from router_core.formats.translator import FormatTranslator
 from router_core.rewrite.rules import compile_rules
 from router_core.routing.router import Router
 from router_core.state import open_store
@@ -36,7 +37,9 @@ class Core:
         self.loaded = loaded
         self.config = loaded.config
         self.registry = loaded.registry
-        self.rules = compile_rules(loaded.config, loaded.registry)
+        self.translator = FormatTranslator()
+        """Between formats; it remembers what clients cannot carry, so it outlives a reload."""
+        self.rules = compile_rules(loaded.config, loaded.registry, self.translator)
         self._tokens = state_folder / "credentials" if state_folder else None
         self.pool = Pool(loaded.config, loaded.registry, folder=self._tokens)
         self.store = open_store(loaded.config, state_folder)
@@ -71,7 +74,7 @@ class Core:
 
         Raises ValueError or SecretError, and changes nothing, if it cannot be used.
         """
-        rules = compile_rules(loaded.config, loaded.registry)
+        rules = compile_rules(loaded.config, loaded.registry, self.translator)
         access_keys = {key.name: await secrets.resolve(key.key) for key in loaded.config.access.keys}
         pool = await asyncio.to_thread(
             Pool, loaded.config, loaded.registry, folder=self._tokens, previous=self.pool

@@ -30,7 +30,7 @@ from router_core.json_document import Json, serialise, splice
 from router_core.rewrite.context import Context
 from router_core.rewrite.gemini import ENVELOPE
 from router_core.rewrite.headers import HeaderEdit
-from router_core.rewrite.models import name_model
+from router_core.rewrite.models import TRANSLATION, name_model
 from router_core.rewrite.rules import Rules
 
 if TYPE_CHECKING:
@@ -142,6 +142,7 @@ def prepare(
         if isinstance(value, Refusal):
             return value
         body = _Body(serialise(value), value, None)
+        context.mark(TRANSLATION.name, TRANSLATION.reason)
         headers.set("content-type", "application/json")
         headers.drop("content-encoding")
     if not own:

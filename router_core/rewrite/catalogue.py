@@ -30,7 +30,7 @@ BUILT_IN: Final[tuple[Rule, ...]] = (
     *models.RULES,
     *amp.RULES,
 )
-DOCUMENTED: Final = (*BUILT_IN, models.NAME_MODEL)
+DOCUMENTED: Final = (models.TRANSLATION, *BUILT_IN, models.NAME_MODEL)
 BY_NAME: Final[dict[str, Rule]] = {rule.name: rule for rule in BUILT_IN}
 
 

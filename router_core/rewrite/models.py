@@ -68,6 +68,12 @@ NAME_MODEL: Final = Rule(
     "model, in the body or in the path. Runs last and cannot be switched off.",
 )
 
+TRANSLATION: Final = Rule(
+    name="format-translation",
+    reason="The upstream speaks another format than the client, so the request is told in its words, and the answer in "
+    "the client's. Runs first and cannot be switched off.",
+)
+
 RULES: Final = (
     Rule(
         name="answer-model-name",

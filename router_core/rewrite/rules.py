@@ -24,10 +24,16 @@ if TYPE_CHECKING:
 class Rules:
     """An immutable set of compiled rules, in the order in which they run."""
 
-    def __init__(self, rules: Iterable[Rule] = (), limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        rules: Iterable[Rule] = (),
+        limits: Limits | None = None,
+        translator: Translator | None = None,
+    ) -> None:
         self.limits = limits
         """Of the configuration; None for the defaults."""
-        self.translator: Translator | None = None
+        self.translator = translator
+        """For attempts in another format than the client's; without one they are refused."""
         self.rules = tuple(sorted(rules, key=lambda rule: list(Origin).index(rule.origin)))
         self._selected: dict[tuple[str, Format, Format, Operation, bool], tuple[Rule, ...]] = {}
 
@@ -85,7 +91,7 @@ def _holds_for_answer(rule: Rule, context: Context) -> bool:
     return replace(rule.when, body=()).holds(None, context)
 
 
-def compile_rules(config: Config, registry: Registry) -> Rules:
+def compile_rules(config: Config, registry: Registry, translator: Translator | None = None) -> Rules:
     """The rules in force under `config`: built in, of the providers, of the user, without the disabled."""
     disabled = set(config.disable_rewrites)
     rules = [rule for rule in catalogue.BUILT_IN if rule.name not in disabled]
@@ -93,7 +99,7 @@ def compile_rules(config: Config, registry: Registry) -> Rules:
         rules += [rule for rule in provider_rules(provider) if rule.name not in disabled]
     for i, raw in enumerate(config.rewrites, 1):
         rules.append(compile_rule(_parsed(raw), f"rewrite-{i}", Origin.USER))
-    return Rules(rules, config.limits)
+    return Rules(rules, config.limits, translator)
 
 
 def provider_rules(provider: Provider) -> list[Rule]:
