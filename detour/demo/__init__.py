@@ -7,12 +7,14 @@ at both ends. Everything that it makes is in a temporary folder and gone when it
 from __future__ import annotations
 
 import asyncio
+import io
+import sys
 import tempfile
 from pathlib import Path
 
 from rich.console import Console
 
-from detour.demo.scenes import SCENES, Failed
+from detour.demo.scenes import SCENES, Failed, Scene
 from detour.demo.stage import Stage, StartError
 
 TIME_LIMIT = 20.0
@@ -21,6 +23,9 @@ TIME_LIMIT = 20.0
 
 def main(console: Console | None = None) -> int:
     """Play every scene. Returns the exit code: 0, or 1 after naming what failed."""
+    # A terminal that cannot show a character gets another one, not an error.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
     return asyncio.run(_play(console or Console(highlight=False)))
 
 
@@ -32,7 +37,7 @@ async def _play(console: Console) -> int:
                 stage.introduce(console)
                 for number, scene in enumerate(SCENES, 1):
                     console.print(f"\n[bold]{number}. {scene.title}[/bold]")
-                    if problem := await _problem(scene.play, stage, console):
+                    if problem := await _problem(scene, stage, console):
                         failed.append(scene.title)
                         console.print(f"   [red]✗ {problem}[/red]", soft_wrap=True)
                     else:
@@ -51,12 +56,11 @@ async def _play(console: Console) -> int:
     return 0
 
 
-async def _problem(play: object, stage: Stage, console: Console) -> str | None:
+async def _problem(scene: Scene, stage: Stage, console: Console) -> str | None:
     """What went wrong in a scene, or None."""
-    assert callable(play)
     try:
         async with asyncio.timeout(TIME_LIMIT):
-            await play(stage, console)
+            await scene.play(stage, console)
     except Failed as error:
         return str(error)
     except TimeoutError:

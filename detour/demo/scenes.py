@@ -99,7 +99,7 @@ async def stream(stage: Stage, console: Console) -> None:
             at = (written[-1] - written[0]) * 1000
             tell(
                 console,
-                f"{at:6.0f} ms  the provider writes {words[-1]!r:10} the client has it {took:5.1f} ms later",
+                f"{at:6.0f} ms  the provider writes {words[-1]!r:12} the client has it {took:5.1f} ms later",
             )
             await asyncio.sleep(0.05)
             write_next()

@@ -11,7 +11,7 @@ import pytest
 
 from detour.fakes import Fault
 from detour.fakes.call import Call
-from detour.fakes.steps import Data, End, Gate, Reply, Step
+from detour.fakes.steps import Data, End, Reply, Step
 from tests.e2e.conftest import House
 from tests.e2e.test_bad_input import provider_socket, read_all
 from tests.e2e.wire import SHAPES, address, fresh_model
@@ -206,16 +206,3 @@ def test_an_error_of_a_passed_through_request_is_the_clients(house: House, clien
             assert (answer.status_code, answer.headers["retry-after"]) == (status, "3")
             assert answer.json()["request_id"]
         assert len([r for r in house.own.record.requests if r.model == model]) == 2
-
-
-def test_a_gate_that_opens_late_is_no_timeout_of_the_client(house: House, client: httpx.Client) -> None:
-    """Nothing of Detour's shortens a wait that is within its limits."""
-    model = fresh_model()
-
-    def late(call: Call, reply: Reply) -> list[Step]:
-        return [Gate(model), *reply.steps()]
-
-    house.anthropic.script.add(Fault("late", late), model=model)
-    path, headers, body = SHAPES["anthropic"].request(model)
-    house.anthropic.open(model)
-    assert client.post(f"https://api.anthropic.com{path}", headers=headers, json=body).status_code == 200

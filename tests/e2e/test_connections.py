@@ -182,11 +182,7 @@ def test_a_reset_of_one_stream_leaves_its_neighbours_alone(upstreams: Upstreams)
 def test_a_client_that_leaves_during_a_failover_is_forgotten(upstreams: Upstreams) -> None:
     """The second attempt, too, is cancelled at once."""
     fake, model = upstreams.fakes["h2"], fresh_model()
-
-    def error_then_wait(call: Call, reply: Reply) -> list[Step]:
-        return [*Fault.status(500).build(call, reply)]
-
-    fake.script.add(Fault("error", error_then_wait), key="secret-bad", model=model)
+    fake.script.add(Fault.status(500), key="secret-bad", model=model)
     fake.script.add(Fault.never_answer(), key="secret-good", model=model)
     with h2_client(upstreams, "h2") as client:
         send(client, model)
