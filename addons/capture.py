@@ -56,7 +56,7 @@ class Capture:
             if recording := recorder.open(opening, time.monotonic()):
                 witnesses[flow] = witness = Witness(recording, flow)
                 recording.passing_request(flow.request.method, headers_of(flow.request))
-                witness.passing = True
+                flow.request.stream = witness.from_client
 
     def _is_ours(self, host: str) -> bool:
         return host in self.core.registry.hosts or host in self.core.config.capture.hosts

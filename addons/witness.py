@@ -14,7 +14,6 @@ from mitmproxy import http
 from mitmproxy.connection import Connection, Server
 from mitmproxy.proxy.layers.http import (
     HttpEvent,
-    RequestData,
     ResponseData,
     ResponseEndOfMessage,
     ResponseHeaders,
@@ -34,8 +33,6 @@ class Witness:
 
     def __init__(self, recording: Recording, flow: http.HTTPFlow) -> None:
         self.recording = recording
-        self.passing = False
-        """Nobody routes this flow: what comes from upstream goes to the client, and is recorded once."""
         self._flow = flow
         self._begun = time.time()
         self._attempts = 0
@@ -51,9 +48,12 @@ class Witness:
             self._attempts = len(exchange.attempts)
             self.recording.attempt_request(exchange.attempt, call.outgoing)
 
-    def from_client(self, event: HttpEvent) -> None:
-        if self.passing and isinstance(event, RequestData) and not self._upgraded:
-            self.recording.passing_data(event.data)
+    def from_client(self, data: bytes) -> bytes:
+        """The stream callable of a request that passes through. The layer may see data before the flow has a
+        witness, since it goes on reading while hooks run."""
+        if data:
+            self.recording.passing_data(data)
+        return data
 
     def from_upstream(self, event: HttpEvent, server: Connection) -> None:
         attempt = self._attempt

@@ -97,12 +97,9 @@ class FailoverLayer(HttpLayer):
         witness = witnesses.get(stream.flow)
         if witness is None:
             return
-        if child is not stream:
-            if child is self.connections.get(self.context.client):
-                witness.to_client(event)
-        elif not isinstance(event, FROM_UPSTREAM):
-            witness.from_client(event)
-        elif event.stream_id == stream.attempt_id:
+        if child is self.connections.get(self.context.client):
+            witness.to_client(event)
+        elif child is stream and isinstance(event, FROM_UPSTREAM) and event.stream_id == stream.attempt_id:
             witness.from_upstream(event, stream.context.server)
 
     def get_connection(self, event: GetHttpConnection, *, reuse: bool = True) -> layer.CommandGenerator[None]:

@@ -98,11 +98,12 @@ def credential_variable(loaded: Loaded, hop: Hop, record: Record) -> str:
     return f"{name}_API_KEY" if name else "API_KEY"
 
 
-def console() -> Console:
+def console(stderr: bool = False) -> Console:
     """Colours on a terminal; what is piped is not folded to a width that nobody has."""
-    if sys.stdout.isatty():
-        return Console(highlight=False)
-    return Console(highlight=False, width=int(os.environ.get("COLUMNS", "0")) or 10_000, soft_wrap=True)
+    if (sys.stderr if stderr else sys.stdout).isatty():
+        return Console(stderr=stderr, highlight=False)
+    width = int(os.environ.get("COLUMNS", "0")) or 10_000
+    return Console(stderr=stderr, highlight=False, width=width, soft_wrap=True)
 
 
 def visible(text: str) -> str:

@@ -14,12 +14,11 @@ from typing import Annotated, Any
 
 import typer
 from rich import box
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from detour.commands.capture.listing import size
-from detour.commands.capture.place import Captures, captures
+from detour.commands.capture.place import Captures, captures, console
 from detour.commands.exec import find_program
 from detour.commands.options import ConfigOption, JsonOption, fail, print_json
 from router_core.capture import discover, folder
@@ -172,7 +171,7 @@ def _split(records: list[Record]) -> tuple[list[Record], list[str]]:
 
 
 def _report(records: list[Record], asked: list[str]) -> None:
-    out = Console(stderr=True, highlight=False, soft_wrap=True)
+    out = console(stderr=True)
     seen, tunnelled = _split(records)
     if not records:
         out.print("\ndetour: the command talked to no host through the proxy. Does it honour HTTPS_PROXY?")
@@ -180,7 +179,7 @@ def _report(records: list[Record], asked: list[str]) -> None:
     if seen:
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="What it talked to", title_justify="left")
         for name in ("host", "provider", "surfaces", "models"):
-            table.add_column(name, overflow="fold")
+            table.add_column(name, overflow="fold", no_wrap=name in ("host", "provider"))
         for name in ("requests", "failed", "sent", "received"):
             table.add_column(name, justify="right", no_wrap=True)
         for host in discover.hosts(seen):
