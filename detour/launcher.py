@@ -31,6 +31,10 @@ logger = logging.getLogger(__name__)
 
 LISTENERS: Final = ("proxy", "gateway", "admin")
 
+GC_THRESHOLDS: Final = (20_000, 20, 50)
+"""A request makes some thousand short-lived objects; with Python's own thresholds the collector would look
+for cycles several times within each."""
+
 # The gateway is a reverse proxy for a place that does not exist: each request gets its destination from its plan.
 GATEWAY_MODE = "reverse:http://gateway.invalid"
 
@@ -136,6 +140,7 @@ async def _serve(loaded: Loaded, private_to: int | None, recorded: CaptureRun | 
         # What is here now stays: the collector need not look at it again.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(*GC_THRESHOLDS)
         await asyncio.wait([asyncio.ensure_future(stop.wait()), serving], return_when=asyncio.FIRST_COMPLETED)
     finally:
         if not private_to:
