@@ -52,7 +52,6 @@ class House:
 def house(tmp_path, monkeypatch) -> House:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("WORK_KEY", "sk-work-key-of-now-00")
-    monkeypatch.setenv("COLUMNS", "400")
     monkeypatch.delenv("OTHER_KEY", raising=False)
     return House(tmp_path)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,8 +101,7 @@ def console(stderr: bool = False) -> Console:
     """Colours on a terminal; what is piped is not folded to a width that nobody has."""
     if (sys.stderr if stderr else sys.stdout).isatty():
         return Console(stderr=stderr, highlight=False)
-    width = int(os.environ.get("COLUMNS", "0")) or 10_000
-    return Console(stderr=stderr, highlight=False, width=width, soft_wrap=True)
+    return Console(stderr=stderr, highlight=False, width=10_000, soft_wrap=True)
 
 
 def visible(text: str) -> str:
