@@ -38,6 +38,10 @@ _SERVER_TOOL_ITEMS: Final = frozenset(
 )
 """Output items of the Responses API that the provider ran; its usage object does not count them."""
 
+_TERMINAL: Final = frozenset(
+    {"response.completed", "response.incomplete", "response.failed", "response.done"}
+)
+
 _UNCOUNTED: Final = frozenset({Operation.COUNT_TOKENS, Operation.LIST_MODELS})
 """Their answers may hold figures named like usage, but nothing was used."""
 
@@ -54,9 +58,9 @@ class Meter:
 
     __slots__ = (
         "_done",
+        "_ended",
         "_find",
         "_hint",
-        "_id",
         "_identity",
         "_notes",
         "_raw",
@@ -73,7 +77,7 @@ class Meter:
         self._identity = IDENTITIES[format]
         self._raw: dict[str, Any] = {}
         self._tools: dict[str, int] = {}
-        self._id: str | None = None
+        self._ended = False
         self._done = Usage()
         self._responses = 0
         self._notes: list[str] = []
@@ -163,13 +167,11 @@ class Meter:
         usage = body.get("usage")
         if not isinstance(usage, Mapping):
             return
-        name = body.get("id")
-        if isinstance(name, str) and name != self._id:
-            if self._id is not None and self._raw:
-                # The earlier response of this connection is complete; each is billed by itself.
-                done, self._responses = self._total(), self._responses + 1
-                self._done, self._raw, self._tools = done, {}, {}
-            self._id = name
+        if self._ended and self._raw:
+            # The next turn of a connection; each is billed by itself.
+            self._done, self._responses = self._total(), self._responses + 1
+            self._raw, self._tools = {}, {}
+        self._ended = part.get("type") in _TERMINAL
         self._merge(usage, body)
         self._tools = {}
         output = body.get("output")

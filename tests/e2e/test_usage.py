@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import orjson
 import pytest
+from websockets.sync.client import connect
 
 from detour.fakes import Fault
 from router_core.formats import Format
@@ -238,3 +239,47 @@ def test_a_credential_is_taken_out_and_put_back(start: Start, fakes: FakeThread)
         fake.script.rules.clear()
         assert admin.post("/credentials/only/reset").json()["state"] == "ready"
         assert ask() == 200
+
+
+def test_each_turn_on_a_websocket_is_counted(start: Start, fakes: FakeThread) -> None:
+    fake = fakes.start("openai")
+    detour = start(
+        providers={"openai": {"base_url": fake.base_url("openai-chat")}},
+        credentials=[{"id": "only", "provider": "openai", "api_key": "env:ONLY"}],
+        env={"ONLY": "secret-of-only"},
+    )
+    url = detour.gateway_url.replace("http", "ws", 1) + "/v1/responses"
+    reported = []
+    with connect(url, proxy=None, additional_headers={"authorization": "Bearer whatever"}) as websocket:
+        for text in ("hi", "and a longer question"):
+            websocket.send(json.dumps({"type": "response.create", "model": "gpt-5.1", "input": text}))
+            event = json.loads(websocket.recv(timeout=10))
+            while event["type"] != "response.completed":
+                event = json.loads(websocket.recv(timeout=10))
+            reported.append(event["response"]["usage"])
+    with Admin(detour) as admin:
+        (row,) = admin.rows(1, by="provider")
+    assert row["output"] == sum(usage["output_tokens"] for usage in reported)
+    assert row["input"] + row["cache_read"] == sum(usage["input_tokens"] for usage in reported)
+
+
+def test_what_was_reported_before_the_client_left_is_counted(start: Start, fakes: FakeThread) -> None:
+    fake = fakes.start("anthropic")
+    fake.script.add(Fault.gate("middle", after=2))
+    detour = start(
+        providers={"anthropic": {"base_url": fake.base_url("anthropic")}},
+        credentials=[{"id": "only", "provider": "anthropic", "api_key": "env:ONLY"}],
+        env={"ONLY": "secret-of-only"},
+    )
+    path, headers, body = SHAPES["anthropic"].request("claude-sonnet-4-5-20250929", stream=True)
+    url = detour.gateway_url + path
+    with httpx.stream("POST", url, headers=headers, json=body, timeout=TIMEOUT, trust_env=False) as answer:
+        for line in answer.iter_lines():
+            if "content_block_delta" in line:
+                break
+    with Admin(detour) as admin:
+        (row,) = admin.rows(1, by="credential")
+        (one,) = admin.get("/exchanges").json()["finished"]
+    assert (row["cancelled"], one["state"]) == (1, "cancelled")
+    assert row["input"] > 0
+    assert row["cost"] > 0

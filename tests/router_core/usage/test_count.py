@@ -105,7 +105,7 @@ def test_several_responses_on_one_websocket_add_up() -> None:
         Format.OPENAI_RESPONSES,
         completed("resp_1", 8, "web_search_call"),
         completed("resp_2", 5, "web_search_call"),
-        completed("resp_2", 5, "web_search_call"),
+        {"type": "response.in_progress", "response": {"id": "resp_3", "usage": {"input_tokens": 10}}},
         completed("resp_3", 1),
     )
     assert usage == Usage(input=30, output=14, server_tools={"web_search": 2})
