@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,11 @@ from typing import Any
 import httpx
 import pytest
 
-from detour.fakes import FakeUpstream
+from detour.fakes import FakeUpstream, Fault
+from detour.fakes.call import Call
+from detour.fakes.steps import Reply, Step
+from router_core.json_document import parse
+from router_core.sse import EventReader
 from tests import clients
 from tests.e2e.instance import Detour, base_config
 from tests.upstream import FakeThread
@@ -124,11 +127,29 @@ def test_chatgpts_backend_gets_what_it_takes(detour: Detour, upstreams: dict[str
     assert document["input"][0]["content"] == [{"type": "input_text", "text": "hello"}]
 
 
-def test_amp_gets_signatures_and_no_crash(detour: Detour, upstreams: dict[str, FakeUpstream]) -> None:
-    tools = [{"name": "f", "input_schema": {"type": "object", "properties": {}}}]
-    body = {"model": "claude-sonnet-4-5-20250929", "max_tokens": 9, "messages": MESSAGES, "tools": tools}
-    answer = httpx.post(
-        f"{detour.gateway_url}/v1/messages", json=body, headers={"user-agent": "amp/1.0"}, trust_env=False
-    )
-    for block in json.loads(answer.content)["content"]:
-        assert "signature" in block or block["type"] not in ("tool_use", "thinking")
+THOUGHT = (
+    b'event: message_start\ndata: {"type":"message_start","message":{"model":"m","content":[]}}\n\n'
+    b'event: content_block_start\ndata: {"type":"content_block_start","index":0,"content_block":{"type":"thinking"}}\n\n'
+    b'event: content_block_stop\ndata: {"type":"content_block_stop","index":0}\n\n'
+    b'event: content_block_start\ndata: {"type":"content_block_start","index":1,"content_block":{"type":"tool_use","id":"t"}}\n\n'
+    b'event: content_block_stop\ndata: {"type":"content_block_stop","index":1}\n\n'
+    b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
+)
+
+
+def test_amps_streams_have_signatures_and_no_thinking(
+    detour: Detour, upstreams: dict[str, FakeUpstream]
+) -> None:
+    def thinks(call: Call, reply: Reply) -> list[Step]:
+        return Reply(200, (("content-type", "text/event-stream"),), (THOUGHT[:200], THOUGHT[200:])).steps()
+
+    upstreams["anthropic"].script.add(Fault("thinks", thinks), model="claude-haiku-4-5-20251001")
+    body = {"model": "claude-haiku-4-5-20251001", "max_tokens": 9, "messages": MESSAGES, "stream": True}
+    headers = {"user-agent": "amp/1.0"}
+    answer = httpx.post(f"{detour.gateway_url}/v1/messages", json=body, headers=headers, trust_env=False)
+    blocks = [parse(e.data or b"{}") for e in EventReader().feed(answer.content)]
+    assert [(b["type"], b.get("index")) for b in blocks[1:-1]] == [
+        ("content_block_start", 0),
+        ("content_block_stop", 0),
+    ]
+    assert blocks[1]["content_block"] == {"type": "tool_use", "id": "t", "signature": ""}
