@@ -223,23 +223,19 @@ def encode(name: str | None, data: bytes) -> bytes:
 
 
 def replace_data(event: Event, data: bytes) -> Event:
-    """`event` with other data: its other lines and its line ends stay as they came.
-
-    The new data must be one line, which JSON always is. Raises ValueError where it is not.
-    """
-    if b"\n" in data or b"\r" in data:
-        raise ValueError("event data with a line end needs encode()")
+    """`event` with other data: its other lines and its line ends stay as they came."""
     pieces: list[bytes] = []
     position = 0
     written = False
-    raw = event.raw
-    for match in re.finditer(rb"[^\r\n]*(\r\n?|\n|$)", raw):
+    for match in re.finditer(rb"[^\r\n]*(\r\n?|\n|$)", event.raw):
         line = match[0]
         bare = line.removeprefix(_BOM) if not position else line
         if bare.startswith((b"data:", b"data\n", b"data\r")):
             if not written:
-                space = b" " if bare[5:6] == b" " else b""
-                pieces.append(line[: len(line) - len(bare)] + b"data:" + space + data + match[1])
+                field = b"data: " if bare[5:6] == b" " else b"data:"
+                end = match[1] or b"\n"
+                pieces.append(line[: len(line) - len(bare)])
+                pieces.append(field + (end + field).join(_LINE_END.split(data)) + match[1])
                 written = True
         else:
             pieces.append(line)

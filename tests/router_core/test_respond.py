@@ -339,3 +339,9 @@ def test_no_bytes_make_it_raise(
 ) -> None:
     out, _ = wire.answered(ask(format, stream), body, media=media, model="up", step=step, status=status)
     assert isinstance(out, bytes)
+
+
+def test_an_event_with_several_data_lines_is_renamed() -> None:
+    stream = b'data: {"message":\ndata: {"model":\ndata:  "up"}}\n\n'
+    out, _ = wire.answered(ask(Format.ANTHROPIC, True), stream, media="text/event-stream", model="up", step=9)
+    assert out == stream.replace(b"up", b"m")

@@ -175,3 +175,9 @@ def test_new_data_keeps_the_other_lines(raw: bytes, expected: bytes) -> None:
 )
 def test_a_stream_is_recognised_without_its_content_type(head: bytes, answer: bool | None) -> None:
     assert looks_like_stream(head) is answer
+
+
+def test_new_data_of_several_lines() -> None:
+    event = replace_data(Event(b"id: 1\r\ndata:{\r\ndata:}\r\n\r\n"), b'{\n"a": 1}')
+    assert event.raw == b'id: 1\r\ndata:{\r\ndata:"a": 1}\r\n\r\n'
+    assert Event(event.raw).data == b'{\n"a": 1}'
