@@ -21,27 +21,32 @@ class ClientView:
         self._rule = CALL_IDS[client]
         self._prefix = _PREFIXES.get(client, "call_")
         self._context = context
-        self._calls: dict[int, int] = {}
-        """Calls seen in each choice."""
+        self._calls: dict[int, dict[str, str]] = {}
+        """Ids and names of the calls in each choice."""
+        self._repeated: int | None = None
+        """A part that came before and is left out."""
         self._customs = client is Format.OPENAI_RESPONSES
         """Whether the client knows calls with free text, whatever tools it has."""
         self._held: dict[int, tuple[bool, list[str]]] = {}
         """Arguments that change their shape when they are complete; True where they become free text."""
         self._ids: dict[str, str] = {}
         self._kept: list[ir.Part] = []
-        self._open: dict[int, ir.Thinking] = {}
+        self._thinking: dict[int, ir.Thinking] = {}
         self._texts: dict[int, list[str]] = {}
 
     def push(self, event: ir.Event) -> list[ir.Event]:
         match event:
             case ir.Delta():
+                if event.index == self._repeated:
+                    return []
                 if event.index in self._texts:
                     self._texts[event.index].append(event.text)
                 if event.index in self._held:
                     self._held[event.index][1].append(event.text)
                     return []
             case ir.PartStart():
-                return [self._start(event)]
+                started = self._start(event)
+                return [started] if started else []
             case ir.PartEnd():
                 return self._end(event)
             case ir.Finish():
@@ -50,17 +55,24 @@ class ClientView:
                 self._remember()
         return [event]
 
-    def _start(self, event: ir.PartStart) -> ir.PartStart:
+    def _start(self, event: ir.PartStart) -> ir.PartStart | None:
         part = event.part
         if type(part) is ir.ToolCall:
-            self._calls[event.choice] = self._calls.get(event.choice, 0) + 1
+            calls = self._calls.setdefault(event.choice, {})
+            if part.id and calls.get(part.id) == part.name:
+                self._repeated = event.index
+                return None
+            if part.id in calls:
+                part = replace(part, id="")
+            calls[part.id] = part.name
             part = self._call(part, event.index)
             event = ir.PartStart(event.index, part, event.choice)
+        elif isinstance(part, ir.Thinking):
+            self._thinking[event.index] = part
         if self._context.memory is not None and event.choice == 0:
             if isinstance(part, ir.ToolCall):
                 self._kept.append(part)
             elif isinstance(part, ir.Thinking):
-                self._open[event.index] = part
                 self._texts[event.index] = []
         return event
 
@@ -79,6 +91,8 @@ class ClientView:
         return replace(part, id=fitted, name=name, namespace=namespace, kind=kind)
 
     def _end(self, event: ir.PartEnd) -> list[ir.Event]:
+        if event.index == self._repeated:
+            return []
         events: list[ir.Event] = []
         held = self._held.pop(event.index, None)
         if held is not None:
@@ -87,16 +101,25 @@ class ClientView:
             text = custom_tools.unwrap(text) if free else arguments_text(custom_tools.wrap(text))
             if text:
                 events.append(ir.Delta(event.index, text))
-        part = self._open.pop(event.index, None)
+        part = self._thinking.pop(event.index, None)
         if part is not None:
-            text = "".join(self._texts.pop(event.index))
-            self._kept.append(ir.Thinking(part.text + text, event.signature or part.signature, part.redacted))
+            event = self._signed(event, part)
+            if event.index in self._texts:
+                text = "".join(self._texts.pop(event.index))
+                self._kept.append(ir.Thinking(text, event.signature, part.redacted))
         events.append(event)
         return events
 
+    def _signed(self, event: ir.PartEnd, part: ir.Thinking) -> ir.PartEnd:
+        """Reasoning without a signature is given one that names its origin, so that it is known again."""
+        signature = event.signature or part.signature
+        if signature is None and self._context.upstream is not None:
+            signature = ir.Signature(self._context.upstream, "")
+        return ir.PartEnd(event.index, signature)
+
     def _finish(self, event: ir.Finish) -> ir.Finish:
         """A turn ends with tool calls exactly when it made some, whatever the upstream calls it."""
-        calls = self._calls.get(event.choice, 0)
+        calls = self._calls.get(event.choice)
         if calls and event.stop in (ir.Stop.END, ir.Stop.OTHER):
             return replace(event, stop=ir.Stop.TOOL_CALLS)
         if not calls and event.stop is ir.Stop.TOOL_CALLS:

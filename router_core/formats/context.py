@@ -28,6 +28,8 @@ class Context:
     model: str = ""
     """The name that the client asked for, and is told again."""
     upstream_model: str = ""
+    upstream: Format | None = None
+    """Whose answer it is; None where that does not matter."""
     tools: Mapping[str, ClientTool] = field(default_factory=dict)
     """Upstream tool name to the client's, where they differ."""
     customs: frozenset[str] = frozenset()

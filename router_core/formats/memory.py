@@ -64,7 +64,7 @@ class SessionMemory:
 
     def keep(self, parts: list[Part], ids: dict[str, str] | None = None) -> None:
         """Remembers the reasoning of an answer that consists of `parts`, with the client's ids."""
-        thinking = [p for p in parts if type(p) is Thinking and (p.signature or p.text)]
+        thinking = [p for p in parts if type(p) is Thinking and p.signature]
         calls = [p for p in parts if type(p) is ToolCall]
         signatures = {call.id: call.signature for call in calls if call.signature}
         if not calls or not (thinking or signatures or ids):

@@ -64,7 +64,7 @@ def request(
     `document` is not changed.
     """
     counts = operation is Operation.COUNT_TOKENS
-    context = Context(client_model or model, model, counts=counts, memory=session, created=int(now))
+    context = Context(client_model or model, model, upstream, counts=counts, memory=session, created=int(now))
     target = Target(client, upstream, model, stream, model_info, quirks, context)
     write = CODECS[upstream].write_request
     if write is None or not translatable(client, upstream, operation):

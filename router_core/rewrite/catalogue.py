@@ -9,6 +9,7 @@ from router_core.rewrite import (
     amp,
     answers,
     anthropic,
+    carried,
     efforts,
     gemini,
     models,
@@ -20,6 +21,7 @@ from router_core.rewrite.rule import Rule
 
 BUILT_IN: Final[tuple[Rule, ...]] = (
     *gemini.ENVELOPES,
+    *carried.RULES,
     *moved.RULES,
     *efforts.RULES,
     *anthropic.RULES,

@@ -81,7 +81,9 @@ class EventWriter:
         return []
 
     def _carry(self, choice: int, signature: ir.Signature, text: str | None) -> None:
-        if self._context.carry_reasoning:
+        # Without data there is only a text to carry, which only compatible hosts want back.
+        wanted = signature.data or signature.origin is Format.OPENAI_CHAT
+        if self._context.carry_reasoning and wanted:
             # Gemini's clients drop thoughts and keep signatures, so the text travels inside.
             self._carried.setdefault(choice, []).append(carrier.pack(signature, text))
 

@@ -173,7 +173,7 @@ class _Contents:
 
 def _native(signature: ir.Signature | None) -> str | None:
     """What a Gemini model can check, None for any other signature."""
-    return signature.data if signature is not None and signature.origin is Format.GEMINI else None
+    return signature.data or None if signature is not None and signature.origin is Format.GEMINI else None
 
 
 def _tools(

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import orjson
 
-from router_core.formats import ir
+from router_core.formats import carrier, ir
 from router_core.formats.ir import Format
 
 _OWN: Final = frozenset({"index", "id", "type", "function", "custom"})
@@ -151,4 +151,4 @@ def google_signature(fields: dict[str, Any]) -> ir.Signature | None:
     extra = fields.get("extra_content")
     google = extra.get("google") if isinstance(extra, dict) else None
     value = google.get("thought_signature") if isinstance(google, dict) else None
-    return ir.Signature(Format.GEMINI, value) if isinstance(value, str) and value else None
+    return carrier.read(value, Format.GEMINI) if isinstance(value, str) else None

@@ -8,14 +8,12 @@ from router_core.formats import carrier, failures, ir, stops
 from router_core.formats import media as media_types
 from router_core.formats.context import DONE, Context
 from router_core.formats.ir import Format
-from router_core.formats.openai_chat.reasoning import DETAIL_FORMATS, DETAILS
+from router_core.formats.openai_chat.reasoning import DETAILS
 from router_core.formats.usage import write_openai_chat
 
 type Chunks = list[dict[str, Any]]
 
 _TEXT: Final = {"function": "arguments", "custom": "input"}
-
-_FORMAT_NAMES: Final = {format: name for name, format in DETAIL_FORMATS.items()}
 
 
 class _Choice:
@@ -127,8 +125,8 @@ class EventWriter:
         call: dict[str, Any] = {"index": state.call, "id": part.id, "type": part.kind}
         call[part.kind] = {"name": part.name, _TEXT[part.kind]: ""}
         if part.signature is not None:
-            value = carrier.write(part.signature, Format.GEMINI)
-            call["extra_content"] = {"google": {"thought_signature": value}}
+            # Google's own place for it, which clients of its compatible surface send back.
+            call["extra_content"] = {"google": {"thought_signature": carrier.pack(part.signature)}}
         return self._chunk(state.choice, {"tool_calls": [call]})
 
     def _delta(self, event: ir.Delta) -> Chunks:
@@ -172,10 +170,9 @@ class EventWriter:
         """An entry of ``reasoning_details`` that the client can send back."""
         if signature is None or not self._context.carry_reasoning:
             return []
-        native = _FORMAT_NAMES.get(signature.origin)
-        value = signature.data if native else carrier.pack(signature)
+        value = carrier.pack(signature)
         choice = self._choices[state.choice]
-        entry: dict[str, Any] = {"index": choice.details, "format": native or "unknown"}
+        entry: dict[str, Any] = {"index": choice.details, "format": "unknown"}
         if text and not self._context.hide_reasoning:
             entry |= {"type": "reasoning.text", "text": text, "signature": value}
         else:

@@ -60,6 +60,13 @@ def read(format: Format, body: bytes, *, streaming: bool, status: int = 200) -> 
         return _READERS[format](streaming).settle()
 
 
+class StreamError(Exception):
+    """An error inside a stream for which a library has no exception."""
+
+
+STREAM_ERRORS = (anthropic.APIError, openai.APIError, errors.APIError, StreamError)
+
+
 @dataclass
 class ClientError:
     status: int
@@ -145,6 +152,8 @@ def _read_responses(streaming: bool) -> Meaning:
         with _openai().responses.stream(model="m", input="hi") as stream:
             for event in stream:
                 numbers.append(event.sequence_number)
+                if event.type == "response.failed":
+                    raise StreamError(event.response.error.code, event.response.error.message)
                 if event.type in ("response.completed", "response.incomplete"):
                     response = event.response
         assert numbers == list(range(len(numbers)))

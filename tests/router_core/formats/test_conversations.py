@@ -1,0 +1,161 @@
+"""Conversations of several turns with tools and thinking, over every pair of formats."""
+
+import json
+from typing import Any
+
+import pytest
+
+from router_core.formats import Format, Operation
+from router_core.formats.answer import Answer
+from router_core.formats.memory import SessionStore
+from router_core.formats.translate import TranslatedRequest, request
+from tests.router_core.formats import turns
+from tests.router_core.formats.conformity import assert_conforms
+from tests.router_core.formats.invariants import assert_holds
+from tests.router_core.formats.translated import CLIENTS, UPSTREAMS
+from tests.router_core.wire import exchange, prepared
+
+MODELS = {
+    Format.ANTHROPIC: "claude-opus-4-5",
+    Format.OPENAI_CHAT: "kimi-k2-thinking",
+    Format.OPENAI_RESPONSES: "gpt-5.2",
+    Format.GEMINI: "gemini-3-pro-preview",
+}
+PAIRS = [
+    pytest.param(client, upstream, id=f"{client}-{upstream}")
+    for client in CLIENTS
+    for upstream in UPSTREAMS
+    if client is not upstream
+]
+
+
+def sent(client: Format, upstream: Format, document: dict[str, Any], **more: Any) -> TranslatedRequest:
+    translated = request(
+        client, upstream, Operation.GENERATE, document, model=MODELS[upstream], stream=False, **more
+    )
+    assert isinstance(translated, TranslatedRequest), translated
+    assert_conforms(
+        upstream, {k: v for k, v in translated.document.items() if k != "messages"} | messages(translated)
+    )
+    assert_holds(upstream, translated.document)
+    return translated
+
+
+def messages(translated: TranslatedRequest) -> dict[str, Any]:
+    """The messages without what compatible hosts add to them."""
+    found = translated.document.get("messages")
+    if found is None:
+        return {}
+    return {"messages": [{k: v for k, v in m.items() if k != "reasoning_content"} for m in found]}
+
+
+@pytest.mark.parametrize("forgetful", [False, True])
+@pytest.mark.parametrize(("client", "upstream"), PAIRS)
+def test_the_model_gets_its_own_reasoning_back(client: Format, upstream: Format, forgetful: bool) -> None:
+    session = SessionStore().session("s1")
+    opening = turns.first(client)
+    asked = sent(client, upstream, opening, session=session)
+    read = Answer(client, upstream, asked.context).body(turns.answer(upstream))
+    following = turns.follow(client, opening, read, forgetful=forgetful)
+    document = sent(client, upstream, following, session=session).document
+    assert returned(upstream, document) == expected(upstream)
+
+
+def returned(upstream: Format, document: dict[str, Any]) -> Any:
+    """What an upstream gets back of its reasoning, and where."""
+    match upstream:
+        case Format.ANTHROPIC:
+            assert document["thinking"]["type"] == "enabled"
+            return [b for b in document["messages"][1]["content"] if "thinking" in b["type"]]
+        case Format.OPENAI_CHAT:
+            return document["messages"][1].get("reasoning_content")
+        case Format.OPENAI_RESPONSES:
+            return [item for item in document["input"] if item["type"] == "reasoning"]
+    parts = document["contents"][1]["parts"]
+    return [part.get("thoughtSignature") for part in parts if "functionCall" in part]
+
+
+def expected(upstream: Format) -> Any:
+    match upstream:
+        case Format.ANTHROPIC:
+            return [turns.answer(upstream)["content"][0]]
+        case Format.OPENAI_CHAT:
+            return turns.REASONING
+        case Format.OPENAI_RESPONSES:
+            return [turns.answer(upstream)["output"][0]]
+    return [turns.THOUGHT, None]
+
+
+@pytest.mark.parametrize(("client", "upstream"), PAIRS)
+def test_goes_on_at_every_other_upstream(client: Format, upstream: Format) -> None:
+    opening = turns.first(client)
+    asked = sent(client, upstream, opening)
+    read = Answer(client, upstream, asked.context).body(turns.answer(upstream))
+    following = turns.follow(client, opening, read)
+    for other in UPSTREAMS:
+        if other in (client, upstream):
+            continue
+        text = json.dumps(sent(client, other, following).document)
+        # What only the first model can read stays with the client.
+        for proof in (turns.SIGNATURE, turns.ENCRYPTED, turns.THOUGHT):
+            assert proof not in text
+        assert "ZGV0b3Vy" not in text
+        assert "alpha" in text
+        assert "Let me look." in text
+
+
+@pytest.mark.parametrize(("client", "upstream"), PAIRS)
+def test_tool_calls_keep_their_order_names_and_arguments(client: Format, upstream: Format) -> None:
+    opening = turns.first(client)
+    asked = sent(client, upstream, opening)
+    read = Answer(client, upstream, asked.context).body(turns.answer(upstream))
+    assert [(name, arguments) for name, arguments in calls(client, read)] == turns.CALLS
+
+
+def calls(client: Format, read: dict[str, Any]) -> list[tuple[str, Any]]:
+    match client:
+        case Format.ANTHROPIC:
+            return [(b["name"], b["input"]) for b in read["content"] if b["type"] == "tool_use"]
+        case Format.OPENAI_CHAT:
+            found = read["choices"][0]["message"]["tool_calls"]
+            return [(c["function"]["name"], json.loads(c["function"]["arguments"])) for c in found]
+        case Format.OPENAI_RESPONSES:
+            items = [item for item in read["output"] if item["type"] == "function_call"]
+            return [(item["name"], json.loads(item["arguments"])) for item in items]
+        case Format.GEMINI:
+            parts = read["candidates"][0]["content"]["parts"]
+            return [
+                (p["functionCall"]["name"], p["functionCall"]["args"]) for p in parts if "functionCall" in p
+            ]
+    return [(c["function"]["name"], c["function"]["arguments"]) for c in read["message"]["tool_calls"]]
+
+
+@pytest.mark.parametrize("own_credential", [False, True])
+@pytest.mark.parametrize(("client", "upstream"), [p for p in PAIRS if p.values[0] is not Format.OLLAMA])
+def test_goes_back_to_the_provider_of_the_clients_own_format(
+    client: Format, upstream: Format, own_credential: bool
+) -> None:
+    """What translated turns left in it is taken out; what they said stays."""
+    opening = turns.first(client) | ({} if client is Format.GEMINI else {"model": MODELS[client]})
+    asked = sent(client, upstream, opening)
+    read = Answer(client, upstream, asked.context).body(turns.answer(upstream))
+    following = json.dumps(turns.follow(client, opening, read)).encode()
+    path = f"/v1beta/models/{MODELS[client]}:generateContent" if client is Format.GEMINI else None
+    outgoing = prepared(exchange(client, following, path=path), own=own_credential)
+    assert "carried-reasoning" in outgoing.fired
+    body = outgoing.body.decode()
+    assert "ZGV0b3Vy" not in body
+    assert "Let me look." in body
+    assert "alpha" in body
+    if client is Format.ANTHROPIC:
+        # The calls under way were not made with Claude's thinking, which it would miss.
+        assert "thinking" not in json.loads(body)
+    if client is Format.OPENAI_CHAT:
+        assert "reasoning" not in body.replace("reasoning_effort", "")
+
+
+def test_a_conversation_that_carries_nothing_keeps_its_bytes() -> None:
+    document = {"model": "claude-opus-4-5", **turns.first(Format.ANTHROPIC)}
+    following = turns.follow(Format.ANTHROPIC, document, turns.answer(Format.ANTHROPIC))
+    body = json.dumps(following, indent=1).encode()
+    assert prepared(exchange(Format.ANTHROPIC, body)).body == body
