@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from router_core.usage.report import Question, Row, ask, failures
+from router_core.usage.report import Question, Row, ask, ask_each, failures
 
 TOP = 20
 """Rows of each section."""
@@ -52,16 +52,20 @@ def monthly(engine: Engine, first: date) -> Monthly:
     def rows(*by: str, limit: int = TOP) -> list[Row]:
         return ask(engine, Question(by, first, last, limit=limit))
 
+    groupings = ((), ("provider", "model"), ("credential",), ("client",), ("tool",))
+    total, models, credentials, clients, tools = ask_each(
+        engine, Question((), first, last, limit=TOP), *groupings
+    )
     return Monthly(
         first=first,
         last=last,
-        total=next(iter(rows()), None),
+        total=next(iter(total), None),
         previous=next(iter(ask(engine, Question((), before, _last_day(before)))), None),
         days=rows("day", limit=31),
-        models=rows("provider", "model"),
-        credentials=rows("credential"),
-        clients=rows("client"),
-        tools=rows("tool"),
+        models=models,
+        credentials=credentials,
+        clients=clients,
+        tools=tools,
         sessions=rows("session"),
         failures=failures(engine, first, last)[:TOP],
     )

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Engine, Integer, Table, func, select
+from sqlalchemy import ColumnElement, Engine, Integer, Label, Select, Table, func, select
 
 from router_core.usage.rollup import day_of, measures_of_row
 from router_core.usage.tables import (
@@ -110,6 +110,33 @@ def ask(engine: Engine, question: Question) -> list[Row]:
     """Rows in order of time, else of tokens, the largest first. Raises SQLAlchemyError."""
     if question.session is not None:
         return _ask_about_session(engine, question)
+    groups, query = _query(question)
+    if groups:
+        query = query.order_by(*_order(_table(question), groups)).limit(question.limit)
+    with engine.connect() as connection:
+        records = [dict(record) for record in connection.execute(query).mappings()]
+    return [_row(question.by, record) for record in records if record["requests"]]
+
+
+def ask_each(engine: Engine, question: Question, *groupings: tuple[str, ...]) -> list[list[Row]]:
+    """`question` by each of `groupings`, of dimensions only, with a single look at the ledger."""
+    every = tuple(dict.fromkeys(name for by in groupings for name in by))
+    _, query = _query(Question(every, question.since, question.until, question.where))
+    summed: list[dict[tuple[Any, ...], dict[str, Any]]] = [{} for _ in groupings]
+    with engine.connect() as connection:
+        for record in map(dict, connection.execute(query).mappings()):
+            for by, sums in zip(groupings, summed, strict=True):
+                _add(
+                    sums, by, tuple(record[f"group_{name}"] for name in by), {n: record[n] for n in MEASURES}
+                )
+    return [
+        _largest([_row(by, record) for record in sums.values() if record["requests"]])[: question.limit]
+        for by, sums in zip(groupings, summed, strict=True)
+    ]
+
+
+def _query(question: Question) -> tuple[dict[str, Label[Any]], Select[*tuple[Any, ...]]]:
+    """The groups and the sums of a question, in no order."""
     table = _table(question)
     groups = {name: _group(table, name).label(f"group_{name}") for name in question.by}
     measures = list(MEASURES) + (list(BUCKETS) if table is hourly else [])
@@ -117,11 +144,24 @@ def ask(engine: Engine, question: Question) -> list[Row]:
     query = select(*groups.values(), *sums).where(*_period(table, question))
     for name, value in (question.where or {}).items():
         query = query.where(table.c[name] == value)
-    if groups:
-        query = query.group_by(*groups.values()).order_by(*_order(table, groups)).limit(question.limit)
-    with engine.connect() as connection:
-        records = [dict(record) for record in connection.execute(query).mappings()]
-    return [_row(question, record) for record in records if record["requests"]]
+    return groups, query.group_by(*groups.values())
+
+
+def _add(
+    sums: dict[tuple[Any, ...], dict[str, Any]],
+    by: tuple[str, ...],
+    key: tuple[Any, ...],
+    more: Mapping[str, Any],
+) -> None:
+    row = sums.get(key)
+    if row is None:
+        row = sums[key] = {f"group_{name}": value for name, value in zip(by, key, strict=True)}
+    for measure, value in more.items():
+        row[measure] = row.get(measure, 0) + (value or 0)
+
+
+def _largest(rows: list[Row]) -> list[Row]:
+    return sorted(rows, key=lambda row: (-row.tokens, -row.requests, list(row.group.values())))
 
 
 def _ask_about_session(engine: Engine, question: Question) -> list[Row]:
@@ -137,14 +177,8 @@ def _ask_about_session(engine: Engine, question: Question) -> list[Row]:
     with engine.connect() as connection:
         for record in map(dict, connection.execute(query).mappings()):
             key = tuple(_group_of(record, name) for name in question.by)
-            row = sums.get(key)
-            if row is None:
-                row = sums[key] = {
-                    f"group_{name}": value for name, value in zip(question.by, key, strict=True)
-                }
-            for measure, more in measures_of_row(record).items():
-                row[measure] = row.get(measure, 0) + more
-    rows = [_row(question, found) for found in sums.values()]
+            _add(sums, question.by, key, measures_of_row(record))
+    rows = [_row(question.by, found) for found in sums.values()]
     unit = next((name for name in ("hour", "day", "month") if name in question.by), None)
     rows.sort(key=lambda row: (row.group[unit] if unit else "", -row.tokens))
     return rows[: question.limit]
@@ -248,18 +282,16 @@ _ADDED: Final = (
 )
 
 
-def _row(question: Question, record: Mapping[str, Any]) -> Row:
+def _row(by: tuple[str, ...], record: Mapping[str, Any]) -> Row:
     values: dict[str, Any] = {name: int(record[name]) for name in _ADDED}
     known = values["cost"] or not values["unpriced"]
     values["cost"], values["notional"] = values["cost"] / NANO if known else None, values["notional"] / NANO
     spent = int(record["generation_ms"])
     return Row(
-        group={name: _label(name, record[f"group_{name}"]) for name in question.by},
+        group={name: _label(name, record[f"group_{name}"]) for name in by},
         **values,
         tokens_per_second=round(int(record["generated"]) * 1000 / spent, 1) if spent else None,
-        first_byte_ms=_percentiles([int(record[name]) for name in BUCKETS])
-        if "hour" in question.by
-        else None,
+        first_byte_ms=_percentiles([int(record[name]) for name in BUCKETS]) if "hour" in by else None,
     )
 
 

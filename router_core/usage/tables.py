@@ -122,6 +122,8 @@ def _rollup(
         *keys,
         *(_text(dimension, primary_key=True) for dimension in dimensions),
         *(Column(measure, BigInteger, nullable=False) for measure in measures),
+        # SQLite then keeps the rows themselves in the order of the key, so that a month is read in one go.
+        sqlite_with_rowid=False,
     )
 
 

@@ -10,6 +10,7 @@ from router_core.exchange import Usage
 from router_core.usage import report, retention, rollup
 from router_core.usage.database import open_ledger
 from router_core.usage.entry import entry_of, from_json, to_json
+from router_core.usage.monthly import monthly
 from router_core.usage.report import Question, QuestionError
 from router_core.usage.retention import Retention, prune
 from router_core.usage.tables import daily, exchanges, hourly, sessions
@@ -59,6 +60,36 @@ def test_groups(ledger: Engine) -> None:
     assert (month.group, month.requests, month.cost) == ({"month": "2026-09"}, 3, 3.0)
     (all_of_it,) = report.ask(ledger, Question())
     assert (all_of_it.group, all_of_it.tokens) == ({}, 42)
+
+
+def test_the_report_of_a_month(ledger: Engine) -> None:
+    failed = attempt(1, credential="a", phase="headers", status=429)
+    fill(
+        ledger,
+        exchange(failed, attempt(2, credential="b"), created=local(1), client="laptop", session="s1"),
+        exchange(
+            attempt(model="other", credential="b"), created=local(30), tool="codex", usage=Usage(input=1)
+        ),
+        exchange(created=datetime(2026, 8, 31, 12).timestamp()),
+        exchange(created=datetime(2026, 10, 1, 12).timestamp()),
+    )
+    found = monthly(ledger, date(2026, 9, 1))
+    assert (found.last, found.total and found.total.requests, found.previous and found.previous.requests) == (
+        date(2026, 9, 30),
+        2,
+        1,
+    )
+    assert [(r.group["model"], r.requests) for r in found.models] == [
+        ("claude-sonnet-4-5-20250929", 1),
+        ("other", 1),
+    ]
+    assert [r.group for r in found.credentials] == [{"credential": "b"}]
+    assert {r.group["client"]: r.requests for r in found.clients} == {"laptop": 1, "": 1}
+    assert [r.group["session"] for r in found.sessions] == ["s1"]
+    assert [r.group["day"] for r in found.days] == ["2026-09-01", "2026-09-30"]
+    assert [(f["credential"], f["status"], f["count"]) for f in found.failures] == [("a", 429, 1)]
+    empty = monthly(ledger, date(2025, 1, 1))
+    assert (empty.total, empty.models, empty.document()["total"]) == (None, [], None)
 
 
 def test_one_session_can_be_asked_by_anything(ledger: Engine) -> None:

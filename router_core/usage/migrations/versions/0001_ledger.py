@@ -103,4 +103,5 @@ def rollup(
         *(text(name) for name in names),
         *(big(name, nullable=False) for name in sums),
         sa.PrimaryKeyConstraint(*(key.name for key in keys), *names),
+        sqlite_with_rowid=False,
     )
