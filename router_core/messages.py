@@ -13,11 +13,11 @@ from typing import Any
 
 from router_core.exchange import Attempt, Exchange
 from router_core.json_document import Json, parse, splice
-from router_core.pipes import Stage
 from router_core.rewrite.context import Context
 from router_core.rewrite.headers import HeaderEdit
 from router_core.rewrite.models import name_model
 from router_core.rewrite.rules import Rules
+from router_core.rewrite.stage import Stage
 from router_core.sse import Event
 
 logger = logging.getLogger(__name__)

@@ -13,27 +13,24 @@ from router_core.encoding import DecodingError, codings, decoder
 from router_core.exchange import Attempt, Exchange, Headers
 from router_core.formats import Format, Operation
 from router_core.formats.errors import WireError
+from router_core.framing import ArrayFraming, LineFraming, SseFraming
 from router_core.pipes import (
     MAX_WHOLE,
     AnswerTranslator,
-    ArrayFraming,
     BodyPipe,
     ErrorPipe,
     EventPipe,
     FoldPipe,
-    LineFraming,
     Pipe,
     Plain,
     Sniffing,
-    SseFraming,
-    Stage,
-    mark,
     reader_for,
 )
 from router_core.prepare import HOP_BY_HOP
 from router_core.rewrite.context import Context
 from router_core.rewrite.headers import HeaderEdit
 from router_core.rewrite.rules import Rules
+from router_core.rewrite.stage import Stage, mark
 
 logger = logging.getLogger(__name__)
 

@@ -1,0 +1,105 @@
+"""How events stand in a client's stream: as an event stream, a JSON array, or lines."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from router_core.formats import Format
+from router_core.formats.errors import WireError, error_body, error_event
+from router_core.json_document import parse
+from router_core.sse import Event, encode
+
+
+class Framing(Protocol):
+    """How events stand in the client's stream."""
+
+    media: str
+
+    def event(self, event: Event, kept: bool) -> bytes:
+        """An event's bytes; `kept` says that it still has the upstream's framing, which is the same."""
+        ...
+
+    def end(self) -> bytes: ...
+
+    def error(self, error: WireError) -> bytes: ...
+
+
+class SseFraming:
+    media = "text/event-stream"
+
+    def __init__(self, format: Format) -> None:
+        self._format = format
+        self._last = b""
+
+    def event(self, event: Event, kept: bool) -> bytes:
+        if not kept:
+            event = self._framed(event)
+        self._last = event.raw
+        return event.raw
+
+    def end(self) -> bytes:
+        return b""
+
+    def error(self, error: WireError) -> bytes:
+        return error_event(self._format, error, self._sequence())
+
+    def _framed(self, event: Event) -> Event:
+        data = event.data
+        if data is None:
+            return Event(b"", parsed=True)
+        raw = b"data: %s\r\n\r\n" % data if self._format is Format.GEMINI else encode(event.name, data)
+        return Event(raw, event.name, data, parsed=True)
+
+    def _sequence(self) -> int:
+        try:
+            return int(parse(Event(self._last).data or b"")["sequence_number"]) + 1
+        except (ValueError, TypeError, KeyError):
+            return 0
+
+
+class ArrayFraming:
+    """A JSON array, as Gemini's clients get it that do not ask for ``alt=sse``."""
+
+    media = "application/json"
+
+    def __init__(self) -> None:
+        self._begun = False
+        self._ended = False
+
+    def event(self, event: Event, kept: bool) -> bytes:
+        if event.data is None:
+            if kept and b"]" in event.raw:
+                self._ended = True
+                return event.raw if self._begun else b"[" + event.raw.lstrip(b"[")
+            return b"" if not kept else event.raw
+        before = b"," if self._begun else b"["
+        if kept:
+            space = event.raw[: len(event.raw) - len(event.data)]
+            before = space if (b"[" in space) is not self._begun else before
+        self._begun = True
+        return before + event.data
+
+    def end(self) -> bytes:
+        if self._ended:
+            return b""
+        self._ended = True
+        return b"]" if self._begun else b"[]"
+
+    def error(self, error: WireError) -> bytes:
+        self._ended = True
+        return (b"," if self._begun else b"[") + error_body(Format.GEMINI, error) + b"]"
+
+
+class LineFraming:
+    """One JSON text a line, as Ollama's clients get it."""
+
+    media = "application/x-ndjson"
+
+    def event(self, event: Event, kept: bool) -> bytes:
+        return (event.data or b"") + b"\n" if event.data else b""
+
+    def end(self) -> bytes:
+        return b""
+
+    def error(self, error: WireError) -> bytes:
+        return error_event(Format.OLLAMA, error)
