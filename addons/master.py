@@ -29,17 +29,22 @@ class DirectAddonManager(addonmanager.AddonManager):
     def __init__(self, master) -> None:
         super().__init__(master)
         self._table: dict[str, list[Handler]] = {}
+        self._asynchronous: dict[str, bool] = {}
+
+    def _forget(self) -> None:
+        self._table.clear()
+        self._asynchronous.clear()
 
     def register(self, addon):
-        self._table.clear()
+        self._forget()
         return super().register(addon)
 
     def remove(self, addon) -> None:
-        self._table.clear()
+        self._forget()
         super().remove(addon)
 
     def clear(self) -> None:
-        self._table.clear()
+        self._forget()
         super().clear()
 
     def handlers(self, event: hooks.Hook | type[hooks.Hook]) -> list[Handler]:
@@ -60,6 +65,30 @@ class DirectAddonManager(addonmanager.AddonManager):
             subject = event.args()[0]
             if isinstance(subject, flow.Flow):
                 await self._call(updates, ([subject],))
+
+    def run_now(self, event: hooks.Hook) -> bool:
+        """Run `event` without a task if none of its handlers is asynchronous; False if one is."""
+        if self._asynchronous.get(event.name) is None:
+            handlers = [*self.handlers(event), *self.handlers(hooks.UpdateHook)]
+            self._asynchronous[event.name] = any(inspect.iscoroutinefunction(h) for h in handlers)
+        if self._asynchronous[event.name]:
+            return False
+        args = event.args()
+        self._call_now(self.handlers(event), args)
+        if (updates := self.handlers(hooks.UpdateHook)) and isinstance(args[0], flow.Flow):
+            self._call_now(updates, ([args[0]],))
+        return True
+
+    def _call_now(self, handlers: list[Handler], args) -> None:
+        for handler in handlers:
+            try:
+                handler(*args)
+            except exceptions.AddonHalt:
+                return
+            except exceptions.OptionsError:
+                raise
+            except Exception:
+                logger.exception("Addon error in %s", getattr(handler, "__qualname__", handler))
 
     def _iter_hooks(self, addon, event):
         for each in addonmanager.traverse([addon]):

@@ -7,6 +7,7 @@ logs an exception in a hook and then sends the unmodified request on, with the c
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 import time
 from functools import wraps
@@ -45,18 +46,28 @@ BUG = Refusal(Code.INTERNAL, "Detour failed on this request and did not send it;
 def fail_closed(hook):
     """Whatever goes wrong in `hook`, the client is answered `internal` and nothing goes upstream."""
 
+    def refuse(flow: http.HTTPFlow) -> None:
+        logger.exception("%s failed", hook.__name__)
+        call = calls.get(flow)
+        flow.response = refusal_response(call.surface.format if call else Format.OPENAI_CHAT, BUG)
+        if call:
+            call.final = flow.response
+
     @wraps(hook)
-    async def guarded(self: Route, flow: http.HTTPFlow) -> None:
+    def guarded(self: Route, flow: http.HTTPFlow) -> None:
+        try:
+            hook(self, flow)
+        except Exception:
+            refuse(flow)
+
+    @wraps(hook)
+    async def guarded_async(self: Route, flow: http.HTTPFlow) -> None:
         try:
             await hook(self, flow)
         except Exception:
-            logger.exception("%s failed", hook.__name__)
-            call = calls.get(flow)
-            flow.response = refusal_response(call.surface.format if call else Format.OPENAI_CHAT, BUG)
-            if call:
-                call.final = flow.response
+            refuse(flow)
 
-    return guarded
+    return guarded_async if inspect.iscoroutinefunction(hook) else guarded
 
 
 class Route:
@@ -69,7 +80,7 @@ class Route:
     # -- the request ----------------------------------------------------------------------------------
 
     @fail_closed
-    async def requestheaders(self, flow: http.HTTPFlow) -> None:
+    def requestheaders(self, flow: http.HTTPFlow) -> None:
         if flow.response or flow.error or not flow.live:
             return
         if is_gateway(flow):

@@ -124,7 +124,7 @@ class _Listener(logging.handlers.QueueListener):
     event loop, which it disturbs more than the writing itself."""
 
     def dequeue(self, block: bool) -> logging.LogRecord:
-        if self.queue.empty():
+        if self.queue.empty():  # type: ignore[attr-defined]
             for handler in self.handlers:
                 handler.flush()
             record = super().dequeue(block)
@@ -156,6 +156,10 @@ def configured(form: Form, log: Log) -> Iterator[None]:
 
     What is still queued at the end is written. Raises LogError.
     """
+    # Nobody formats where a line was logged, by which thread or task: finding that out costs more than the line.
+    logging._srcfile = None
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging.logAsyncioTasks = False  # type: ignore[attr-defined]
     root = logging.getLogger()
     before, level = root.handlers[:], root.level
     lines: queue.Queue[Any] = queue.Queue(QUEUE)

@@ -53,10 +53,16 @@ class Failover:
 
     def run_hook(self, hook: commands.StartHook, layer: FailoverLayer) -> bool:
         """Run `hook` for a layer; True if it is through already."""
-        handler = _handler(layer.context.client.id)
-        if handler is None:
+        run_now = getattr(ctx.master.addons, "run_now", None)  # mitmproxy's own manager has none
+        if run_now and run_now(hook):
+            (subject,) = hook.args()
+            if not getattr(subject, "intercepted", False):
+                return True
+            task = asyncio.create_task(subject.wait_for_resume())
+        elif handler := _handler(layer.context.client.id):
+            task = asyncio.create_task(handler.handle_hook(hook))
+        else:
             return True  # the client is gone, and with it everything that waits
-        task = asyncio.create_task(handler.handle_hook(hook))
         if task.done():
             return True
         self._running.add(task)
