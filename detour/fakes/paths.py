@@ -39,19 +39,28 @@ _PATHS: Final = tuple(
         ("GET", r"/v1beta/models", "gemini", "list_models"),
     )
 )
+_LENIENT: Final = tuple(
+    (method, re.compile(".*" + pattern.pattern.removeprefix("/v1")), wire, operation)
+    for method, pattern, wire, operation in _PATHS
+)
 
 
 def read_call(
-    method: str, target: str, headers: Sequence[tuple[str, str]], body: bytes, text: str, root: str = ""
+    method: str,
+    target: str,
+    headers: Sequence[tuple[str, str]],
+    body: bytes,
+    text: str,
+    lenient: bool = False,
 ) -> Call | None:
     """The call that a request makes, or None when no format knows the path.
 
-    `target` is path and query; `root` is a path that stands before the provider's own.
+    `target` is path and query; a `lenient` provider stands below any path, and its version is optional.
     """
     url = urlsplit(target)
     names = {name.lower(): value for name, value in headers}
-    for wanted, pattern, wire, operation in _PATHS:
-        match = pattern.fullmatch(url.path.removeprefix(root))
+    for wanted, pattern, wire, operation in _LENIENT if lenient else _PATHS:
+        match = pattern.fullmatch(url.path)
         if wanted != method or not match:
             continue
         if operation == "list_models" and "anthropic-version" in names:

@@ -34,7 +34,8 @@ class FakeUpstream:
     """One listening address. Bound as soon as it is made, so that `base_url` can go into a configuration.
 
     `keys` are the credentials that it accepts, any when None. `pages` are answers for paths that are no
-    surface; `max_streams` is how many an HTTP/2 connection allows at a time. All of `record`, `script` and `open` may be used from other threads.
+    surface; `max_streams` is how many an HTTP/2 connection allows at a time; a `lenient` one
+    serves every format below any path. All of `record`, `script` and `open` may be used from other threads.
     """
 
     def __init__(
@@ -47,10 +48,10 @@ class FakeUpstream:
         host: str = "localhost",
         host_names: Iterable[str] = ("localhost", "127.0.0.1"),
         listener: Listener = "serve",
-        root: str = "",
         keys: Iterable[str] | None = None,
         compress: bool = True,
         max_streams: int = 1000,
+        lenient: bool = False,
     ) -> None:
         self.name = name
         self.host = host
@@ -59,7 +60,7 @@ class FakeUpstream:
         self.script = Script()
         self.pages: dict[tuple[str, str], Reply] = {}
         self._keys = None if keys is None else frozenset(keys)
-        self._root = root
+        self._lenient = lenient
         self._compress = compress
         self._max_streams = max_streams
         self._listener = listener
@@ -84,7 +85,7 @@ class FakeUpstream:
 
     def base_url(self, format: str = "anthropic") -> str:
         """Where a client's base URL for `format` points: with ``/v1`` for OpenAI's formats, without for others."""
-        return self.origin + self._root + ("/v1" if format.startswith("openai") else "")
+        return self.origin + ("/v1" if format.startswith("openai") else "")
 
     def open(self, gate: str) -> None:
         """Let the answers that wait at `gate` go on, and all that come to it later."""
@@ -178,7 +179,9 @@ class FakeUpstream:
         return fault.build(call, reply) if fault else reply.steps()
 
     def _call(self, request: SeenRequest) -> Call | None:
-        call = read_call(request.method, request.target, request.headers, request.body, self.text, self._root)
+        call = read_call(
+            request.method, request.target, request.headers, request.body, self.text, self._lenient
+        )
         if call:
             request.key = next(iter(call.wire.keys(call)), None)
             request.model = call.model if isinstance(call.model, str) else None
