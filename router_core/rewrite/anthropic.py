@@ -2,87 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
 from router_core.formats import Format, Operation
 from router_core.json_document import Json
+from router_core.rewrite.anthropic_cache import limit_cache_marks, order_cache_ttls
+from router_core.rewrite.anthropic_thinking import CLAUDE, drop_foreign_thinking, drop_unsigned_thinking
 from router_core.rewrite.context import Context
-from router_core.rewrite.paths import GONE
 from router_core.rewrite.rule import Rule, When
-from router_core.rewrite.signatures import is_claude
-from router_core.rewrite.trees import at, changed, objects, without
+from router_core.rewrite.trees import at, without
 
 GENERATE: Final = ((None, Operation.GENERATE),)
 COUNT: Final = ((None, Operation.COUNT_TOKENS),)
 BOTH: Final = (*GENERATE, *COUNT)
-CLAUDE: Final = "claude_api"
-"""Quirk of providers that are Anthropic's own API, with all of its checks."""
-AMP: Final = "amp_signatures"
-"""Quirk of Amp's servers, which refuse thinking without a signature and take messages without content."""
-UNSIGNED: Final = "unsigned_thinking"
-"""Quirk of providers whose own thinking carries no signature."""
-MAX_MARKS: Final = 4
 MIN_BUDGET: Final = 1024
 UNKNOWN_MAX_TOKENS: Final = 1024
 
 type Body = dict[str, Any]
-
-
-def drop_unsigned_thinking(body: Body, context: Context) -> Body:
-    if not (_reads_claude(context) or AMP in context.provider.quirks) or UNSIGNED in context.provider.quirks:
-        return body
-
-    def unsigned(block: Json) -> bool:
-        signature = block.get("signature")
-        return not (isinstance(signature, str) and signature.strip())
-
-    return _without_thinking(body, context, unsigned)
-
-
-def drop_foreign_thinking(body: Body, context: Context) -> Body:
-    if not _reads_claude(context) or AMP in context.provider.quirks:
-        return body
-
-    def foreign(block: Json) -> bool:
-        signature = block.get("signature")
-        return isinstance(signature, str) and not is_claude(signature)
-
-    return _without_thinking(body, context, foreign)
-
-
-def _reads_claude(context: Context) -> bool:
-    """Whether a Claude model reads the request. Others with this format sign as they like, or not at all."""
-    return CLAUDE in context.provider.quirks or "claude" in context.model.lower()
-
-
-def _without_thinking(body: Body, context: Context, gone: Any) -> Body:
-    messages = body.get("messages")
-    if not isinstance(messages, list):
-        return body
-    last = messages[-1] if messages else None
-
-    def message(value: Json) -> Json:
-        if not isinstance(value, dict) or value.get("role") != "assistant":
-            return value
-        kept = at(value, "content", lambda b: GONE if _is_thinking(b) and gone(b) else b)
-        if (
-            kept is not value
-            and not kept["content"]
-            and value is not last
-            and CLAUDE in context.provider.quirks
-        ):
-            # "all messages must have non-empty content except for the optional final assistant message"
-            return GONE
-        return kept
-
-    new = changed(messages, message)
-    return body if new is messages or not new else body | {"messages": new}
-
-
-def _is_thinking(block: Json) -> bool:
-    return isinstance(block, dict) and block.get("type") == "thinking"
 
 
 def default_max_tokens(body: Body, context: Context) -> Body:
@@ -117,73 +54,6 @@ def budget_below_max_tokens(body: Body, context: Context) -> Body:
         # There the budget is that of a whole turn and may be over max_tokens.
         return body
     return body | {"thinking": thinking | {"budget_tokens": limit - 1}}
-
-
-def limit_cache_marks(body: Body, context: Context) -> Body:
-    total = len(list(_marked(body))) + ("cache_control" in body)
-    surplus = total - MAX_MARKS
-    if surplus <= 0:
-        return body
-    sections = {"system": [], "tools": [], "messages": []}  # type: ignore[var-annotated]
-    for section, holder in _marked(body):
-        sections[section].append(id(holder))
-    system, tools, messages = sections["system"], sections["tools"], sections["messages"]
-    # The last mark of system and tools covers all before it, so those go last.
-    order = [*system[:-1], *tools[:-1], *messages, *system[-1:], *tools[-1:]]
-    return _unmarked(body, frozenset(order[:surplus]), ("cache_control",))
-
-
-def order_cache_ttls(body: Body, context: Context) -> Body:
-    short_seen = False
-    late: set[int] = set()
-    # The order in which the API reads them, which is not the order in the body.
-    rank = {"tools": 0, "system": 1, "messages": 2}
-    for _, holder in sorted(_marked(body), key=lambda pair: rank[pair[0]]):
-        mark = holder["cache_control"]
-        if isinstance(mark, dict) and mark.get("ttl") == "1h":
-            if short_seen:
-                late.add(id(holder))
-        else:
-            short_seen = True
-    return _unmarked(body, frozenset(late), ("cache_control", "ttl")) if late else body
-
-
-def _marked(body: Body) -> Iterator[tuple[str, dict[str, Json]]]:
-    """(section, object) for each cache_control mark, in the order of each section."""
-    for section in ("system", "tools", "messages"):
-        for item in objects(body.get(section)):
-            if section != "messages":
-                if _has_mark(item):
-                    yield section, item
-                continue
-            for block in objects(item.get("content")):
-                if _has_mark(block):
-                    yield section, block
-                for inner in objects(block.get("content")):
-                    if _has_mark(inner):
-                        yield section, inner
-
-
-def _has_mark(item: dict[str, Json]) -> bool:
-    return item.get("cache_control") is not None
-
-
-def _unmarked(body: Body, holders: frozenset[int], path: tuple[str, ...]) -> Body:
-    """`body` without the mark, or without its ttl, of the objects with these ids."""
-
-    def visit(value: Json) -> Json:
-        if not isinstance(value, dict):
-            return value
-        new = at(value, "content", visit)
-        if id(value) not in holders:
-            return new
-        if len(path) == 1:
-            return without(new, path[0])
-        return new | {path[0]: without(new[path[0]], path[1])}
-
-    for section in ("system", "tools", "messages"):
-        body = at(body, section, visit)
-    return body
 
 
 _BOTH_SAMPLERS: Final = (

@@ -11,7 +11,7 @@ from typing import Any, Final
 from router_core.formats import Format, Operation, effort
 from router_core.formats.ir import Reasoning
 from router_core.rewrite.context import Context
-from router_core.rewrite.openai_chat import DIALECTS, EFFORT_FIELDS, write_effort
+from router_core.rewrite.openai_reasoning import DIALECTS, EFFORT_FIELDS, write_effort
 from router_core.rewrite.rule import Rule, When
 from router_core.rewrite.trees import without
 

@@ -1,0 +1,81 @@
+"""Marks for Anthropic's prompt cache. https://docs.claude.com/en/docs/build-with-claude/prompt-caching"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from router_core.json_document import Json
+from router_core.rewrite.context import Context
+from router_core.rewrite.trees import at, objects, without
+
+MAX_MARKS: Final = 4
+
+type Body = dict[str, Any]
+
+
+def limit_cache_marks(body: Body, context: Context) -> Body:
+    total = len(list(_marked(body))) + ("cache_control" in body)
+    surplus = total - MAX_MARKS
+    if surplus <= 0:
+        return body
+    sections = {"system": [], "tools": [], "messages": []}  # type: ignore[var-annotated]
+    for section, holder in _marked(body):
+        sections[section].append(id(holder))
+    system, tools, messages = sections["system"], sections["tools"], sections["messages"]
+    # The last mark of system and tools covers all before it, so those go last.
+    order = [*system[:-1], *tools[:-1], *messages, *system[-1:], *tools[-1:]]
+    return _unmarked(body, frozenset(order[:surplus]), ("cache_control",))
+
+
+def order_cache_ttls(body: Body, context: Context) -> Body:
+    short_seen = False
+    late: set[int] = set()
+    # The order in which the API reads them, which is not the order in the body.
+    rank = {"tools": 0, "system": 1, "messages": 2}
+    for _, holder in sorted(_marked(body), key=lambda pair: rank[pair[0]]):
+        mark = holder["cache_control"]
+        if isinstance(mark, dict) and mark.get("ttl") == "1h":
+            if short_seen:
+                late.add(id(holder))
+        else:
+            short_seen = True
+    return _unmarked(body, frozenset(late), ("cache_control", "ttl")) if late else body
+
+
+def _marked(body: Body) -> Iterator[tuple[str, dict[str, Json]]]:
+    """(section, object) for each cache_control mark, in the order of each section."""
+    for section in ("system", "tools", "messages"):
+        for item in objects(body.get(section)):
+            if section != "messages":
+                if _has_mark(item):
+                    yield section, item
+                continue
+            for block in objects(item.get("content")):
+                if _has_mark(block):
+                    yield section, block
+                for inner in objects(block.get("content")):
+                    if _has_mark(inner):
+                        yield section, inner
+
+
+def _has_mark(item: dict[str, Json]) -> bool:
+    return item.get("cache_control") is not None
+
+
+def _unmarked(body: Body, holders: frozenset[int], path: tuple[str, ...]) -> Body:
+    """`body` without the mark, or without its ttl, of the objects with these ids."""
+
+    def visit(value: Json) -> Json:
+        if not isinstance(value, dict):
+            return value
+        new = at(value, "content", visit)
+        if id(value) not in holders:
+            return new
+        if len(path) == 1:
+            return without(new, path[0])
+        return new | {path[0]: without(new[path[0]], path[1])}
+
+    for section in ("system", "tools", "messages"):
+        body = at(body, section, visit)
+    return body

@@ -1,0 +1,79 @@
+"""Thinking blocks that Claude would refuse.
+
+https://docs.claude.com/en/docs/build-with-claude/extended-thinking
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from router_core.json_document import Json
+from router_core.rewrite.context import Context
+from router_core.rewrite.paths import GONE
+from router_core.rewrite.signatures import is_claude
+from router_core.rewrite.trees import at, changed
+
+CLAUDE: Final = "claude_api"
+"""Quirk of providers that are Anthropic's own API, with all of its checks."""
+AMP: Final = "amp_signatures"
+"""Quirk of Amp's servers, which refuse thinking without a signature and take messages without content."""
+UNSIGNED: Final = "unsigned_thinking"
+"""Quirk of providers whose own thinking carries no signature."""
+
+type Body = dict[str, Any]
+
+
+def drop_unsigned_thinking(body: Body, context: Context) -> Body:
+    if not (_reads_claude(context) or AMP in context.provider.quirks) or UNSIGNED in context.provider.quirks:
+        return body
+
+    def unsigned(block: Json) -> bool:
+        signature = block.get("signature")
+        return not (isinstance(signature, str) and signature.strip())
+
+    return _without_thinking(body, context, unsigned)
+
+
+def drop_foreign_thinking(body: Body, context: Context) -> Body:
+    if not _reads_claude(context) or AMP in context.provider.quirks:
+        return body
+
+    def foreign(block: Json) -> bool:
+        signature = block.get("signature")
+        return isinstance(signature, str) and not is_claude(signature)
+
+    return _without_thinking(body, context, foreign)
+
+
+def _reads_claude(context: Context) -> bool:
+    """Whether a Claude model reads the request. Others with this format sign as they like, or not at all."""
+    return CLAUDE in context.provider.quirks or "claude" in context.model.lower()
+
+
+def _without_thinking(body: Body, context: Context, gone: Callable[[Json], bool]) -> Body:
+    messages = body.get("messages")
+    if not isinstance(messages, list):
+        return body
+    last = messages[-1] if messages else None
+
+    def message(value: Json) -> Json:
+        if not isinstance(value, dict) or value.get("role") != "assistant":
+            return value
+        kept = at(value, "content", lambda b: GONE if _is_thinking(b) and gone(b) else b)
+        if (
+            kept is not value
+            and not kept["content"]
+            and value is not last
+            and CLAUDE in context.provider.quirks
+        ):
+            # "all messages must have non-empty content except for the optional final assistant message"
+            return GONE
+        return kept
+
+    new = changed(messages, message)
+    return body if new is messages or not new else body | {"messages": new}
+
+
+def _is_thinking(block: Json) -> bool:
+    return isinstance(block, dict) and block.get("type") == "thinking"
