@@ -19,6 +19,7 @@ from router_core.config.loader import Loaded
 from router_core.credentials.pool import Pool
 from router_core.errors import Refusal
 from router_core.exchange import Exchange
+from router_core.formats.translate import translatable
 from router_core.formats.translator import FormatTranslator
 from router_core.rewrite.rules import compile_rules
 from router_core.routing.router import Router
@@ -43,7 +44,7 @@ class Core:
         self._tokens = state_folder / "credentials" if state_folder else None
         self.pool = Pool(loaded.config, loaded.registry, folder=self._tokens)
         self.store = open_store(loaded.config, state_folder)
-        self.router = Router(loaded.config, loaded.registry, self.pool, self.store)
+        self.router = Router(loaded.config, loaded.registry, self.pool, self.store, translatable=translatable)
         self.access_keys: dict[str, SecretStr] = {}
         """Client keys by name; empty means that no key is asked for."""
         self.activity = Activity()
