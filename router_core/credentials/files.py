@@ -14,6 +14,7 @@ MAX_BYTES: Final = 256 << 10
 
 _RESERVED: Final = re.compile(r"(?i)(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?")
 
+
 def read(path: Path) -> bytes:
     """Raises OSError, also for what is not a regular file or is larger than any file of secrets."""
     # A pipe or a device would block or never end.

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
@@ -53,6 +53,8 @@ class TokenSource(Renewing):
         self._oauth, self._client, self._lock = oauth, client, lock
         self._file: TokenFile | None = None
         self._file_error = ""
+        self._unsaved = False
+        self._read: dict[str, Any] = {}
         self.reload()
 
     def rebind(self, client: Client, lock: Lock) -> None:
@@ -66,7 +68,11 @@ class TokenSource(Renewing):
         before = self._held
         if self.path is not None:
             try:
-                self._take(parse(orjson.loads(files.read(self.path))))
+                file = parse(orjson.loads(files.read(self.path)))
+                # A file that could not be written holds a refresh token that is spent.
+                if not (self._unsaved and file.document == self._read):
+                    self._read = file.document
+                    self._take(file)
             except FileNotFoundError:
                 self._lose(f"file {self.path} does not exist")
             except OSError as e:
@@ -79,7 +85,8 @@ class TokenSource(Renewing):
 
     def _lose(self, error: str, *, keep: bool = False) -> None:
         self._file_error = error
-        if not keep or self._file is None:
+        # What could not be written is the only copy of a refresh token.
+        if not (keep or self._unsaved) or self._file is None:
             self._file = None
             if self._oauth is None:
                 self._held = None
@@ -200,7 +207,9 @@ class TokenSource(Renewing):
             return
         try:
             await asyncio.to_thread(_write, self.path, file)
+            self._unsaved = False
         except OSError as e:
+            self._unsaved = True
             logger.error(
                 "%s: the new token cannot be written to %s (%s); it is lost when Detour ends",
                 self.name, self.path, (e.strerror or "error").lower(),

@@ -157,7 +157,10 @@ def _without_reasoning(document: dict[str, Json]) -> Json:
 
 
 def _signed(part: Json) -> bool:
-    return isinstance(part, dict) and bool(part.get("thoughtSignature") or part.get("thought_signature"))
+    if not isinstance(part, dict):
+        return False
+    signature = part.get("thoughtSignature") or part.get("thought_signature")
+    return bool(signature) and signature != GEMINI_PLACEHOLDER
 
 
 def _gemini(document: dict[str, Json]) -> Carried:

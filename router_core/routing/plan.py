@@ -249,7 +249,7 @@ class Plan:
         live = self._live
         budget = live.config.routing.max_wait - self.waited
         shortest = self._chooser.wait()
-        if shortest > budget:
+        if budget <= 0 or shortest > budget:
             return False
         jitter = live.random() * min(shortest / 4, 2.0)
         before = live.clock()

@@ -1,0 +1,49 @@
+"""A token endpoint that says what it is told, and remembers what it was asked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qsl
+
+import httpx
+import orjson
+
+
+class TokenServer:
+    url = "https://auth.test/oauth/token"
+
+    def __init__(self) -> None:
+        self.asked: list[dict[str, Any]] = []
+        self.requests: list[httpx.Request] = []
+        self.answers: list[Any] = []
+        """(status, body) in turn, or an exception; then tokens without end."""
+        self.gate: asyncio.Event | None = None
+        """Answers wait for it."""
+        self.expires_in: int | None = 3600
+
+    def client(self) -> httpx.AsyncClient:
+        return httpx.AsyncClient(transport=httpx.MockTransport(self._answer))
+
+    @property
+    def make(self) -> Callable[[], httpx.AsyncClient]:
+        return self.client
+
+    async def _answer(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        if request.headers["content-type"] == "application/json":
+            self.asked.append(orjson.loads(request.content))
+        else:
+            self.asked.append(dict(parse_qsl(request.content.decode())))
+        number = len(self.asked)
+        if self.gate is not None:
+            await self.gate.wait()
+        if self.answers:
+            answer = self.answers.pop(0)
+            if isinstance(answer, Exception):
+                raise answer
+            status, body = answer
+            return httpx.Response(status, content=body if isinstance(body, bytes) else orjson.dumps(body))
+        body = {"access_token": f"access-{number}", "refresh_token": f"refresh-{number}"}
+        return httpx.Response(200, json=body | ({"expires_in": self.expires_in} if self.expires_in else {}))
