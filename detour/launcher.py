@@ -20,6 +20,7 @@ from detour import logs, private, runtime
 from detour.ca import CAError, CAPaths, ensure_ca
 from detour.paths import paths
 from detour.ports import Address, bind_error, parse_address, raise_backlog, settled, who_listens
+from detour.telemetry import start as start_telemetry
 from router_core.capture.recorder import Recorder
 from router_core.config.loader import ConfigError, Loaded, load
 from router_core.config.schema import Config
@@ -118,6 +119,9 @@ async def _serve(loaded: Loaded, private_to: int | None, recorded: CaptureRun | 
     core.recorder.know(core.secrets())
     if ledger:
         ledger.start()
+    telemetry = start_telemetry()
+    if telemetry:
+        core.activity.watchers.append(telemetry.finished)
     serving = asyncio.create_task(master.run())
     admin = None
     try:
@@ -127,9 +131,13 @@ async def _serve(loaded: Loaded, private_to: int | None, recorded: CaptureRun | 
             print(error, file=sys.stderr)
             return 1
         if "admin" in listen:
-            from detour.admin.server import serve_admin
+            from detour.admin.server import TokenError, serve_admin
 
-            admin = await serve_admin(listen["admin"], core)
+            try:
+                admin = await serve_admin(listen["admin"], core)
+            except (OSError, TokenError) as error:
+                print(error, file=sys.stderr)
+                return 1
             bound["admin"] = admin.address
         if private_to:
             ended = asyncio.create_task(private.ended(private_to))
@@ -153,6 +161,8 @@ async def _serve(loaded: Loaded, private_to: int | None, recorded: CaptureRun | 
         await asyncio.to_thread(core.recorder.close)
         if ledger:
             await asyncio.to_thread(ledger.close)
+        if telemetry:
+            await asyncio.to_thread(telemetry.close)
     return 0
 
 

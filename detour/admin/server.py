@@ -14,10 +14,12 @@ import uvicorn
 
 from detour.admin.app import make_app
 from detour.admin.context import Context
-from detour.admin.token import ensure_token
+from detour.admin.token import TokenError, ensure_token
 from detour.paths import paths
 from detour.ports import Address
 from router_core.core import Core
+
+__all__ = ["Admin", "TokenError", "serve_admin"]
 
 logger = logging.getLogger(__name__)
 

@@ -1,0 +1,117 @@
+"""Spans and metrics against the conventions for generative AI."""
+
+from typing import Any
+
+import pytest
+
+from router_core.exchange import Exchange, Usage
+from router_core.usage.entry import entry_of
+from tests.router_core.usage.exchanges import attempt, exchange
+
+pytest.importorskip("opentelemetry.sdk", reason="the extra detour[otel] is not installed")
+
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind, StatusCode
+
+from detour import telemetry
+from detour.telemetry import Telemetry
+
+TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+
+
+class Told:
+    """What an exchange becomes."""
+
+    def __init__(self, *exchanges: Exchange) -> None:
+        exporter, self._reader = InMemorySpanExporter(), InMemoryMetricReader()
+        tracing = TracerProvider()
+        tracing.add_span_processor(SimpleSpanProcessor(exporter))
+        watching = Telemetry(tracing, MeterProvider([self._reader]))
+        for one in exchanges:
+            watching.finished(entry_of(one).entry, one)
+        self.spans: list[Any] = list(exporter.get_finished_spans())
+
+    def metrics(self) -> dict[str, Any]:
+        data = self._reader.get_metrics_data()
+        assert data
+        return {m.name: m for r in data.resource_metrics for s in r.scope_metrics for m in s.metrics}
+
+
+def test_an_exchange_is_a_server_span_with_client_spans_for_its_attempts() -> None:
+    usage = Usage(input=3, output=40, reasoning=15, cache_read=1111, cache_write=418)
+    told = Told(
+        exchange(
+            attempt(1, credential="first", phase="headers", status=429),
+            attempt(2, credential="second"),
+            usage=usage,
+            session="s1",
+            model="sonnet",
+            headers=[("Traceparent", f"00-{TRACE}-{PARENT}-01")],
+        )
+    )
+    first, second, whole = told.spans
+    assert (whole.kind, whole.name) == (SpanKind.SERVER, "chat sonnet")
+    assert whole.parent and f"{whole.context.trace_id:032x}" == TRACE
+    assert f"{whole.parent.span_id:016x}" == PARENT
+    for span in (first, second):
+        assert (span.kind, span.name) == (SpanKind.CLIENT, "chat claude-sonnet-4-5-20250929")
+        assert span.parent.span_id == whole.context.span_id
+        attributes = dict(span.attributes)
+        assert attributes["gen_ai.operation.name"] == "chat"
+        assert attributes["gen_ai.provider.name"] == "anthropic"
+        assert attributes["gen_ai.request.stream"] is True
+        assert attributes["gen_ai.conversation.id"] == "s1"
+        assert attributes["server.address"] == "api.anthropic.example"
+    assert (first.status.status_code, first.attributes["error.type"]) == (StatusCode.ERROR, "429")
+    assert "gen_ai.usage.input_tokens" not in first.attributes
+    assert {k: v for k, v in second.attributes.items() if k.startswith("gen_ai.usage")} == {
+        "gen_ai.usage.input_tokens": 1532,
+        "gen_ai.usage.output_tokens": 40,
+        "gen_ai.usage.cache_read.input_tokens": 1111,
+        "gen_ai.usage.cache_creation.input_tokens": 418,
+        "gen_ai.usage.reasoning.output_tokens": 15,
+    }
+    assert second.attributes["gen_ai.response.time_to_first_chunk"] == 0.25
+    assert whole.status.status_code is StatusCode.UNSET
+    assert whole.end_time - whole.start_time == pytest.approx(2.25e9, abs=1e6)
+
+
+def test_without_a_traceparent_a_trace_begins() -> None:
+    *_, whole = Told(exchange(status=500)).spans
+    assert whole.parent is None
+    assert whole.attributes["error.type"] == "500"
+
+
+def test_metrics() -> None:
+    metrics = Told(exchange(), exchange(status=500, stream=False)).metrics()
+    assert metrics["gen_ai.client.operation.duration"].unit == "s"
+    ok, failed = metrics["gen_ai.client.operation.duration"].data.data_points
+    assert (ok.count, ok.explicit_bounds) == (1, telemetry.DURATIONS)
+    assert "error.type" not in ok.attributes
+    assert failed.attributes["error.type"] == "500"
+    points = {
+        p.attributes["gen_ai.token.type"]: p for p in metrics["gen_ai.client.token.usage"].data.data_points
+    }
+    assert (points["input"].sum, points["output"].sum, points["input"].count) == (2000, 400, 2)
+    assert metrics["gen_ai.client.operation.time_to_first_chunk"].data.data_points[0].count == 1
+
+
+@pytest.mark.parametrize(
+    "env", [{}, {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "OTEL_SDK_DISABLED": "true"}]
+)
+def test_it_is_off_unless_asked_for(env: dict[str, str]) -> None:
+    assert telemetry.start(env) is None
+
+
+def test_it_is_on_where_an_endpoint_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="the exporter is not installed")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
+    started = telemetry.start()
+    assert started
+    for provider in started._providers:
+        provider.shutdown()
