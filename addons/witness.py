@@ -37,6 +37,8 @@ class Witness:
         self._begun = time.time()
         self._attempts = 0
         self._connections: set[str] = set()
+        self._answering: Attempt | None = None
+        """The attempt whose answer's body comes from upstream."""
         self._upgraded = False
         self._sent = False
         self._hooks_done = False
@@ -56,21 +58,22 @@ class Witness:
         return data
 
     def from_upstream(self, event: HttpEvent, server: Connection) -> None:
-        attempt = self._attempt
-        if isinstance(event, ResponseHeaders):
+        if type(event) is ResponseData:
+            if self._answering:
+                self.recording.attempt_data(self._answering, event.data)
+        elif isinstance(event, ResponseHeaders):
+            call = calls.get(self._flow)
+            attempt = call.exchange.attempt if call and call.exchange else None
             self._connection(server, attempt)
-            self._upgraded = event.response.status_code == 101
-        if attempt is None or (self._upgraded and isinstance(event, ResponseData)):
-            return
-        if isinstance(event, ResponseHeaders):
-            self.recording.attempt_response_headers(
-                attempt, event.response.status_code, headers_of(event.response)
-            )
-        elif isinstance(event, ResponseData):
-            self.recording.attempt_data(attempt, event.data)
+            status = event.response.status_code
+            if attempt:
+                self.recording.attempt_response_headers(attempt, status, headers_of(event.response))
+            # After a 101 the data are frames, which `websocket_message` tells of as messages.
+            self._upgraded = status == 101
+            self._answering = None if self._upgraded else attempt
 
     def to_client(self, event: HttpEvent) -> None:
-        if isinstance(event, ResponseData):
+        if type(event) is ResponseData:
             if not self._upgraded:
                 self.recording.client_data(event.data)
         elif isinstance(event, ResponseHeaders):
@@ -105,11 +108,6 @@ class Witness:
             flow = self._flow
             status = flow.response.status_code if flow.response else None
             self.recording.end(status, flow.error.msg if flow.error else None)
-
-    @property
-    def _attempt(self) -> Attempt | None:
-        call = calls.get(self._flow)
-        return call.exchange.attempt if call and call.exchange else None
 
     def _connection(self, server: Connection, attempt: Attempt | None) -> None:
         """When the connection was made, if it was made for this flow."""

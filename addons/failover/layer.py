@@ -13,6 +13,7 @@ from mitmproxy.proxy.layers.http import (
     HttpEvent,
     HttpLayer,
     HTTPMode,
+    ResponseHeaders,
 )
 from mitmproxy.proxy.layers.http._http2 import Http2Client
 
@@ -91,15 +92,18 @@ class FailoverLayer(HttpLayer):
 
     def _show(self, child, event: HttpEvent) -> None:
         """Let the flow's witness see `event`, if it has one."""
-        stream = child if isinstance(child, FailoverStream) else self.streams.get(event.stream_id)
-        if not isinstance(stream, FailoverStream) or not hasattr(stream, "flow"):
+        stream = child if type(child) is FailoverStream else self.streams.get(event.stream_id)
+        if type(stream) is not FailoverStream:
             return
-        witness = witnesses.get(stream.flow)
+        if type(event) is ResponseHeaders:
+            stream.witness = witnesses.get(stream.flow)
+        witness = stream.witness
         if witness is None:
             return
-        if child is self.connections.get(self.context.client):
-            witness.to_client(event)
-        elif child is stream and isinstance(event, FROM_UPSTREAM) and event.stream_id == stream.attempt_id:
+        if stream is not child:
+            if child is self.connections.get(self.context.client):
+                witness.to_client(event)
+        elif event.stream_id == stream.attempt_id and type(event) in FROM_UPSTREAM:
             witness.from_upstream(event, stream.context.server)
 
     def get_connection(self, event: GetHttpConnection, *, reuse: bool = True) -> layer.CommandGenerator[None]:

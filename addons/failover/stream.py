@@ -34,7 +34,7 @@ from addons.answers import broken_answer, broken_event, in_stream_error, keep_al
 from addons.call import Answer, Call, calls
 from addons.failover.events import DeadlinePassed, GetHttp1Connection, UpstreamAttemptHook
 from addons.failover.hold import Hold, Kind, Step, kind_of
-from addons.witness import witnesses
+from addons.witness import Witness
 from router_core.config.schema import Config
 from router_core.exchange import Outcome
 
@@ -63,6 +63,7 @@ class FailoverStream(HttpStream):
         self.hold: Hold | None = None
         self.alive = False
         self.on_used_connection = False
+        self.witness: Witness | None = None
         self.resent = False
         """The attempt under way was sent a second time, after a keep-alive race."""
 
@@ -298,8 +299,8 @@ class FailoverStream(HttpStream):
         assert self.flow.response
         if self.attempt_id != self.stream_id and self.flow.response.status_code != 101:
             yield DropStream(self.attempt_id)
-        if witness := witnesses.get(self.flow):
-            witness.answered()
+        if self.witness:
+            self.witness.answered()
         yield from super().flow_done()
 
     # -- failing --------------------------------------------------------------------------------------

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import itertools
 import logging
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from functools import wraps
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Concatenate, Final
 
 from router_core.capture.pump import Pump
@@ -54,7 +54,7 @@ def quiet[**P](
 class Recording:
     """One exchange being recorded. Every method returns at once and never raises.
 
-    Attempts are named by their `Attempt`, or by None for traffic that passes through: its one upstream hop.
+    Traffic that passes through has the client's hop only, since upstream gets and gives the same.
     """
 
     __slots__ = (
@@ -126,27 +126,33 @@ class Recording:
             self._request(number, outgoing.method, outgoing.url, headers, body, about)
 
     @quiet
-    def attempt_response_headers(self, attempt: Attempt | None, status: int, headers: Headers) -> None:
-        number = attempt.number if attempt else 1
-        self._put(0, "response", number, status, headers, self._urls.get(number, self._opening.url))
+    def attempt_response_headers(self, attempt: Attempt, status: int, headers: Headers) -> None:
+        url = self._urls.get(attempt.number, self._opening.url)
+        self._put(0, "response", attempt.number, status, headers, url)
 
-    @quiet
-    def attempt_data(self, attempt: Attempt | None, data: bytes) -> None:
+    def attempt_data(self, attempt: Attempt, data: bytes) -> None:
         """A piece of an upstream's answer, as it came."""
-        self._last = data
-        self._put(len(data), "data", attempt.number if attempt else 1, data)
+        # This and `client_data` are called for each event of each stream.
+        if self.live:
+            self._last = data
+            item = ("data", self._number, monotonic() - self._started, attempt.number, data)
+            if self._generation != self._pump.generation or not self._queue.put(item, len(data)):
+                self._give_up()
 
     @quiet
     def client_response(self, status: int, headers: Headers) -> None:
         self._put(0, "response", 0, status, headers, self._opening.url)
 
-    @quiet
     def client_data(self, data: bytes) -> None:
         """A piece of what the client gets."""
-        if data is self._last:
-            self._put(0, "echo")
-        else:
-            self._put(len(data), "data", 0, data)
+        if self.live:
+            at = monotonic() - self._started
+            if data == self._last:
+                item: Item = ("echo", self._number, at)
+            else:
+                item = ("data", self._number, at, 0, data)
+            if self._generation != self._pump.generation or not self._queue.put(item, len(data)):
+                self._give_up()
 
     @quiet
     def websocket_message(
@@ -198,14 +204,16 @@ class Recording:
         self._put(len(body or b""), "request", number, method, url, headers, body, about)
 
     def _now(self) -> float:
-        return time.monotonic() - self._started
+        return monotonic() - self._started
 
     def _put(self, size: int, operation: str, *arguments: Any) -> None:
-        item = (operation, self._number, time.monotonic() - self._started, *arguments)
-        if self._generation != self._pump.generation:
-            self.drop("the writer's process ended")
-        elif not self._queue.put(item, size):
-            self.drop(SLOW)
+        item = (operation, self._number, self._now(), *arguments)
+        if self._generation != self._pump.generation or not self._queue.put(item, size):
+            self._give_up()
+
+    def _give_up(self) -> None:
+        lost = self._generation != self._pump.generation
+        self.drop("the writer's process ended" if lost else SLOW)
 
 
 class Recorder:

@@ -95,6 +95,8 @@ class Redactor:
         self._learned: dict[bytes, bytes] = {}
         self._placeholders: dict[tuple[str, bytes], bytes] = {}
         self._clean: set[bytes] = set()
+        self._harmless: set[tuple[str, str]] = set()
+        """Headers without a secret; most come again with each message."""
         self._exact: re.Pattern[bytes] | None = None
         self._odd: tuple[bytes, ...] = ()
 
@@ -144,7 +146,19 @@ class Redactor:
 
     def headers(self, headers: Headers) -> Headers:
         """Headers with their secrets replaced; names, order and authentication schemes stay."""
-        return [(name, self.header(name.lower(), value)) for name, value in headers]
+        found: Headers = []
+        for header in headers:
+            if header not in self._harmless:
+                name, value = header
+                redacted = self.header(name.lower(), value)
+                if redacted == value and len(value) <= 256:
+                    if len(self._harmless) >= MAX_CLEAN:
+                        self._harmless.clear()
+                    self._harmless.add(header)
+                found.append((name, redacted))
+            else:
+                found.append(header)
+        return found
 
     def header(self, name: str, value: str) -> str:
         """One header's value; `name` in lower case."""
@@ -339,6 +353,7 @@ class Redactor:
         self._exact = re.compile(b"|".join(map(re.escape, runs))) if runs else None
         self._odd = tuple(v for v in values if v not in set(runs))
         self._clean = set()
+        self._harmless = set()
 
 
 def _spellings(secret: str) -> dict[bytes, bytes]:

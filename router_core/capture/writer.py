@@ -218,6 +218,8 @@ def encode(operations: list[Item]) -> bytes:
 
 def serve(source: int, sink: int) -> None:
     """Reads operations from `source` until its end, and writes `Stats` to `sink` when they change."""
+    with contextlib.suppress(OSError, AttributeError):
+        os.nice(10)  # where there is not enough for both, the traffic goes first
     writer = Writer()
     said = Stats()
     pending = bytearray()

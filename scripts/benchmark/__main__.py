@@ -1,6 +1,6 @@
 """Measures Detour and stock mitmdump in turns, so that both meet the same machine.
 
-Usage: scripts/bench [--rounds N] [--seconds S] [--json] [--rewriting]
+Usage: scripts/bench [--rounds N] [--seconds S] [--json] [--rewriting | --capturing]
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from scripts.benchmark import load, rewriting
+from scripts.benchmark import capturing, load, rewriting
 from scripts.benchmark.load import percentile
 from scripts.benchmark.proxies import Child, start_detour, start_stock, start_upstream
 
@@ -76,16 +76,23 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=3.0, help="for each request measurement")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--rewriting", action="store_true", help="only what rewriting costs")
+    parser.add_argument("--capturing", action="store_true", help="only what recording costs")
     options = parser.parse_args()
     if options.rewriting:
         Console().print(rewriting.table(rewriting.requests(), rewriting.events()))
         return 0
+    if options.capturing:
+        recording = uvloop.run(capturing.measure(options.rounds))
+        Console().print(capturing.table(recording))
+        return 0
     figures = uvloop.run(run(options.rounds, options.seconds))
+    recording = uvloop.run(capturing.measure(options.rounds))
     medians = {row: {name: statistics.median(v) for name, v in by.items()} for row, by in figures.items()}
     requests, events = rewriting.requests(), rewriting.events()
     if options.json:
-        shown = {**medians, "rewriting, ms a request": {row: ms for row, (ms, _) in requests.items()}}
-        json.dump({**shown, "rewriting, us an event": events}, sys.stdout, indent=2)
+        shown: dict[str, object] = {**medians, "rewriting, ms a request": {row: ms for row, (ms, _) in requests.items()}}
+        shown |= {"rewriting, us an event": events, "recording": recording}
+        json.dump(shown, sys.stdout, indent=2)
         return 0
     table = Table(title=f"median of {options.rounds} rounds, in turns")
     for heading in ("", "mitmdump", "detour", "ratio"):
@@ -95,6 +102,7 @@ def main() -> int:
         table.add_row(row, f"{stock:,.1f}", f"{detour:,.1f}", f"{detour / stock:.2f}" if stock else "-")
     Console().print(table)
     Console().print(rewriting.table(requests, events))
+    Console().print(capturing.table(recording))
     return 0
 
 
