@@ -13,6 +13,7 @@ from addons.call import Answer, Call, calls, failed
 from router_core.core import Core
 from router_core.errors import Code, Refusal
 from router_core.exchange import Headers, Outcome
+from router_core.explain import told
 from router_core.respond import Responder
 
 logger = logging.getLogger(__name__)
@@ -144,6 +145,7 @@ class Relay:
             logger.exception("the end of %s cannot be reported", exchange.id)
         fields = accesslog.summary(call)
         call.flow.metadata["detour"] = fields
+        call.flow.comment = told(exchange)
         accesslog.log(fields)
         self.core.activity.finished(exchange)
 

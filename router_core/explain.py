@@ -146,3 +146,28 @@ def _auth(target: Target, credential: Credential | None) -> Headers:
 
 def _name(attempt: Attempt) -> str:
     return f"{attempt.provider.name}/{attempt.model}" if attempt.model else attempt.provider.name
+
+
+def told(exchange: Exchange) -> str:
+    """What became of `exchange`, in words: each attempt with its reason and end, and why what was rewritten."""
+    lines: list[str] = []
+    for attempt in exchange.attempts:
+        account = (
+            f"with {attempt.credential_id}" if attempt.credential_id else "with the client's own credential"
+        )
+        lines.append(
+            f"{attempt.number}. {_name(attempt)} {account}{_ended(attempt)}: {attempt.reason or 'chosen'}"
+        )
+    if exchange.attempt and exchange.attempt.rewriting is not None:
+        context = exchange.attempt.rewriting
+        lines += [f"{rule}: {context.reasons.get(rule, '')}" for rule in context.fired]
+        lines += [f"note: {note}" for note in context.notes]
+    return "\n".join(lines)
+
+
+def _ended(attempt: Attempt) -> str:
+    outcome = attempt.outcome
+    if outcome is None:
+        return ""
+    said = outcome.error or (f"HTTP {outcome.status}" if outcome.status else "")
+    return f", {said}" if said else ""

@@ -11,10 +11,11 @@ import pytest
 from router_core.config.loader import parse
 from router_core.core import Core
 from router_core.errors import Code, Refusal
-from router_core.exchange import Headers, Request
-from router_core.explain import Explanation, explain
+from router_core.exchange import Headers, Outcome, Request
+from router_core.explain import Explanation, explain, told
 from router_core.formats import Format, Operation
-from router_core.prepare import Outgoing
+from router_core.prepare import Outgoing, prepare
+from tests.router_core import wire
 
 CONFIG: dict[str, Any] = {
     "version": 1,
@@ -124,3 +125,19 @@ def test_a_credentials_own_base_url_and_headers(tmp_path, monkeypatch):
     assert isinstance(sends, Outgoing)
     assert sends.url == "https://relay.example/v1/messages"
     assert ("x-team", "blue") in sends.headers
+
+
+def test_what_became_of_an_exchange_in_words() -> None:
+    body = b'{"model":"m","max_tokens":5,"messages":[{"role":"assistant","content":[{"type":"thinking"}]}]}'
+    x = wire.exchange(Format.ANTHROPIC, body)
+    to = wire.provider(Format.ANTHROPIC, quirks={"claude_api"})
+    first, second = wire.attempt(x, to, model="up"), wire.attempt(x, to, model="up")
+    first.outcome, first.reason, second.number = Outcome("headers", 429), "priority 0", 2
+    for attempt in (first, second):
+        prepare(x, attempt, wire.built_in())
+        x.attempts.append(attempt)
+    lines = told(x).splitlines()
+    assert lines[0] == "1. anthropic/up with c1, HTTP 429: priority 0"
+    assert lines[1] == "2. anthropic/up with c1: chosen"
+    assert lines[2].startswith("anthropic-unsigned-thinking: The API answers 400")
+    assert lines[3].startswith("model-name: ")
