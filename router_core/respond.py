@@ -122,6 +122,8 @@ class Responder:
                 if self._head.changed:
                     mark(rule, context)
         coding = self._head.get("content-encoding")
+        # Before the headers are touched: with an encoding that nobody knows, the answer passes as it came.
+        decode = decoder(coding) if codings(coding) else None
         if self.status >= 400:
             return self._error_pipe(coding, translator)
         kind = self._kind()
@@ -138,7 +140,7 @@ class Responder:
             return self._event_pipe(kind, upstream, translator, client) if generates else Plain()
 
         self._fit()
-        return Sniffing(decoder(coding) if codings(coding) else None, begin, kind)
+        return Sniffing(decode, begin, kind)
 
     def _kind(self) -> str | None:
         """``stream``, ``body``, ``array`` where it may be one, ``other``, or None where only a look tells."""

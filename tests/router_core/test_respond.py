@@ -345,3 +345,16 @@ def test_an_event_with_several_data_lines_is_renamed() -> None:
     stream = b'data: {"message":\ndata: {"model":\ndata:  "up"}}\n\n'
     out, _ = wire.answered(ask(Format.ANTHROPIC, True), stream, media="text/event-stream", model="up", step=9)
     assert out == stream.replace(b"up", b"m")
+
+
+@pytest.mark.parametrize("status", [200, 500])
+def test_an_encoding_that_nobody_knows_passes_as_it_came(status: int) -> None:
+    upstream: Headers = [
+        ("content-type", "application/json"),
+        ("content-encoding", "lzma"),
+        ("content-length", "3"),
+    ]
+    out, responder = wire.answered(
+        ask(Format.ANTHROPIC, False), b"\x5d\x00\x00", headers=upstream, model="up", status=status
+    )
+    assert (out, responder.headers) == (b"\x5d\x00\x00", upstream)
