@@ -125,7 +125,9 @@ class Responder:
         # Before the headers are touched: with an encoding that nobody knows, the answer passes as it came.
         decode = decoder(coding) if codings(coding) else None
         if self.status >= 400:
-            return self._error_pipe(coding, translator)
+            own = context.attempt.credential_id is None
+            # A client that asked its own host for an encoding gets what it asked for.
+            return Plain() if own and translator is None else self._error_pipe(coding, translator)
         kind = self._kind()
         generates = surface.operation is Operation.GENERATE
         reshapes = generates and (kind is None or kind == "array" or (kind == "body") is exchange.stream)

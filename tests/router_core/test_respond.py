@@ -358,3 +358,9 @@ def test_an_encoding_that_nobody_knows_passes_as_it_came(status: int) -> None:
         ask(Format.ANTHROPIC, False), b"\x5d\x00\x00", headers=upstream, model="up", status=status
     )
     assert (out, responder.headers) == (b"\x5d\x00\x00", upstream)
+
+
+def test_errors_of_the_clients_own_host_pass_as_they_came() -> None:
+    body, headers = gzip.compress(b'{"error":{}}'), [("content-encoding", "gzip"), ("content-length", "32")]
+    out, responder = wire.answered(ask(Format.ANTHROPIC, False), body, headers=headers, status=500, own=True)
+    assert (out, responder.headers) == (body, headers)
