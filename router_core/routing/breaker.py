@@ -28,6 +28,8 @@ MAX_CIRCUITS: Final = 4096
 @dataclass(slots=True)
 class _State:
     failures: int = 0
+    failed: float = -math.inf
+    """Monotonic; the last failure that counted."""
     open_until: float = -math.inf
     """Monotonic; -inf while closed."""
     opened: float = -math.inf
@@ -68,6 +70,9 @@ class Breakers:
             state = self._states[circuit] = _State()
         if started <= state.opened:
             return
+        if started < state.failed and state.open_until == -math.inf:
+            return  # under way at once with the one that counted: a burst is one failure, not many in a row
+        state.failed = self._clock()
         state.failures += 1
         state.testing = max(0, state.testing - 1)
         if state.open_until != -math.inf or state.failures >= self.settings.failures:

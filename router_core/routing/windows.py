@@ -187,8 +187,13 @@ class Quotas:
 
     def adopt(self, owner: str, key: str, count: Count) -> None:
         """What all processes together, or this one before a restart, have counted."""
-        if count.end > self._wall() and any(key_of(limit) == key for limit in self.limits.get(owner, ())):
-            self._counts[owner, key] = count
+        if count.end <= self._wall() or all(key_of(limit) != key for limit in self.limits.get(owner, ())):
+            return
+        old = self._counts.get((owner, key))
+        if old is not None and old.end == count.end:
+            # Sums only grow: the smaller one is the older one, which has been overtaken on its way.
+            count.tokens, count.requests = max(count.tokens, old.tokens), max(count.requests, old.requests)
+        self._counts[owner, key] = count
 
     def closed(self, owner: str, reserve: float = 0.0) -> tuple[float, str] | None:
         """(end in seconds since the epoch, in words) of the last to end of the limits that are used up."""

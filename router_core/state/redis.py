@@ -73,7 +73,7 @@ class RedisStore:
         self._pending: dict[_Slot, Change] = {}
         self._wanted = asyncio.Event()
         self._leases: dict[str, set[str]] = {}
-        self._returned: list[Lease] = []
+        self._returned: dict[str, list[Lease]] = {}
         self._seen = "0-0"
         self._tasks: list[asyncio.Task[None]] = []
         self._cooldown = self._redis.register_script(scripts.COOLDOWN)
@@ -136,11 +136,15 @@ class RedisStore:
             return
         self._wanted.clear()
         pending, self._pending = self._pending, {}
-        returned, self._returned = self._returned, []
+        returned, self._returned = self._returned, {}
         items = list(pending.items())
         try:
-            for lease in returned:
-                await self.link.call(self._redis.zrem(_key("lease", lease.name), lease.holder), CALL_TIMEOUT)
+            # Those that cannot be given back while Redis is down run out by themselves.
+            for name, leases in returned.items():
+                if not leases:
+                    continue
+                call = self._redis.zrem(_key("lease", name), *(lease.holder for lease in leases))
+                await self.link.call(call, CALL_TIMEOUT)
             while items:
                 batch = items[:BATCH]
                 totals = await self.link.call(self._send([c for _, c in batch]), CALL_TIMEOUT)
@@ -293,6 +297,12 @@ class RedisStore:
     # -- leases and locks
 
     async def lease(self, name: str, limit: int) -> object:
+        free = self._returned.get(name)
+        if free and self.link.up:
+            # A place that is on its way back need not go there first.
+            lease = free.pop()
+            self._leases.setdefault(name, set()).add(lease.holder)
+            return lease
         holder = f"{self._origin}:{secrets.token_hex(6)}"
         call = self._lease(keys=[_key("lease", name)], args=[holder, limit, int(LEASE_LIFE * 1000)])
         try:
@@ -307,10 +317,9 @@ class RedisStore:
     def give_back(self, lease: object) -> None:
         if isinstance(lease, Lease):
             self._leases.get(lease.name, set()).discard(lease.holder)
-            self._returned.append(lease)
-            # Those that cannot be given back while Redis is down run out by themselves.
-            del self._returned[:-MAX_PENDING]
-            self._wanted.set()
+            if self.link.up:
+                self._returned.setdefault(lease.name, []).append(lease)
+                self._wanted.set()
 
     async def _holding(self) -> None:
         """Keeps the places of long requests."""

@@ -1,0 +1,334 @@
+"""Two routers on a real Redis, which is killed and frozen under them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from router_core.state import redis as store_module
+from router_core.state.redis import RedisStore
+from tests.router_core.routing.build import World, answer, attempt, credential, limited, ok
+
+SERVER = shutil.which("redis-server") or shutil.which("valkey-server")
+pytestmark = [
+    pytest.mark.redis,
+    pytest.mark.skipif(SERVER is None, reason="no redis-server is installed"),
+    pytest.mark.skipif(os.name != "posix", reason="needs Unix sockets and signals"),
+]
+
+
+class Server:
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.socket = folder / "redis.sock"
+        self.url = f"unix://{self.socket}"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        assert SERVER is not None
+        options = ["--port", "0", "--unixsocket", str(self.socket), "--save", "", "--appendonly", "no", "--dir", str(self.folder)]
+        self.process = subprocess.Popen([SERVER, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        client = redis.Redis.from_url(self.url)
+        for _ in range(500):
+            try:
+                client.ping()
+                return
+            except redis.exceptions.RedisError:
+                time.sleep(0.01)
+        raise RuntimeError("redis-server did not start")
+
+    def signal(self, number: int) -> None:
+        assert self.process is not None
+        os.kill(self.process.pid, number)
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.signal(signal.SIGCONT)
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    # Socket paths have to be short.
+    server = Server(tmp_path_factory.mktemp("r"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def server(running: Server) -> Iterator[Server]:
+    if running.process is None or running.process.poll() is not None:
+        running.start()
+    redis.Redis.from_url(running.url).flushall()
+    yield running
+    running.signal(signal.SIGCONT)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_module, "PULL_INTERVAL", 0.05)
+    monkeypatch.setattr(store_module, "RETRY_INTERVAL", 0.1)
+    monkeypatch.setattr(store_module, "CALL_TIMEOUT", 0.2)
+
+
+type Join = Callable[..., Awaitable[World]]
+
+
+@pytest.fixture
+async def join(server: Server) -> AsyncIterator[Join]:
+    worlds: list[World] = []
+
+    async def joined(*credentials: dict[str, Any], **config: Any) -> World:
+        config.setdefault("routing", {}).setdefault("max_wait", 0)
+        known = credentials or (credential("a"), credential("b"))
+        world = World(*known, **config)
+        # Real time: what is shared has to mean the same everywhere.
+        world.router.live.wall = world.router.live.quotas._wall = time.time  # type: ignore[method-assign]
+        world.router.live.store = store = RedisStore(server.url)
+        world.reload()
+        worlds.append(world)
+        await store.start(world.router)
+        return world
+
+    yield joined
+    for world in worlds:
+        await world.router.live.store.close()
+
+
+async def eventually(condition: Callable[[], Any], within: float = 5.0) -> None:
+    async with asyncio.timeout(within):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+def link(world: World) -> Any:
+    store = world.router.live.store
+    assert isinstance(store, RedisStore)
+    return store.link
+
+
+async def test_a_cooldown_is_known_everywhere_within_a_second(join: Join) -> None:
+    one, two = await join(), await join()
+    await one.ask("claude-a", limited(600))
+    await eventually(lambda: two.state("a", "claude-a") == "cooling", within=1)
+    assert await two.asks(2) == ["b", "b"]
+    third = await join()
+    assert third.state("a", "claude-a") == "cooling"
+
+
+async def test_a_success_ends_it_everywhere(join: Join) -> None:
+    one, two = await join(), await join()
+    plan, taken = await one.take()
+    await plan.report(taken, limited(0.2))
+    await eventually(lambda: two.state("a", "claude-a") != "ready")
+    await asyncio.sleep(0.25)
+    one.time.pass_(1)
+    used = await one.asks(2)
+    assert "a" in used
+    await eventually(lambda: two.state("a", "claude-a") == "ready")
+
+
+async def test_a_later_deadline_is_never_shortened(join: Join, server: Server) -> None:
+    one, two = await join(credential("a")), await join(credential("a"))
+    (first, x), (second, y) = await one.take(), await two.take()
+    await asyncio.gather(first.report(x, limited(900)), second.report(y, limited(60)))
+    await eventually(lambda: (two.router.status()[0].models or [None])[0] is not None)
+    await asyncio.sleep(0.2)
+    for world in (one, two):
+        (model,) = world.router.status()[0].models
+        assert model.until - time.time() > 800
+
+
+async def test_turns_conversations_and_windows_are_shared(join: Join) -> None:
+    known = [credential(c) for c in "abc"]
+    one, two = await join(*known), await join(*known)
+    assert await one.asks(1, headers=[("x-session-id", "s")]) == ["a"]
+    await eventually(lambda: len(two.router.live.affinity) == 1)
+    assert await two.asks(2, headers=[("x-session-id", "s")]) == ["a", "a"]
+    # The turn that the other had is not given again.
+    assert await two.asks(1) == ["b"]
+    headers = [("x-codex-primary-used-percent", "40"), ("x-codex-primary-reset-after-seconds", "600")]
+    plan, taken = await one.take()
+    await plan.report(taken, ok(headers))
+    await eventually(lambda: two.router.live.windows(str(taken.credential_id)))
+
+
+async def test_limits_are_counted_together(join: Join) -> None:
+    limited_one = credential("a", limits=[{"window": "day", "requests": 20, "reset_at": "04:00"}], priority=1)
+    worlds = [await join(limited_one, credential("b")) for _ in range(3)]
+    await asyncio.gather(*(w.asks(6) for w in worlds))
+    await eventually(lambda: all(round(w.router.live.windows("a")[0].used * 20) == 18 for w in worlds))
+    await worlds[0].asks(2)
+    await eventually(lambda: all(w.state("a") == "exhausted" for w in worlds))
+    late = await join(limited_one, credential("b"))
+    assert late.state("a") == "exhausted"
+
+
+async def test_concurrency_is_limited_together(join: Join) -> None:
+    known = credential("a", concurrency=2, priority=1), credential("b")
+    one, two = await join(*known), await join(*known)
+    held = [await one.take(), await two.take()]
+    assert [t.credential_id for _, t in held] == ["a", "a"]
+    _, third = await one.take()
+    assert third.credential_id == "b"
+    await held[1][0].report(held[1][1], ok())
+
+    async def free() -> bool:
+        plan, taken = await one.take()
+        await plan.report(taken, ok())
+        return taken.credential_id == "a"
+
+    async with asyncio.timeout(5):
+        while not await free():
+            await asyncio.sleep(0.02)
+
+
+async def test_the_place_of_a_process_that_died_runs_out(join: Join, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_module, "LEASE_LIFE", 0.3)
+    one, two = await join(credential("a", concurrency=1)), await join(credential("a", concurrency=1))
+    await one.take()
+    store = one.router.live.store
+    assert isinstance(store, RedisStore)
+    for task in store._tasks:
+        task.cancel()
+    del two.router.live.pause
+    two.reload(routing={"max_wait": "5s"})
+    assert (await attempt(two.plan())).credential_id == "a"
+
+
+async def test_a_lock_is_held_by_one(join: Join) -> None:
+    one, two = (w.router.live.store for w in (await join(), await join()))
+    async with one.lock("refresh:a", 5) as mine:
+        assert mine
+        async with two.lock("refresh:a", 5) as theirs:
+            assert not theirs
+        async with two.lock("refresh:b", 5) as other:
+            assert other
+    async with two.lock("refresh:a", 5) as theirs:
+        assert theirs
+
+
+async def test_what_left_is_not_inherited(join: Join) -> None:
+    one = await join()
+    await one.ask("claude-a", limited(600))
+    await asyncio.sleep(0.1)
+    one.reload(credential("b"))
+    await asyncio.sleep(0.1)
+    two = await join()
+    assert two.state("a", "claude-a") == "ready"
+    one.reload(credential("a"), credential("b"))
+    assert one.state("a", "claude-a") == "ready"
+
+
+async def test_everything_in_redis_ends_by_itself_and_holds_no_secret(join: Join, server: Server) -> None:
+    one = await join(credential("a", limits=[{"window": "day", "requests": 9}], concurrency=3))
+    await one.ask("claude-b", limited(600))
+    await one.ask(headers=[("x-session-id", "conversation-id")])
+    plan, taken = await one.take()
+    await plan.report(taken, ok([("x-codex-primary-used-percent", "4"), ("x-codex-primary-reset-after-seconds", "60")]))
+    held = await one.take()
+    await asyncio.sleep(0.1)
+    client = redis.Redis.from_url(server.url)
+    keys: Any = client.keys()
+    kinds = {key.decode().split(":")[1] for key in keys}
+    assert kinds == {"cooldown", "binding", "count", "windows", "changes", "lease"}
+    for key in keys:
+        assert client.ttl(key) > 0
+        assert key.startswith(b"{detour}:")
+        dumped = client.dump(key) or b""
+        assert b"key-of" not in dumped
+        assert b"conversation-id" not in dumped + key
+    held[0].close()
+
+
+# -- outages
+
+
+async def route(world: World, seconds: float) -> int:
+    """How many requests succeed meanwhile."""
+    served = 0
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        assert await world.ask()
+        served += 1
+        await asyncio.sleep(0.001)
+    return served
+
+
+@pytest.mark.parametrize("outage", ["killed", "frozen"])
+async def test_routing_goes_on_without_it_and_is_shared_again_after(join: Join, server: Server, outage: str) -> None:
+    known = credential("a"), credential("b"), credential("c", concurrency=1)
+    one, two = await join(*known), await join(*known)
+    if outage == "killed":
+        server.stop()
+    else:
+        server.signal(signal.SIGSTOP)
+    both = asyncio.gather(route(one, 1.5), route(two, 1.5))
+    await eventually(lambda: not link(one).up and not link(two).up)
+    # With Redis away nobody waits for it.
+    began = time.monotonic()
+    await one.asks(30)
+    assert (time.monotonic() - began) / 30 < store_module.LEASE_PATIENCE / 2
+    assert min(await both) > 50
+    await one.ask("claude-b", limited(900))
+    assert two.state("a", "claude-b") == "ready"
+    if outage == "killed":
+        server.start()
+    else:
+        server.signal(signal.SIGCONT)
+    await eventually(lambda: link(one).up and link(two).up)
+    cooled = next(s.id for s in one.router.status() if any(m.model == "claude-b" for m in s.models))
+    await eventually(lambda: two.state(cooled, "claude-b") == "cooling")
+
+
+async def test_without_it_from_the_start(tmp_path: Path, server: Server) -> None:
+    world = World(credential("a"), credential("b"), routing={"max_wait": 0})
+    world.router.live.wall = time.time  # type: ignore[method-assign]
+    late = Server(tmp_path)
+    if len(str(late.socket)) > 100:
+        pytest.skip("the temporary folder's path is too long for a socket")
+    store = world.router.live.store = RedisStore(late.url)
+    world.reload()
+    await store.start(world.router)
+    try:
+        assert await world.ask("claude-a", limited(600)) == ["a", "b"]
+        late.start()
+        await eventually(lambda: store.link.up)
+        await eventually(lambda: redis.Redis.from_url(late.url).exists("{detour}:cooldown:a"))
+    finally:
+        await store.close()
+        late.stop()
+
+
+async def test_a_script_that_fails_stops_nothing(join: Join, server: Server) -> None:
+    one, two = await join(), await join()
+    redis.Redis.from_url(server.url).set("{detour}:cooldown:a", "not a hash")
+    await one.ask("claude-a", limited(600))
+    await one.ask("claude-b", answer(500), limited(600))
+    await eventually(lambda: two.state("a", "claude-b") == "cooling" or two.state("b", "claude-b") == "cooling")
+    assert link(one).up
+
+
+async def test_what_others_write_there_does_no_harm(join: Join, server: Server) -> None:
+    one = await join()
+    client = redis.Redis.from_url(server.url)
+    for message in (b"{", b"[]", b"null", b'{"kind":"cooldown","name":"a","value":{"over":"x"}}', b'{"kind":"turn","name":"anthropic","key":1,"value":2}'):
+        client.xadd("{detour}:changes", {"o": "somebody", "m": message})
+    client.xadd("{detour}:changes", {"x": "y"})
+    await asyncio.sleep(0.2)
+    two = await join()
+    await two.ask("claude-a", limited(600))
+    await eventually(lambda: one.state("a", "claude-a") == "cooling")
