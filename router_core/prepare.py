@@ -76,6 +76,8 @@ _FORMAT_HEADERS: Final = {
     Format.OLLAMA: (),
 }
 """Beginnings of headers that mean nothing in another format."""
+_FORMAT_NEEDS: Final = {Format.ANTHROPIC: ("anthropic-version", "2023-06-01")}
+"""Headers without which a format answers nothing, for requests that were written in another one."""
 
 
 class Translator(Protocol):
@@ -148,6 +150,8 @@ def prepare(
     if not own:
         for name, default in attempt.provider.headers.items():
             headers.default(name, default)
+        if translates and attempt.endpoint.format in _FORMAT_NEEDS:
+            headers.default(*_FORMAT_NEEDS[attempt.endpoint.format])
         if not exchange.websocket:
             headers.set("accept-encoding", "identity")
     context.original = body.value

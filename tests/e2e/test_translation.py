@@ -1,0 +1,278 @@
+"""The official SDKs at upstreams of other formats: conversations with tools and thinking, and errors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import anthropic
+import openai
+import pytest
+from google.genai import errors as google_errors
+from google.genai import types
+
+from detour.fakes import FakeUpstream, Fault
+from router_core.fold import unfold
+from router_core.formats import Format
+from tests import clients
+from tests.e2e.instance import Detour, base_config
+from tests.router_core.formats import turns
+from tests.upstream import FakeThread
+
+UPSTREAMS = (Format.ANTHROPIC, Format.OPENAI_CHAT, Format.OPENAI_RESPONSES, Format.GEMINI)
+PAIRS = [
+    pytest.param(client, upstream, id=f"{client}-{upstream}")
+    for client in UPSTREAMS
+    for upstream in UPSTREAMS
+    if client is not upstream
+]
+MODELS = {
+    Format.ANTHROPIC: "claude-opus-4-5",
+    Format.OPENAI_CHAT: "kimi-k2-thinking",
+    Format.OPENAI_RESPONSES: "gpt-5.2",
+    Format.GEMINI: "gemini-3-pro-preview",
+}
+TOOL = turns.TOOL
+
+
+class Lab:
+    """A Detour whose models are at upstreams of one format each."""
+
+    def __init__(self, detour: Detour, fakes: dict[Format, FakeUpstream]):
+        self.detour = detour
+        self.fakes = fakes
+
+    def sdk(self, client: Format) -> Any:
+        tls = self.detour.tls()
+        match client:
+            case Format.ANTHROPIC:
+                return clients.anthropic_sdk(self.detour.gateway_url, ca=tls)
+            case Format.GEMINI:
+                return clients.google_sdk(self.detour.gateway_url, ca=tls)
+        return clients.openai_sdk(self.detour.gateway_url + "/v1", ca=tls)
+
+
+@pytest.fixture(scope="module")
+def lab(fakes: FakeThread, ca_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    upstreams = {format: fakes.start(f"up-{format}") for format in UPSTREAMS}
+    config = base_config(ca_bundle)
+    config["upstream"] |= {"connect_timeout": "20s", "first_byte_timeout": "30s", "idle_timeout": "30s"}
+    config["providers"] = {
+        f"up-{format}": {"format": format.value, "base_url": fake.base_url(format.value)}
+        for format, fake in upstreams.items()
+    }
+    config["credentials"] = [
+        {"id": f"key-{format}", "provider": f"up-{format}", "api_key": f"env:KEY_{number}"}
+        for number, format in enumerate(UPSTREAMS)
+    ]
+    config["models"] = {
+        name(client, upstream): f"up-{upstream}/{MODELS[upstream]}"
+        for client in UPSTREAMS
+        for upstream in UPSTREAMS
+    }
+    env = {f"KEY_{number}": f"secret-{number}" for number in range(len(UPSTREAMS))}
+    with Detour(config, tmp_path_factory.mktemp("lab"), env) as detour:
+        yield Lab(detour, upstreams)
+
+
+def name(client: Format, upstream: Format) -> str:
+    return f"{client}-at-{upstream}"
+
+
+def script(fake: FakeUpstream, upstream: Format, streaming: bool) -> None:
+    """The next answer is the model's turn with two calls."""
+    answer = turns.answer(upstream)
+    if streaming:
+        parts = [event.raw for event in unfold(upstream, answer)]
+        fault = Fault.raw_answer(200, "text/event-stream", *parts)
+    else:
+        fault = Fault.raw_answer(200, "application/json", json.dumps(answer).encode())
+    fake.script.rules.clear()
+    fake.script.add(fault, times=1)
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+@pytest.mark.parametrize(("client", "upstream"), PAIRS)
+def test_a_conversation_with_tools(lab: Lab, client: Format, upstream: Format, streaming: bool) -> None:
+    fake = lab.fakes[upstream]
+    script(fake, upstream, streaming)
+    final = _CONVERSATIONS[client](lab.sdk(client), name(client, upstream), streaming)
+    assert final == fake.text
+    document = fake.record.requests[-1].document
+    assert "alpha" in json.dumps(document)
+    proof = {
+        Format.ANTHROPIC: turns.SIGNATURE,
+        Format.OPENAI_CHAT: turns.REASONING,
+        Format.OPENAI_RESPONSES: turns.ENCRYPTED,
+        Format.GEMINI: turns.THOUGHT,
+    }[upstream]
+    assert proof in json.dumps(document, ensure_ascii=False)
+
+
+def _anthropic(client: Any, model: str, streaming: bool) -> str:
+    fields = {**turns.first(Format.ANTHROPIC), "model": model}
+
+    def ask() -> Any:
+        if not streaming:
+            return client.messages.create(**fields)
+        with client.messages.stream(**fields) as stream:
+            return stream.get_final_message()
+
+    with client:
+        message = ask()
+        assert message.stop_reason == "tool_use"
+        calls = [block for block in message.content if block.type == "tool_use"]
+        assert [(call.name, call.input) for call in calls] == turns.CALLS
+        content = [block.model_dump(exclude_none=True) for block in message.content]
+        results = [
+            {"type": "tool_result", "tool_use_id": call.id, "content": text}
+            for call, text in zip(calls, ["alpha", "beta"], strict=True)
+        ]
+        fields["messages"] += [
+            {"role": "assistant", "content": content},
+            {"role": "user", "content": results},
+        ]
+        return "".join(block.text for block in ask().content if block.type == "text")
+
+
+def _chat(client: Any, model: str, streaming: bool) -> str:
+    fields = {**turns.first(Format.OPENAI_CHAT), "model": model}
+
+    def ask() -> Any:
+        if not streaming:
+            return client.chat.completions.create(**fields)
+        with client.chat.completions.stream(**fields) as stream:
+            return stream.get_final_completion()
+
+    with client:
+        choice = ask().choices[0]
+        assert choice.finish_reason == "tool_calls"
+        calls = choice.message.tool_calls
+        assert [(c.function.name, json.loads(c.function.arguments)) for c in calls] == turns.CALLS
+        message = choice.message.model_dump(exclude_none=True, exclude={"parsed"})
+        for call in message["tool_calls"]:
+            call["function"].pop("parsed_arguments", None)
+        results = [
+            {"role": "tool", "tool_call_id": call.id, "content": text}
+            for call, text in zip(calls, ["alpha", "beta"], strict=True)
+        ]
+        fields["messages"] += [message, *results]
+        return str(ask().choices[0].message.content)
+
+
+def _responses(client: Any, model: str, streaming: bool) -> str:
+    fields = {**turns.first(Format.OPENAI_RESPONSES), "model": model}
+
+    def ask() -> Any:
+        if not streaming:
+            return client.responses.create(**fields)
+        with client.responses.stream(**fields) as stream:
+            return stream.get_final_response()
+
+    with client:
+        response = ask()
+        calls = [item for item in response.output if item.type == "function_call"]
+        assert [(call.name, json.loads(call.arguments)) for call in calls] == turns.CALLS
+        items = [item.model_dump(exclude_none=True, exclude={"parsed_arguments"}) for item in response.output]
+        results = [
+            {"type": "function_call_output", "call_id": call.call_id, "output": text}
+            for call, text in zip(calls, ["alpha", "beta"], strict=True)
+        ]
+        fields["input"] += [*items, *results]
+        return str(ask().output_text)
+
+
+def _gemini(client: Any, model: str, streaming: bool) -> str:
+    function = {"name": "read_file", "description": "Reads a file", "parameters_json_schema": TOOL}
+    config = {
+        "tools": [{"function_declarations": [function]}],
+        "thinking_config": {"include_thoughts": True},
+        "automatic_function_calling": {"disable": True},
+    }
+    contents: list[Any] = [types.Content(role="user", parts=[types.Part(text="Compare a.txt and b.txt.")])]
+
+    def ask() -> list[Any]:
+        fields = {"model": model, "contents": contents, "config": config}
+        if not streaming:
+            return [client.models.generate_content(**fields)]
+        return list(client.models.generate_content_stream(**fields))
+
+    parts = [part for chunk in ask() for part in chunk.candidates[0].content.parts or ()]
+    calls = [part.function_call for part in parts if part.function_call]
+    assert [(call.name, call.args) for call in calls] == turns.CALLS
+    contents.append(types.Content(role="model", parts=parts))
+    results = [
+        types.Part(
+            function_response=types.FunctionResponse(id=call.id, name=call.name, response={"output": text})
+        )
+        for call, text in zip(calls, ["alpha", "beta"], strict=True)
+    ]
+    contents.append(types.Content(role="user", parts=results))
+    return "".join(chunk.text or "" for chunk in ask())
+
+
+_CONVERSATIONS = {
+    Format.ANTHROPIC: _anthropic,
+    Format.OPENAI_CHAT: _chat,
+    Format.OPENAI_RESPONSES: _responses,
+    Format.GEMINI: _gemini,
+}
+
+
+def _ask(lab: Lab, client: Format, model: str) -> None:
+    sdk = lab.sdk(client)
+    match client:
+        case Format.ANTHROPIC:
+            sdk.messages.create(model=model, max_tokens=9, messages=[{"role": "user", "content": "hi"}])
+        case Format.OPENAI_CHAT:
+            sdk.chat.completions.create(model=model, messages=[{"role": "user", "content": "hi"}])
+        case Format.OPENAI_RESPONSES:
+            sdk.responses.create(model=model, input="hi")
+        case Format.GEMINI:
+            sdk.models.generate_content(model=model, contents="hi")
+
+
+@pytest.mark.parametrize(("client", "upstream"), PAIRS)
+def test_a_wrong_request_is_told_in_the_clients_words(lab: Lab, client: Format, upstream: Format) -> None:
+    fake = lab.fakes[upstream]
+    fake.script.rules.clear()
+    fake.script.add(Fault.status(400), times=1)
+    with pytest.raises(
+        (anthropic.BadRequestError, openai.BadRequestError, google_errors.ClientError)
+    ) as raised:
+        _ask(lab, client, name(client, upstream))
+    error: Any = raised.value
+    assert (error.code if client is Format.GEMINI else error.status_code) == 400
+
+
+@pytest.mark.parametrize(
+    # A Gemini stream has no mark of its end.
+    ("client", "upstream"),
+    [pair for pair in PAIRS if pair.values[1] is not Format.GEMINI],
+)
+def test_a_stream_that_breaks_off_is_no_whole_answer(lab: Lab, client: Format, upstream: Format) -> None:
+    fake = lab.fakes[upstream]
+    fake.script.rules.clear()
+    fake.script.add(Fault.close_mid_stream(after=2), times=1)
+    sdk, model = lab.sdk(client), name(client, upstream)
+    with pytest.raises(Exception) as raised:
+        match client:
+            case Format.ANTHROPIC:
+                with sdk.messages.stream(
+                    model=model, max_tokens=9, messages=[{"role": "user", "content": "hi"}]
+                ) as stream:
+                    stream.get_final_message()
+            case Format.OPENAI_CHAT:
+                list(
+                    sdk.chat.completions.create(
+                        model=model, stream=True, messages=[{"role": "user", "content": "hi"}]
+                    )
+                )
+            case Format.OPENAI_RESPONSES:
+                with sdk.responses.stream(model=model, input="hi") as stream:
+                    stream.get_final_response()
+            case Format.GEMINI:
+                list(sdk.models.generate_content_stream(model=model, contents="hi"))
+    assert not isinstance(raised.value, AssertionError)
