@@ -22,7 +22,7 @@ from addons.call import Call, calls, failed
 from addons.failover.addon import Failover
 from addons.gateway import is_gateway
 from addons.relay import relayed, to_headers
-from addons.upstream import Upstream
+from addons.upstream import outbound_proxy
 from router_core import surfaces
 from router_core.core import Core
 from router_core.errors import Code, Refusal
@@ -71,11 +71,10 @@ def fail_closed(hook):
 
 
 class Route:
-    def __init__(self, core: Core, access: Access, failover: Failover, upstream: Upstream) -> None:
+    def __init__(self, core: Core, access: Access, failover: Failover) -> None:
         self.core = core
         self.access = access
         self.failover = failover
-        self.upstream = upstream
 
     # -- the request ----------------------------------------------------------------------------------
 
@@ -288,7 +287,7 @@ class Route:
         request.data.host, request.data.port = url.hostname, port
         request.data.path = outgoing.target.encode()
         request.data.content = outgoing.body
-        if (via := self.upstream.via(attempt.proxy)) != flow.server_conn.via:
+        if (via := outbound_proxy(attempt.proxy)) != flow.server_conn.via:
             flow.server_conn = connection.Server(address=(url.hostname, port))
             flow.server_conn.via = via
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from mitmproxy import ctx, exceptions
 
 from addons.access import Access
@@ -35,7 +37,7 @@ class Suite:
     def configure(self, updated: set[str]) -> None:
         if self.core is None and "detour_config" in updated:
             try:
-                self.core = Core(load(ctx.options.detour_config or None))
+                self.core = Core(load(Path(ctx.options.detour_config) if ctx.options.detour_config else None))
             except ConfigError as e:
                 raise exceptions.OptionsError("\n".join(str(p) for p in e.problems)) from e
             # Only a script's master has somebody looking at flows.
@@ -60,7 +62,7 @@ class Suite:
 def chain(core: Core) -> list[object]:
     """Access first: nothing of a client that may not come in reaches the others."""
     access, failover, upstream = Access(core), Failover(), Upstream(core)
-    route = Route(core, access, failover, upstream)
+    route = Route(core, access, failover)
     return [
         access,
         Intercept(core),

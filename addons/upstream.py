@@ -24,7 +24,6 @@ class Upstream:
     def __init__(self, core: Core) -> None:
         self.core = core
         self._timers: WeakKeyDictionary[connection.Connection, asyncio.TimerHandle] = WeakKeyDictionary()
-        self._proxy_credentials: dict[tuple[str, int], str] = {}
 
     def client_connected(self, client: connection.Client) -> None:
         handler = _handler(client)
@@ -65,27 +64,9 @@ class Upstream:
         self._disarm(data.conn)
 
     def http_connect_upstream(self, flow: http.HTTPFlow) -> None:
-        via = flow.server_conn.via
-        if via and (credential := self._proxy_credentials.get(via[1])):
-            flow.request.headers["proxy-authorization"] = credential
-
-    def via(self, url: str | None) -> ServerSpec | None:
-        """mitmproxy's form of an outbound proxy's URL; remembers its user and password.
-
-        Raises ValueError for a scheme that mitmproxy cannot speak.
-        """
-        if not url or url == "direct":
-            return None
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(
-                f"an outbound proxy is http://HOST:PORT or https://HOST:PORT, not {parts.scheme}://"
-            )
-        address = (parts.hostname, parts.port or (443 if parts.scheme == "https" else 80))
-        if parts.username is not None:
-            pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-            self._proxy_credentials[address] = "Basic " + base64.b64encode(pair.encode()).decode()
-        return ("https" if parts.scheme == "https" else "http"), address
+        host = flow.server_conn.address[0] if flow.server_conn.address else ""
+        if isinstance(host, ProxyHost) and host.authorization:
+            flow.request.headers["proxy-authorization"] = host.authorization
 
     def _arm(self, client: connection.Client, server: connection.Connection) -> None:
         seconds = self.core.config.upstream.connect_timeout
@@ -107,6 +88,40 @@ class Upstream:
             is_it = open_connection is server or (via and getattr(open_connection, "address", None) == via)
             if is_it and transport.handler:
                 transport.handler.cancel("connect timeout")
+
+
+class ProxyHost(str):
+    """The name of an outbound proxy, and who asks it: connections are shared by what equals, and two
+    accounts of one proxy may have an address each."""
+
+    authorization: str = ""
+    """The value of Proxy-Authorization."""
+
+    def __eq__(self, other: object) -> bool:
+        return str.__eq__(self, other) is True and self.authorization == getattr(other, "authorization", "")
+
+    def __hash__(self) -> int:
+        return str.__hash__(self)
+
+
+def outbound_proxy(url: str | None) -> ServerSpec | None:
+    """mitmproxy's form of an outbound proxy's URL, None for none.
+
+    Raises ValueError for a scheme that mitmproxy cannot speak.
+    """
+    if not url or url == "direct":
+        return None
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"an outbound proxy is http://HOST:PORT or https://HOST:PORT, not {parts.scheme}://")
+    host = ProxyHost(parts.hostname)
+    if parts.username is not None:
+        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        host.authorization = "Basic " + base64.b64encode(pair.encode()).decode()
+    return ("https" if parts.scheme == "https" else "http"), (
+        host,
+        parts.port or (443 if parts.scheme == "https" else 80),
+    )
 
 
 def _handler(client: connection.Client):
