@@ -190,6 +190,27 @@ async def capture(request: Request) -> Any:
 
 
 @answered
+async def recording(request: Request) -> Any:
+    """What is recorded, and counters since the start."""
+    return _recording(context_of(request))
+
+
+@answered
+async def record(request: Request) -> Any:
+    """Records all exchanges, those with errors, or off, until Detour restarts; rules of the configuration go first."""
+    context, mode = context_of(request), request.path_params["mode"]
+    if mode not in ("off", "errors", "all"):
+        raise Invalid(f"There is no mode {mode!r}; there are off, errors and all.")
+    await context.record(mode)
+    return _recording(context)
+
+
+def _recording(context: Context) -> dict[str, Any]:
+    recorder = context.core.recorder
+    return {"mode": context.core.config.capture.mode, "counters": recorder.stats if recorder else None}
+
+
+@answered
 async def config(request: Request) -> Any:
     """The configuration in force, without its secrets; `all=1` adds the defaults."""
     context = context_of(request)

@@ -80,6 +80,8 @@ API: Final = [
     _get("/api/v1/usage", api.usage),
     _get("/api/v1/usage/months/{month}", api.usage_month),
     _get("/api/v1/budgets", api.budgets),
+    _get("/api/v1/recording", api.recording),
+    _post("/api/v1/recording/{mode}", api.record),
     _get("/api/v1/captures", api.list_captures),
     _get("/api/v1/captures/{id}", api.capture),
     _get("/api/v1/config", api.config),

@@ -31,6 +31,8 @@ class Context:
         self.log = LogRing()
         self.disabled: frozenset[str] = frozenset()
         """Ids of the credentials that were taken out of use here."""
+        self.capture_mode: str | None = None
+        """The general mode of recording that was chosen here."""
         self._written = core.loaded
         self._engine: Engine | None = None
         self._changing = asyncio.Lock()
@@ -81,13 +83,22 @@ class Context:
             self.disabled = self.disabled | {credential} if disabled else self.disabled - {credential}
             await self._apply()
 
+    async def record(self, mode: str) -> None:
+        """Record in this general mode, whatever the configuration says, until the end of the process."""
+        async with self._changing:
+            self.capture_mode = mode
+            await self._apply()
+
     async def _apply(self) -> None:
         config = self._written.config
+        capture = config.capture
+        if self.capture_mode:
+            capture = capture.model_copy(update={"mode": self.capture_mode})
         changed = tuple(
             c.model_copy(update={"enabled": False}) if c.id in self.disabled else c
             for c in config.credentials
         )
-        loaded = dataclasses.replace(self._written, config=config.model_copy(update={"credentials": changed}))
+        loaded = dataclasses.replace(self._written, config=config.model_copy(update={"credentials": changed, "capture": capture}))
         await self.core.reload(loaded)
 
     def close(self) -> None:

@@ -413,3 +413,30 @@ def test_capture_run_says_what_a_command_talked_to(start, fakes):
     assert [h["host"] for h in report["hosts"]] == ["api.openai.com"]
     assert report["tunnelled"] == [{"host": "localhost", "likely": False}]
     assert report["exit_code"] == 7 and report["unknown_providers"] == []
+
+
+def capture(detour: Detour, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "detour", "capture", *arguments, "--config", str(detour.config)]
+    return subprocess.run(command, env=detour.env, capture_output=True, text=True, cwd=detour.folder)
+
+
+def test_the_mode_is_switched_while_it_runs(house):
+    detour, _, _ = house(mode="off")
+
+    def ask(model: str) -> None:
+        _, headers, body = SHAPES["anthropic"].request(model)
+        with detour.client() as client:
+            client.post(MESSAGES, headers=headers, json=body)
+
+    ask("claude-before")
+    assert capture(detour, "mode").stdout == "off\n"
+    assert capture(detour, "mode", "all").stdout == "all\n"
+    ask("claude-while")
+    assert capture(detour, "mode", "off").returncode == 0
+    ask("claude-after")
+    [record] = records(detour, 1)
+    assert record.opening.model == "claude-while"
+    deadline = time.monotonic() + PATIENCE
+    while json.loads(capture(detour, "mode", "--json").stdout)["counters"]["recorded"] != 1:
+        assert time.monotonic() < deadline
+    assert "no mode 'some'" in capture(detour, "mode", "some").stderr

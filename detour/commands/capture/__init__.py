@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from detour.commands.capture import compare, exchange, listing, replay, running, show
+from detour.commands.capture import compare, exchange, listing, mode, replay, running, show
 
 app = typer.Typer(
     help="Show, compare, export and replay what was recorded.", no_args_is_help=True, add_completion=False
@@ -18,4 +18,5 @@ app.command()(exchange.export)
 app.command("import")(exchange.import_)
 app.command()(listing.tail)
 app.command()(listing.prune)
+app.command()(mode.mode)
 app.command(context_settings={"allow_interspersed_args": False, "ignore_unknown_options": True})(running.run)
