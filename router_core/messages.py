@@ -72,3 +72,18 @@ class Messages:
             return value
         self.context.exchange.fired[:] = self.context.fired
         return value | {"response": edited} if body is inner else edited
+
+
+def asked_model(data: bytes) -> str | None:
+    """The model that a client's ``response.create`` asks for; None for anything else. Never raises."""
+    if b'"response.create"' not in data:
+        return None
+    try:
+        value = parse(data)
+    except ValueError:
+        return None
+    if not isinstance(value, dict) or value.get("type") != "response.create":
+        return None
+    inner = value.get("response")
+    model = (inner if isinstance(inner, dict) else value).get("model")
+    return model if isinstance(model, str) and model else None
