@@ -207,8 +207,10 @@ class BodyPipe:
         try:
             before = parse(raw)
         except ValueError:
-            # Not JSON after all: the client gets what came.
-            return raw
+            if self._framing is None and self._translator is None:
+                # Not JSON after all: the client gets what came.
+                return raw
+            return self.error(WireError(502, "The upstream's answer is no JSON."))
         value = self._upstream.body(before, raw)
         if self._translator is not None:
             before = value = self._translator.body(value)
@@ -230,7 +232,10 @@ class BodyPipe:
         return b"".join([self._framing.event(event, False) for event in kept]) + self._framing.end()
 
     def error(self, error: WireError) -> bytes:
-        return self._framing.error(error) if self._framing else error_body(self._format, error)
+        if self._framing is not None:
+            return self._framing.error(error)
+        self._failed(error.status)
+        return error_body(self._format, error)
 
 
 class ErrorPipe:

@@ -29,6 +29,7 @@ from router_core.pipes import (
 from router_core.prepare import HOP_BY_HOP
 from router_core.rewrite.context import Context
 from router_core.rewrite.headers import HeaderEdit
+from router_core.rewrite.rule import Rule
 from router_core.rewrite.rules import Rules
 from router_core.rewrite.stage import Stage, mark
 
@@ -56,8 +57,8 @@ class Responder:
         self.status = status
         self.whole = False
         self.context: Context = attempt.rewriting or Context(exchange, attempt, HeaderEdit([]))
-        own = attempt.credential_id is None
-        self._head = self.context.headers = HeaderEdit(_kept(headers, own, status))
+        self._own = attempt.credential_id is None
+        self._head = self.context.headers = HeaderEdit(_kept(headers, self._own, status))
         self._rules = rules
         self._pipe: Pipe = Plain()
         self._broken = False
@@ -114,7 +115,7 @@ class Responder:
             if self._rules.translator is None:
                 raise ValueError(f"no translation from {context.format} to {surface.format}")
             translator = self._rules.translator.answer(exchange, context.attempt)
-        asked = self._rules.answering(context)
+        asked = list(self._rules.answering(context))
         for rule in asked:
             if rule.answer_headers is not None:
                 self._head.changed = False
@@ -124,22 +125,21 @@ class Responder:
         coding = self._head.get("content-encoding")
         # Before the headers are touched: with an encoding that nobody knows, the answer passes as it came.
         decode = decoder(coding) if codings(coding) else None
+        # A client that asks its own host gets what that host answers, as it was asked for.
+        own = self._own
         if self.status >= 400:
-            own = context.attempt.credential_id is None
-            # A client that asked its own host for an encoding gets what it asked for.
-            return Plain() if own and translator is None else self._error_pipe(coding, translator)
+            return Plain() if own else self._error_pipe(asked, coding, translator)
         kind = self._kind()
         generates = surface.operation is Operation.GENERATE
-        reshapes = generates and (kind is None or kind == "array" or (kind == "body") is exchange.stream)
-        if kind == "other" or not (translator or reshapes or any(r.answer or r.event for r in asked)):
+        reshapes = kind is None or kind == "array" or (kind == "body") is exchange.stream
+        rewrites = any(r.answer or r.event for r in asked)
+        if kind == "other" or not (translator or rewrites or (reshapes and generates and not own)):
             return Plain()
-        upstream = Stage([r for r in asked if not r.client_side], context)
-        client = Stage([r for r in asked if r.client_side], context)
 
         def begin(kind: str) -> Pipe:
             if kind == "body":
-                return self._body_pipe(upstream, translator, client)
-            return self._event_pipe(kind, upstream, translator, client) if generates else Plain()
+                return self._body_pipe(asked, translator)
+            return self._event_pipe(asked, kind, translator) if generates else Plain()
 
         self._fit()
         return Sniffing(decode, begin, kind)
@@ -153,24 +153,38 @@ class Responder:
             return "array" if self.context.format is Format.GEMINI and self.exchange.stream else "body"
         return None if media in ("", "text/plain", "application/octet-stream") else "other"
 
-    def _event_pipe(
-        self, kind: str, upstream: Stage, translator: AnswerTranslator | None, client: Stage
-    ) -> Pipe:
-        format = self.exchange.surface.format
+    def _event_pipe(self, asked: list[Rule], kind: str, translator: AnswerTranslator | None) -> Pipe:
         events = translator.events() if translator else None
-        if not self.exchange.stream:
+        if not self.exchange.stream and not self._own:
             self.whole = True
             self._head.set("content-type", "application/json")
+            upstream, client = self._stages(asked)
+            format = self.exchange.surface.format
             return FoldPipe(reader_for(kind), upstream, events, client, format, self._set_status)
         framing = self._framing()
         if translator:
             self._head.set("content-type", framing.media)
         kept = isinstance(framing, ArrayFraming) is (kind == "array")
+        # In one format both sides are one, so that an event is parsed once.
+        upstream, client = (
+            self._stages(asked) if translator else (Stage([], self.context), self._stage(asked))
+        )
         return EventPipe(reader_for(kind), upstream, events, client, framing, kept)
 
-    def _body_pipe(self, upstream: Stage, translator: AnswerTranslator | None, client: Stage) -> Pipe:
+    def _stages(self, asked: list[Rule]) -> tuple[Stage, Stage]:
+        """Rules of the upstream's format, and of the client's."""
+        return self._stage([r for r in asked if not r.client_side]), self._stage(
+            [r for r in asked if r.client_side]
+        )
+
+    def _stage(self, rules: list[Rule]) -> Stage:
+        return Stage(sorted(rules, key=lambda rule: rule.client_side), self.context)
+
+    def _body_pipe(self, asked: list[Rule], translator: AnswerTranslator | None) -> Pipe:
+        upstream, client = self._stages(asked)
         framing = None
-        if self.exchange.stream and self.exchange.surface.operation is Operation.GENERATE:
+        generates = self.exchange.surface.operation is Operation.GENERATE
+        if self.exchange.stream and generates and not self._own:
             framing = self._framing()
             self._head.set("content-type", framing.media)
         limit = self._rules.limits.json_answer if self._rules.limits else JSON_LIMIT
@@ -186,9 +200,9 @@ class Responder:
             self._set_status,
         )
 
-    def _error_pipe(self, coding: str | None, translator: AnswerTranslator | None) -> Pipe:
+    def _error_pipe(self, asked: list[Rule], coding: str | None, translator: AnswerTranslator | None) -> Pipe:
         self.whole = True
-        rules = [r for r in self._rules.answering(self.context) if r.status is not None]
+        rules = [r for r in asked if r.status is not None]
         limit = self._rules.limits.error_body if self._rules.limits else ERROR_LIMIT
         self._fit()
         if translator is not None:

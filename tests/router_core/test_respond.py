@@ -364,3 +364,16 @@ def test_errors_of_the_clients_own_host_pass_as_they_came() -> None:
     body, headers = gzip.compress(b'{"error":{}}'), [("content-encoding", "gzip"), ("content-length", "32")]
     out, responder = wire.answered(ask(Format.ANTHROPIC, False), body, headers=headers, status=500, own=True)
     assert (out, responder.headers) == (body, headers)
+
+
+@pytest.mark.parametrize("format", [f for f in STREAMS if f is not Format.GEMINI])
+def test_what_is_no_json_becomes_an_error_event_for_a_client_that_streams(format: Format) -> None:
+    out, _ = wire.answered(ask(format, True), b"<html>Bad gateway</html>", media="application/json")
+    assert b"no JSON" in out and out.startswith((b"data: ", b"event: "))
+
+
+def test_the_clients_own_host_answers_in_its_own_shape() -> None:
+    body = serialise(FOLDED[Format.ANTHROPIC])
+    assert wire.answered(ask(Format.ANTHROPIC, True), body, own=True)[0] == body
+    renamed, responder = wire.answered(ask(Format.ANTHROPIC, True), body, own=True, model="up")
+    assert (renamed, dict(responder.headers)["content-type"]) == (body, "application/json")
