@@ -8,9 +8,10 @@ from mitmproxy import http
 
 from addons.call import Answer, Call
 from router_core.errors import Code, Refusal
-from router_core.exchange import Attempt, Outcome
-from router_core.formats import Format, failures
+from router_core.exchange import Attempt, Exchange, Outcome
+from router_core.formats import Format, counting, failures
 from router_core.formats.errors import error_body, error_event
+from router_core.json_document import serialise
 from router_core.routing import errors_on_wire
 
 
@@ -21,6 +22,13 @@ def refusal_response(format: Format, refusal: Refusal, exchange_id: str | None =
     if exchange_id:
         headers["x-detour-id"] = exchange_id
     return http.Response.make(refusal.status, error_body(format, refusal), headers)
+
+
+def estimated_count(exchange: Exchange) -> http.Response:
+    """An answer to a token count that no upstream of the model can give, marked as what it is."""
+    count = counting.write(exchange.surface.format, counting.estimate(exchange.document))
+    headers = {"content-type": "application/json", "x-detour-estimated": "true", "x-detour-id": exchange.id}
+    return http.Response.make(200, serialise(count), headers)
 
 
 def in_stream_error(attempt: Attempt, outcome: Outcome) -> Answer:

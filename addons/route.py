@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from mitmproxy import connection, http
 
 from addons.access import Access, gateway_key
-from addons.answers import refusal_response, too_large
+from addons.answers import estimated_count, refusal_response, too_large
 from addons.call import Call, calls, failed
 from addons.failover.addon import Failover
 from addons.gateway import is_gateway
@@ -147,7 +147,11 @@ class Route:
         if unreadable and not isinstance(plan, Passthrough):
             call.refusal = unreadable
         elif isinstance(plan, Refusal):
-            call.refusal = plan
+            if plan.code is Code.UNSUPPORTED and exchange.surface.operation is Operation.COUNT_TOKENS:
+                # The model is served, only not by an upstream that counts.
+                call.final = call.flow.response = estimated_count(exchange)
+            else:
+                call.refusal = plan
         else:
             # What cannot be read and goes to the client's own host is between the two.
             exchange.plan = plan

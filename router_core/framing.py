@@ -34,7 +34,8 @@ class SseFraming:
     def event(self, event: Event, kept: bool) -> bytes:
         if not kept:
             event = self._framed(event)
-        self._last = event.raw
+        if event.data is not None:
+            self._last = event.raw
         return event.raw
 
     def end(self) -> bytes:
@@ -46,7 +47,9 @@ class SseFraming:
     def _framed(self, event: Event) -> Event:
         data = event.data
         if data is None:
-            return Event(b"", parsed=True)
+            # Comments keep a connection alive; Google's streams have none, and its libraries read none.
+            comment = event.raw.startswith(b":") and self._format is not Format.GEMINI
+            return event if comment else Event(b"", parsed=True)
         raw = b"data: %s\r\n\r\n" % data if self._format is Format.GEMINI else encode(event.name, data)
         return Event(raw, event.name, data, parsed=True)
 

@@ -5,22 +5,24 @@ from __future__ import annotations
 import logging
 from typing import Any, Final
 
-import orjson
-
 from router_core.fold import UnfoldError, fold, unfold
 from router_core.formats import counting, failures, ir
 from router_core.formats.client_view import ClientView
 from router_core.formats.codec import CODECS, Document, Reader
-from router_core.formats.context import DONE, Context
+from router_core.formats.context import COMMENT, DONE, Context
 from router_core.formats.cutting import Cutter
 from router_core.formats.ir import Format
 from router_core.formats.ordering import Sequencer
+from router_core.json_document import parse, serialise
 from router_core.sse import Event, encode
 
 logger = logging.getLogger(__name__)
 
 _UNNAMED: Final = frozenset({Format.OPENAI_CHAT, Format.GEMINI, Format.OLLAMA})
 """Formats whose events have no names."""
+_CHOICES: Final = frozenset({Format.OPENAI_CHAT, Format.GEMINI})
+"""Formats whose answers may hold several choices side by side."""
+_COMMENT: Final = Event(b": keep-alive\n\n", parsed=True)
 _DONE: Final = Event(b"data: [DONE]\n\n", None, b"[DONE]", parsed=True)
 
 
@@ -36,7 +38,7 @@ class AnswerEvents:
         self._writer = codec.writer(context)
         self._named = client not in _UNNAMED
         cutter = [Cutter(context.stop)] if context.stop else []
-        stages: list[Any] = [Sequencer(), *cutter, ClientView(client, context)]
+        stages: list[Any] = [Sequencer(choices=client in _CHOICES), *cutter, ClientView(client, context)]
         self._pushes = [stage.push for stage in stages]
         self._over = False
         self.failure: ir.Failure | None = None
@@ -67,7 +69,7 @@ class AnswerEvents:
         if not data:
             return self._write([ir.KeepAlive()]) if event.raw.lstrip()[:1] == b":" else []
         try:
-            document = orjson.loads(data)
+            document = parse(data)
         except ValueError:
             return self._write(self._reader.done()) if data.strip() == b"[DONE]" else []
         if isinstance(document, dict):
@@ -98,7 +100,9 @@ class AnswerEvents:
     def _event(self, document: Document) -> Event:
         if document is DONE:
             return _DONE
-        data = orjson.dumps(document)
+        if document is COMMENT:
+            return _COMMENT
+        data = serialise(document)
         name = document["type"] if self._named else None
         return Event(encode(name, data), name, data, parsed=True)
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 DONE: Final[dict[str, Any]] = {"done": True}
 """Stands for ``[DONE]``, which is no JSON, among the documents of a stream."""
+COMMENT: Final[dict[str, Any]] = {"comment": True}
+"""Stands for a comment, which keeps a connection alive."""
 
 
 @dataclass(slots=True)

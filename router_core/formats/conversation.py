@@ -11,7 +11,7 @@ from collections import deque
 from dataclasses import replace
 from typing import Final
 
-from router_core.formats.ir import Media, Part, Role, Text, ToolCall, ToolResult, Turn
+from router_core.formats.ir import Media, Part, Request, Role, Text, ToolCall, ToolResult, Turn
 
 NO_RESULT: Final = "[no result]"
 """Stands for the result of a call that was never answered."""
@@ -149,6 +149,16 @@ def alternate(turns: list[Turn], opening: str = OPENING) -> list[Turn]:
 
 def remind(text: Text) -> Text:
     return replace(text, text=f"{REMINDER[0]}{text.text}{REMINDER[1]}")
+
+
+JSON_WORD: Final = "Answer in JSON."
+"""Said where nobody has said it: OpenAI refuses its JSON mode to conversations without the word."""
+
+
+def says_json(request: Request, *, system: bool = True) -> bool:
+    """Whether the word JSON stands in the texts of the conversation, those of the `system` included."""
+    texts = [part for turn in request.turns for part in turn.parts if type(part) is Text]
+    return any("json" in text.text.lower() for text in (*texts, *(request.system if system else ())))
 
 
 def plain(parts: str | list[Part]) -> str:

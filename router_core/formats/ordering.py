@@ -24,7 +24,9 @@ class Sequencer:
     A part that begins while another is open waits. What belongs to no open part is left out.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, choices: bool = True) -> None:
+        """`choices`: the client's format has several choices side by side; else all parts are in one row."""
+        self._choices = choices
         self._lanes: dict[int, _Lane] = {}
         self._lane_of: dict[int, _Lane] = {}
         self._over = False
@@ -46,7 +48,7 @@ class Sequencer:
             case ir.PartEnd():
                 return self._end(event)
             case ir.Finish():
-                lane = self._lanes.get(event.choice)
+                lane = self._lanes.get(event.choice if self._choices else 0)
                 return [*(self._flush(lane) if lane else []), event]
             case ir.End():
                 self._over = True
@@ -56,9 +58,10 @@ class Sequencer:
         return [event]
 
     def _start(self, event: ir.PartStart) -> list[ir.Event]:
-        lane = self._lanes.get(event.choice)
+        number = event.choice if self._choices else 0
+        lane = self._lanes.get(number)
         if lane is None:
-            lane = self._lanes[event.choice] = _Lane()
+            lane = self._lanes[number] = _Lane()
         if event.index in self._lane_of:
             return []
         self._lane_of[event.index] = lane

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import orjson
 from pydantic_core import from_json
 
 from router_core.formats.ir import Arguments, Malformed
+from router_core.json_document import parse, serialise
 
 
 def mapping(value: Any, place: str = "") -> dict[str, Any]:
@@ -70,7 +70,7 @@ def arguments_text(arguments: Arguments | None) -> str:
     """A call's arguments as JSON text; ``{}`` where there are none."""
     if isinstance(arguments, str):
         return arguments if arguments.strip() else "{}"
-    return orjson.dumps(arguments).decode() if arguments else "{}"
+    return serialise(arguments).decode() if arguments else "{}"
 
 
 def arguments_object(arguments: Arguments | None) -> dict[str, Any]:
@@ -95,7 +95,7 @@ def arguments_object(arguments: Arguments | None) -> dict[str, Any]:
 def _parsed(text: str) -> Any:
     """The JSON value of `text`; `text` itself where it is none."""
     try:
-        return orjson.loads(text)
+        return parse(text.encode("utf-8", "surrogatepass"))
     except ValueError:
         try:
             return from_json(text, allow_partial=True)

@@ -276,3 +276,18 @@ def test_a_stream_that_breaks_off_is_no_whole_answer(lab: Lab, client: Format, u
             case Format.GEMINI:
                 list(sdk.models.generate_content_stream(model=model, contents="hi"))
     assert not isinstance(raised.value, AssertionError)
+
+
+@pytest.mark.parametrize("upstream", UPSTREAMS)
+def test_tokens_are_counted_by_the_upstream_or_estimated(lab: Lab, upstream: Format) -> None:
+    counts = upstream in (Format.ANTHROPIC, Format.GEMINI)
+    fake = lab.fakes[upstream]
+    fake.script.rules.clear()
+    seen = len(fake.record.requests)
+    with lab.sdk(Format.ANTHROPIC) as client:
+        answer = client.messages.with_raw_response.count_tokens(
+            model=name(Format.OPENAI_CHAT, upstream), messages=[{"role": "user", "content": "hello " * 100}]
+        )
+    assert answer.parse().input_tokens > 10
+    assert (answer.headers.get("x-detour-estimated") == "true") is not counts
+    assert len(fake.record.requests) - seen == counts

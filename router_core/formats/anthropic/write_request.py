@@ -186,13 +186,16 @@ def _tools(document: dict[str, Any], request: ir.Request, names: ToolNames, targ
         # A list of allowed tools has no counterpart but offering only those.
         if not allowed or tool.name in allowed:
             tools.append(_tool(tool, names))
+    claude = claude_version(target.model) is not None
     for use in request.server_tools:
-        entry = write_server_tool(use)
+        # Other hosts of the format have no tools of Anthropic's.
+        entry = write_server_tool(use) if claude else None
         if entry is None:
             target.drop(f"tools[{use.name}]")
         else:
             tools.append(entry)
     if not tools:
+        _stub_tools(document)
         return
     target.require("tools", "tools")
     document["tools"] = tools
@@ -206,6 +209,15 @@ def _tools(document: dict[str, Any], request: ir.Request, names: ToolNames, targ
         written = {"type": "auto", **written, "disable_parallel_tool_use": True}
     if written and written != {"type": "auto"}:
         document["tool_choice"] = written
+
+
+def _stub_tools(document: dict[str, Any]) -> None:
+    """Anthropic wants the tools of earlier calls defined, also where none is offered any more."""
+    blocks = [block for message in document["messages"] for block in message["content"]]
+    called = dict.fromkeys(block["name"] for block in blocks if block["type"] == "tool_use")
+    if called:
+        document["tools"] = [{"name": name, "input_schema": {"type": "object"}} for name in called]
+        document["tool_choice"] = {"type": "none"}
 
 
 def _tool(tool: ir.Tool, names: ToolNames) -> dict[str, Any]:

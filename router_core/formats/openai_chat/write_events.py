@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from router_core.formats import carrier, failures, ir, stops
 from router_core.formats import media as media_types
-from router_core.formats.context import DONE, Context
+from router_core.formats.context import COMMENT, DONE, Context
 from router_core.formats.ir import Format
 from router_core.formats.openai_chat.reasoning import DETAILS
 from router_core.formats.usage import write_openai_chat
@@ -75,9 +75,11 @@ class EventWriter:
                 return self._finish(event)
             case ir.End():
                 return self._end()
+            case ir.KeepAlive():
+                return [COMMENT]
             case ir.Failure():
                 self._over = True
-                return [failures.document(Format.OPENAI_CHAT, event)]
+                return [failures.document(Format.OPENAI_CHAT, event), DONE]
         return []
 
     def _start(self, event: ir.Start) -> Chunks:

@@ -6,7 +6,7 @@ from typing import Any
 
 from router_core.formats import custom_tools, ir
 from router_core.formats.context import Target
-from router_core.formats.conversation import ERROR_PREFIX, media_in, plain, settle
+from router_core.formats.conversation import ERROR_PREFIX, JSON_WORD, media_in, plain, says_json, settle
 from router_core.formats.effort import is_openai, is_openai_reasoning, nearest, never_reasons, word
 from router_core.formats.ir import Format
 from router_core.formats.names import CALL_IDS, OPENAI_CHAT_ID_LIMIT, CallIds, Rule, ToolNames
@@ -145,6 +145,8 @@ def write_request(request: ir.Request, target: Target) -> dict[str, Any]:
     writer = _Messages(target, names)
     messages: list[dict[str, Any]] = []
     system = [text for text in request.system if text.text]
+    if request.response_format and request.response_format.kind == "json" and not says_json(request):
+        system.append(ir.Text(JSON_WORD))
     if system:
         messages.append({"role": "system", "content": writer.text(system)})
     for turn in settle(request.turns, target.notes):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from router_core.formats import carrier, failures, ir, stops
-from router_core.formats.context import Context
+from router_core.formats.context import COMMENT, Context
 from router_core.formats.ir import Format
 from router_core.formats.openai_responses.server_items import write_server_item
 from router_core.formats.openai_responses.tools import TOOL_SEARCH
@@ -64,6 +64,8 @@ class EventWriter:
                     self._finish = event
             case ir.End():
                 return self._end()
+            case ir.KeepAlive():
+                return [COMMENT]
             case ir.Failure():
                 return self._fail(event)
         return []

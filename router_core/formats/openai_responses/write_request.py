@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from router_core.formats import ir
 from router_core.formats.context import Target
-from router_core.formats.conversation import ERROR_PREFIX, settle
+from router_core.formats.conversation import ERROR_PREFIX, JSON_WORD, says_json, settle
 from router_core.formats.effort import is_openai_reasoning, nearest, never_reasons, word
 from router_core.formats.ir import Format
 from router_core.formats.names import CALL_IDS, CallIds, ToolNames
@@ -34,6 +34,13 @@ def write_request(request: ir.Request, target: Target) -> dict[str, Any]:
         )
     document: dict[str, Any] = {"model": target.model, "input": items}
     system = [text for text in request.system if text.text]
+    if (
+        request.response_format
+        and request.response_format.kind == "json"
+        and not says_json(request, system=False)
+    ):
+        # OpenAI looks for the word in the input only.
+        items.append({"type": "message", "role": "developer", "content": JSON_WORD})
     for text in system:
         target.drop("cache_control", text.cache)
     if system:
