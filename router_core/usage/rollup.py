@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
+from functools import cache
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import Connection, Table
+from sqlalchemy import Connection, Table, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from router_core.usage.entry import Entry
@@ -81,12 +82,9 @@ def write(connection: Connection, entries: Iterable[Entry]) -> int:
     batch = {entry.id: entry for entry in entries}
     if not batch:
         return 0
-    insert = _insert(connection)
-    statement = insert(exchanges).on_conflict_do_nothing().returning(exchanges.c.id)
-    added = connection.execute(statement, [_row(e) for e in batch.values()]).scalars().all()
-    new = [batch[id] for id in added]
+    new = _insert_new(connection, batch)
     if failures := [row for entry in new for row in _failures(entry)]:
-        connection.execute(insert(attempts).on_conflict_do_nothing(), failures)
+        connection.execute(_insertion(connection.dialect.name, attempts), failures)
     hours: Sums = {}
     days: Sums = {}
     talks: Sums = {}
@@ -103,6 +101,21 @@ def write(connection: Connection, entries: Iterable[Entry]) -> int:
     return len(new)
 
 
+def _insert_new(connection: Connection, batch: dict[str, Entry]) -> list[Entry]:
+    """Insert the entries that are not there yet, and say which they were: all of them, but after a failure."""
+    statement = _insertion(connection.dialect.name, exchanges)
+    rows = [_row(entry) for entry in batch.values()]
+    with connection.begin_nested() as attempt:
+        if connection.execute(statement, rows).rowcount == len(rows):
+            return list(batch.values())
+        attempt.rollback()
+    known = set(connection.execute(select(exchanges.c.id).where(exchanges.c.id.in_(batch))).scalars())
+    new = [entry for id, entry in batch.items() if id not in known]
+    if new:
+        connection.execute(statement, [_row(entry) for entry in new])
+    return new
+
+
 def _add(sums: Sums, key: tuple[Any, ...], more: dict[str, int]) -> None:
     row = sums.get(key)
     if row is None:
@@ -117,18 +130,31 @@ def _upsert(connection: Connection, table: Table, sums: Sums) -> None:
         return
     keys = [column.name for column in table.primary_key]
     values = [column.name for column in table.columns if not column.primary_key]
-    statement = _insert(connection)(table)
-    statement = statement.on_conflict_do_update(
-        index_elements=keys,
-        set_={name: table.c[name] + statement.excluded[name] for name in values},
-    )
     # One order for everybody, or two processes could each wait for a row that the other holds.
     rows = [dict(zip(keys, key, strict=True)) | {n: sums[key][n] for n in values} for key in sorted(sums)]
-    connection.execute(statement, rows)
+    connection.execute(_addition(connection.dialect.name, table), rows)
 
 
-def _insert(connection: Connection) -> Any:
-    return postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+# Statements are made once: SQLAlchemy finds what it has compiled by walking through them, which costs less
+# the second time it meets the same object. None returns rows, so that drivers prepare each for one row and
+# run it for all, where a statement for many rows would be parsed anew for each number of them.
+
+
+@cache
+def _insertion(dialect: str, table: Table) -> Any:
+    return _INSERT[dialect](table).on_conflict_do_nothing()
+
+
+@cache
+def _addition(dialect: str, table: Table) -> Any:
+    statement = _INSERT[dialect](table)
+    return statement.on_conflict_do_update(
+        index_elements=[column.name for column in table.primary_key],
+        set_={c.name: c + statement.excluded[c.name] for c in table.columns if not c.primary_key},
+    )
+
+
+_INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
 def _row(entry: Entry) -> dict[str, Any]:
