@@ -29,7 +29,7 @@ def test_every_part_has_its_place_on_the_page() -> None:
     assert {name for _, name in reference.SECTIONS} == reference.models()
 
 
-@pytest.mark.parametrize("name", reference.models())
+@pytest.mark.parametrize("name", sorted(reference.models()))
 def test_every_key_is_described(name: str) -> None:
     for key, entry in PARTS[name]["properties"].items():
         assert len(entry.get("description", "")) > 3, f"{name}.{key}"
