@@ -14,6 +14,7 @@ from mitmproxy.proxy.layers.http import (
     HttpLayer,
     HTTPMode,
     ResponseHeaders,
+    ResponseProtocolError,
 )
 from mitmproxy.proxy.layers.http._http2 import Http2Client
 
@@ -95,7 +96,7 @@ class FailoverLayer(HttpLayer):
         stream = child if type(child) is FailoverStream else self.streams.get(event.stream_id)
         if type(stream) is not FailoverStream:
             return
-        if type(event) is ResponseHeaders:
+        if type(event) is ResponseHeaders or type(event) is ResponseProtocolError:
             stream.witness = witnesses.get(stream.flow)
         witness = stream.witness
         if witness is None:

@@ -16,7 +16,7 @@ from router_core.capture.partial import heard
 from router_core.fold import fold
 from router_core.formats import Format
 from router_core.json_document import serialise
-from router_core.sse import ArrayReader, EventReader, Reader, looks_like_stream
+from router_core.sse import ArrayReader, Event, EventReader, Reader, encode, looks_like_stream
 
 LONG: Final = 4000
 """Characters of one part that are shown unless everything is asked for."""
@@ -116,6 +116,36 @@ def read_body(format: Format, body: bytes) -> Conversation:
     if reader is None:
         return read_answer(format, orjson.loads(body))
     events = reader.feed(body) + reader.close()
+    return _folded(format, events)
+
+
+def read_messages(format: Format, messages: Iterable[tuple[bool, bytes]]) -> list[Conversation]:
+    """(from the client, message) of a WebSocket as requests and answers in turns."""
+    found: list[Conversation] = []
+    events: list[Event] = []
+
+    def answered() -> None:
+        if events:
+            found.append(_folded(format, events))
+            events.clear()
+
+    for from_client, data in messages:
+        if not from_client:
+            events.append(Event(encode(None, data), None, data, parsed=True))
+            continue
+        answered()
+        try:
+            found.append(read_request(format, orjson.loads(data)))
+        except ValueError:
+            found.append(
+                Conversation(turns=[Turn("client", [Part("text", data.decode("utf-8", "replace"))])])
+            )
+    answered()
+    return found
+
+
+def _folded(format: Format, events: list[Event]) -> Conversation:
+    """What a stream amounts to, or what it had said when it broke off."""
     answer, error = fold(format, events)
     if answer is not None:
         return read_answer(format, answer)

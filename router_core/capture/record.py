@@ -193,6 +193,11 @@ class Record:
         """The last attempt: the one whose answer the client got."""
         return self.attempts[-1] if self.attempts else None
 
+    def messages(self, number: int) -> list[Frame]:
+        """The WebSocket messages on hop `number`; the client's where that hop has none of its own."""
+        own = [frame for frame in self.frames if frame.number == number]
+        return own or [frame for frame in self.frames if frame.number == 0]
+
     def hop(self, number: int) -> Hop:
         """Hop `number`, made if it is new; 0 is the client's."""
         if number == 0:

@@ -61,9 +61,7 @@ def of_frames(record: Record, number: int) -> list[Moment]:
     """The timeline of the WebSocket messages on one hop."""
     moments: list[Moment] = []
     last = 0.0
-    for frame in record.frames:
-        if frame.number != number:
-            continue
+    for frame in record.messages(number):
         name, gist = _of_json(frame.data)
         arrow = "-> " if frame.from_client else "<- "
         moments.append(

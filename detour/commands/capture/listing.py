@@ -258,7 +258,7 @@ def _cells(summary: Summary) -> tuple[str, ...]:
     model = opening.model or "-"
     if target and target != opening.model:
         model += f" -> {target}"
-    status = str(end.get("status") or "-") if summary.end else "open"
+    status = str(end.get("status") or ("error" if end.get("error") else "-")) if summary.end else "open"
     colour = (
         "red" if end.get("error") or (end.get("status") or 0) >= 400 else "green" if summary.end else "yellow"
     )

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from router_core.capture.conversation import read_answer, read_body, read_request, render
+from router_core.capture.conversation import read_answer, read_body, read_messages, read_request, render
 from router_core.formats import Format
 from tests.router_core.capture.samples import EVENTS
 
@@ -134,6 +134,40 @@ def test_a_stream_that_ends_in_an_error_shows_both():
     )
     text = render(read_body(Format.ANTHROPIC, b"".join(EVENTS[:4]) + error))
     assert "[assistant, not complete]\n  Bonjour" in text and "Overloaded" in text
+
+
+def test_a_websocket_is_a_conversation_in_turns():
+    answer = {
+        "type": "response.completed",
+        "response": {
+            "object": "response",
+            "output": [
+                {
+                    "type": "message",
+                    "role": "assistant",
+                    "content": [{"type": "output_text", "text": "Sunny."}],
+                }
+            ],
+        },
+    }
+    messages = [
+        (True, {"type": "response.create", "model": "m", "input": "How is it?"}),
+        (False, {"type": "response.output_text.delta", "output_index": 0, "delta": "Sun"}),
+        (False, answer),
+        (True, {"type": "response.create", "input": "And now?"}),
+        (False, {"type": "response.output_text.delta", "output_index": 0, "delta": "Rai"}),
+    ]
+    read = read_messages(
+        Format.OPENAI_RESPONSES, [(c, json.dumps(d).encode()) for c, d in messages] + [(True, b"\xff")]
+    )
+    texts = [render(turn) for turn in read]
+    assert [next(w for w in ("How", "Sunny.", "And", "Rai", "�") if w in text) for text in texts] == [
+        "How",
+        "Sunny.",
+        "And",
+        "Rai",
+        "�",
+    ]
 
 
 @pytest.mark.parametrize(
