@@ -53,7 +53,8 @@ class Relay:
         assert exchange.attempt
         exchange.first_byte = exchange.attempt.first_byte
         if exchange.plan:
-            exchange.plan.answered(exchange.attempt, list(flow.response.headers.items(multi=True)))
+            headers = list(flow.response.headers.items(multi=True))
+            exchange.plan.answered(exchange.attempt, headers, flow.response.status_code)
         call.next_responder(flow.response)
         if flow.response.status_code == 101:
             return

@@ -49,6 +49,7 @@ class Core:
         """Client keys by name; empty means that no key is asked for."""
         self.activity = Activity()
         """What is under way; whoever serves gives it a ledger."""
+        self.router.live.budgets = lambda: self.budgets
         self.recorder: Recorder | None = None
         """What records exchanges, if whoever serves has made one."""
         self._started = False

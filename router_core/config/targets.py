@@ -10,9 +10,13 @@ from router_core.config.document import Path
 from router_core.config.problems import nearest, shown
 from router_core.config.report import Report
 from router_core.config.schema import Config, VirtualModel
+from router_core.credentials.model import Credential
+from router_core.credentials.sources import NoSource
 from router_core.providers.registry import Registry
-from router_core.routing.names import FAMILIES, match_wildcard, split_effort
+from router_core.routing.names import FAMILIES, Names, match_wildcard, split_effort
 
+MAX_OVERLAPS: Final = 5
+"""Names in the warning of those that several providers serve."""
 MAX_CIRCLES: Final = 20
 """Circles that are reported at once."""
 MAX_DEPTH: Final = 32
@@ -39,6 +43,24 @@ def check_models(config: Config, registry: Registry, report: Report) -> None:
             if other is not None:
                 edges.setdefault(name, {}).setdefault(other, where)
     _circles(edges, report)
+    _overlaps(config, registry, report)
+
+
+def _overlaps(config: Config, registry: Registry, report: Report) -> None:
+    """One warning for all bare names that more than one provider in use lists."""
+    used = [
+        Credential(c, number, NoSource(""))
+        for number, c in enumerate(config.credentials)
+        if c.enabled and c.id not in report.inactive
+    ]
+    found = Names(config, registry.providers, used).overlaps()
+    if not found:
+        return
+    shortest = sorted(found, key=lambda name: (len(name), name))[:MAX_OVERLAPS]
+    named = "; ".join(f"{name} by {', '.join(found[name])}" for name in shortest)
+    more = f" and {len(found) - len(shortest)} more" if len(found) > len(shortest) else ""
+    what = f"names that several providers serve are tried in this order: {named}{more}"
+    report.warn(("models",), what, "write PROVIDER/MODEL for one of them, or list the name under models")
 
 
 def _virtual(entry: VirtualModel, path: Path, report: Report) -> None:

@@ -407,6 +407,9 @@ class Health:
         if key not in state.cooldowns and len(state.cooldowns) >= MAX_KEYS:
             soonest = min((k for k in state.cooldowns if k), key=lambda k: state.cooldowns[k].until)
             self._drop(state, soonest, quiet=quiet)
+        elif key in state.cooldowns:
+            # A probe that is under way goes on, whatever else became known meanwhile.
+            cooldown.probing = state.cooldowns[key].probing
         state.cooldowns[key] = cooldown
         self._place(state, key)
         self.version += 1

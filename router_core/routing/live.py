@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Protocol
 
 from router_core.config.schema import Config
 from router_core.credentials.model import Credential
@@ -38,6 +38,13 @@ from router_core.routing.windows import Count, Quotas, Window, read_windows
 from router_core.state.store import Change, Store
 
 
+class Budgets(Protocol):
+    """See `router_core.usage.budgets`."""
+
+    def check(self, client: str | None, credential: str | None, model: str | None) -> Any:
+        """A decision with ``warnings`` where the target may be used, else with ``reason`` and ``until``."""
+
+
 class Live:
     config: Config
     registry: Registry
@@ -59,6 +66,8 @@ class Live:
     ):
         self.clock, self.wall, self.random = clock, wall, random
         self.store = store
+        self.budgets: Callable[[], Budgets | None] = lambda: None
+        """The budgets in force, asked for each choice."""
         self.credentials: dict[str, CredentialState] = {}
         """The active ones, by id."""
         self.schedulers: dict[str, Scheduler] = {}

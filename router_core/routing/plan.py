@@ -9,6 +9,7 @@ follow every attempt, or in `close`.
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -28,6 +29,8 @@ from router_core.routing.live import Live
 from router_core.routing.status import describe
 from router_core.routing.targets import UPGRADE_REQUIRED, Skipped, Target
 from router_core.routing.websocket import Message, handshake_refused
+
+logger = logging.getLogger(__name__)
 
 MIN_PAUSE: Final = 0.05
 """Seconds between two rounds at least."""
@@ -92,7 +95,7 @@ class Passthrough:
             started=self._live.clock(),
         )
 
-    def answered(self, attempt: Attempt, headers: Headers | None = None) -> None:
+    def answered(self, attempt: Attempt, headers: Headers | None = None, status: int = 200) -> None:
         pass
 
     async def report(self, attempt: Attempt, outcome: Outcome) -> Verdict:
@@ -144,6 +147,7 @@ class Plan:
         self._renewed: str | None = None
         self._no_websockets = False
         self._pause = MIN_PAUSE
+        self._budget_ends = math.inf
 
     @property
     def targets(self) -> list[Target]:
@@ -164,6 +168,8 @@ class Plan:
         while self._count < self._limit:
             renewed, self._renewed = self._renewed, None
             choice = self._chooser.choose(renewed)
+            if choice is not None and self._over_budget(choice):
+                continue
             if choice is not None:
                 attempt = await self._prepare(choice)
                 if attempt is not None:
@@ -175,6 +181,26 @@ class Plan:
                 Code.UNSUPPORTED, "The upstream takes no WebSockets; use HTTP.", status=UPGRADE_REQUIRED
             )
         return None if self._count else self._refusal()
+
+    def _over_budget(self, choice: Choice) -> bool:
+        """Whether a budget keeps the choice from being taken; it is not chosen again then."""
+        budgets = self._live.budgets()
+        if budgets is None:
+            return False
+        decision = budgets.check(
+            self.exchange.client.name, choice.state.credential.id, choice.target.leaf.model
+        )
+        # Told apart by shape: the routing core does not load the ledger's database.
+        until = getattr(decision, "until", None)
+        if until is None:
+            for warning in decision.warnings:
+                logger.warning("%s", warning)
+            return False
+        self._budget_ends = min(self._budget_ends, until)
+        self._skip(choice, decision.reason)
+        self._chooser.tried.add(choice.key)
+        self._chooser.spent.add(choice.key)
+        return True
 
     async def _prepare(self, choice: Choice) -> Attempt | None:
         """The attempt with its secret; None when that cannot be had."""
@@ -267,6 +293,10 @@ class Plan:
             message = "The credentials that take WebSockets are cooling; use HTTP."
             return Refusal(Code.UNSUPPORTED, message, status=UPGRADE_REQUIRED)
         wait = self._chooser.wait(last_resort=True)
+        if wait == math.inf and self._budget_ends < math.inf:
+            spent = "; ".join(f"{s.name}: {s.reason}" for s in self.skipped[:3])
+            left = max(1.0, math.ceil(self._budget_ends - self._live.wall()))
+            return Refusal(Code.ALL_COOLING, f"The budget is used up: {spent}.", retry_after=left)
         if wait == math.inf or len(self._token_errors) >= self._chooser.count():
             reasons = self._token_errors or [f"{s.name}: {s.reason}" for s in (*self.skipped, *unready)]
             return Refusal(
@@ -288,15 +318,16 @@ class Plan:
 
     # -- outcomes
 
-    def answered(self, attempt: Attempt, headers: Headers | None = None) -> None:
-        """Content has begun: the credential works. Ends a probe early, so that others need not wait for it."""
+    def answered(self, attempt: Attempt, headers: Headers | None = None, status: int = 200) -> None:
+        """The answer has begun, with `status`. A good one ends a probe now, so that others need not wait."""
         running = self._running.get(attempt.number)
         if running is None or running.answered or running.state is None:
             return
-        running.answered = True
-        self._succeeded(running)
         if headers is not None:
             self._live.observe(running.state, headers)
+        if status < 400:
+            running.answered = True
+            self._succeeded(running)
 
     def learn(self, attempt: Attempt, message: Message) -> None:
         """What a message of a WebSocket session says while the session goes on."""

@@ -26,7 +26,7 @@ async def watching(paths: Any, changed: Any) -> AsyncIterator[None]:
 
 async def eventually(condition: Any) -> None:
     async with asyncio.timeout(10):
-        while not condition():
+        while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.005)
 
 
@@ -66,7 +66,9 @@ async def test_files_that_come_go_and_are_replaced(tmp_path: Path) -> None:
         assert seen[-1] is None
 
 
-async def test_what_fails_is_said_and_the_watching_goes_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_what_fails_is_said_and_the_watching_goes_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     path = tmp_path / "a"
     told = 0
 

@@ -21,7 +21,13 @@ from tests.router_core.routing.build import World, answer, attempt, credential, 
 NOW = 1_800_000_000.0
 
 
-def make(*credentials: dict[str, Any], folder: Path | None = None, previous: Pool | None = None, env: dict[str, str] | None = None, **config: Any) -> Pool:
+def make(
+    *credentials: dict[str, Any],
+    folder: Path | None = None,
+    previous: Pool | None = None,
+    env: dict[str, str] | None = None,
+    **config: Any,
+) -> Pool:
     parsed = Config.model_validate({"credentials": list(credentials), **config})
     return Pool(parsed, registry(), folder=folder, env=env or {}, wall=lambda: NOW, previous=previous)
 
@@ -115,7 +121,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def eventually(condition: Any) -> None:
     async with asyncio.timeout(10):
-        while not condition():
+        while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
 
@@ -209,7 +215,9 @@ async def test_a_dead_token_passes_to_the_next_credential() -> None:
     through(world.router.live.pool, server)
     plan, taken = await world.take()
     assert taken.credential_id == "b"
-    assert [s.reason for s in plan.skipped] == ["a: the refresh token was refused (invalid_grant); log in again"]
+    assert [s.reason for s in plan.skipped] == [
+        "a: the refresh token was refused (invalid_grant); log in again"
+    ]
     await plan.report(taken, ok())
     assert world.until("a") == 1800
 

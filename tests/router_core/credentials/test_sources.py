@@ -15,6 +15,7 @@ from router_core.config.schema import SecretRef
 from router_core.credentials import files
 from router_core.credentials.model import CredentialError
 from router_core.credentials.sources import CommandSource, FileSource, KeySource, fingerprint, read_output
+from tests.router_core.credentials.token_server import fetched, now
 
 NOW = 1_800_000_000.0
 
@@ -35,7 +36,7 @@ async def test_a_key() -> None:
     source = KeySource("sk-1")
     assert (await source.token()).secret == "sk-1"
     assert not (await source.token()).oauth
-    assert KeySource("sk-ant-oat01-x").current().oauth
+    assert now(KeySource("sk-ant-oat01-x")).oauth
     assert not await source.rejected("sk-1")
     assert "sk-1" not in repr(source.current())
 
@@ -57,7 +58,7 @@ async def test_a_file_is_read_again_when_it_changes(tmp_path: Path) -> None:
     assert not await source.rejected("first")
     assert source.reload()
     assert await source.rejected("first")
-    assert source.current().secret == "second"
+    assert now(source).secret == "second"
     assert source.fingerprint() != before
     path.unlink()
     assert source.reload()
@@ -85,10 +86,12 @@ def runs(tmp_path: Path) -> int:
 
 async def test_a_command_is_run_once_for_a_key_without_an_end(tmp_path: Path) -> None:
     clock = Clock()
-    source = CommandSource(command(tmp_path, COUNTING + "print('sk-from-tool')"), dict(os.environ), wall=clock)
+    source = CommandSource(
+        command(tmp_path, COUNTING + "print('sk-from-tool')"), dict(os.environ), wall=clock
+    )
     assert source.current() is None
     assert [(await source.token()).secret for _ in range(3)] == ["sk-from-tool"] * 3
-    assert source.current().secret == "sk-from-tool"
+    assert now(source).secret == "sk-from-tool"
     assert runs(tmp_path) == 1
     # Refused, it is asked again, but not over and over.
     clock.now += 60
@@ -100,17 +103,20 @@ async def test_a_command_is_run_once_for_a_key_without_an_end(tmp_path: Path) ->
 
 async def test_a_commands_token_lives_as_long_as_it_says(tmp_path: Path) -> None:
     clock = Clock()
-    body = COUNTING + f"print(json.dumps({{'token': 't' + runs.read_text(), 'expires_at': {NOW} + 100 * len(runs.read_text())}}, indent=1))"
+    body = (
+        COUNTING
+        + f"print(json.dumps({{'token': 't' + runs.read_text(), 'expires_at': {NOW} + 100 * len(runs.read_text())}}, indent=1))"
+    )
     source = CommandSource(command(tmp_path, body), dict(os.environ), wall=clock)
     assert (await source.token()).secret == "tx"
     clock.now += 60
-    assert source.current().secret == "tx"
+    assert now(source).secret == "tx"
     # Shortly before its end it is still good, and a new one is fetched beside it.
     clock.now += 20
     assert source.current() is None
     assert (await source.token()).secret == "tx"
-    await source.running
-    assert source.current().secret == "txx"
+    await fetched(source)
+    assert now(source).secret == "txx"
     clock.now += 200
     assert (await source.token()).secret == "txxx"
 
@@ -138,7 +144,9 @@ def test_what_commands_print(output: bytes, secret: str | None, expires: float |
 
 async def test_a_command_that_fails_is_named_and_not_run_again_at_once(tmp_path: Path) -> None:
     clock = Clock()
-    source = CommandSource(command(tmp_path, COUNTING + "raise SystemExit('secret words')"), dict(os.environ), wall=clock)
+    source = CommandSource(
+        command(tmp_path, COUNTING + "raise SystemExit('secret words')"), dict(os.environ), wall=clock
+    )
     for _ in range(3):
         with pytest.raises(CredentialError, match="failed with exit code 1") as error:
             await source.token()

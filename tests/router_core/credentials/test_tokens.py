@@ -19,7 +19,7 @@ from router_core.config.schema import OAuth
 from router_core.credentials.model import CredentialError
 from router_core.credentials.token_files import parse
 from router_core.credentials.token_source import TokenSource
-from tests.router_core.credentials.token_server import TokenServer
+from tests.router_core.credentials.token_server import TokenServer, fetched, now
 
 NOW = 1_800_000_000.0
 HOUR = 3600.0
@@ -89,7 +89,9 @@ async def test_a_refresh_is_as_the_standard_says(server: TokenServer, clock: Clo
     assert str(server.requests[0].url) == server.url
 
 
-async def test_a_rotated_refresh_token_is_used_next_and_kept(server: TokenServer, clock: Clock, tmp_path: Path) -> None:
+async def test_a_rotated_refresh_token_is_used_next_and_kept(
+    server: TokenServer, clock: Clock, tmp_path: Path
+) -> None:
     path = tmp_path / "deep" / "cred.json"
     source = configured(server, clock, path)
     await source.token()
@@ -102,13 +104,15 @@ async def test_a_rotated_refresh_token_is_used_next_and_kept(server: TokenServer
     assert server.asked[1]["refresh_token"] == "refresh-1"
     # The next process goes on with what was kept.
     again = configured(server, clock, path)
-    assert again.current().secret == "access-2"
+    assert now(again).secret == "access-2"
     clock.now += HOUR
     await again.token()
     assert server.asked[2]["refresh_token"] == "refresh-2"
 
 
-async def test_without_a_new_refresh_token_the_old_one_stays(server: TokenServer, clock: Clock, tmp_path: Path) -> None:
+async def test_without_a_new_refresh_token_the_old_one_stays(
+    server: TokenServer, clock: Clock, tmp_path: Path
+) -> None:
     server.answers = [(200, {"access_token": "x", "expires_in": 60})]
     path = tmp_path / "cred.json"
     source = configured(server, clock, path)
@@ -119,7 +123,9 @@ async def test_without_a_new_refresh_token_the_old_one_stays(server: TokenServer
 async def test_a_kept_refresh_token_that_is_refused_gives_way_to_the_configured_one(
     server: TokenServer, clock: Clock, tmp_path: Path
 ) -> None:
-    path = write(tmp_path / "cred.json", {"access_token": "old", "refresh_token": "stale", "expires_at": NOW - 1})
+    path = write(
+        tmp_path / "cred.json", {"access_token": "old", "refresh_token": "stale", "expires_at": NOW - 1}
+    )
     server.answers = [(400, {"error": "invalid_grant"})]
     source = configured(server, clock, path)
     assert (await source.token()).secret == "access-2"
@@ -155,13 +161,17 @@ async def test_how_long_a_token_lives(server: TokenServer, clock: Clock, body: A
         (httpx.ReadTimeout("x"), "did not answer within 30 s", False),
     ],
 )  # fmt: skip
-async def test_what_may_go_wrong(server: TokenServer, clock: Clock, answer: Any, words: str, permanent: bool) -> None:
+async def test_what_may_go_wrong(
+    server: TokenServer, clock: Clock, answer: Any, words: str, permanent: bool
+) -> None:
     server.answers = [answer]
     with pytest.raises(CredentialError) as error:
         await configured(server, clock).token()
     assert words in str(error.value)
     assert error.value.permanent is permanent
-    assert not any(s in str(error.value) for s in ("refresh-secret", "first-refresh", "password in words", "\n"))
+    assert not any(
+        s in str(error.value) for s in ("refresh-secret", "first-refresh", "password in words", "\n")
+    )
 
 
 @pytest.mark.parametrize("url", ["http://auth.example/token", "ftp://x/y", "file:///etc/passwd"])
@@ -179,7 +189,9 @@ async def test_but_on_this_machine_it_is(server: TokenServer, clock: Clock) -> N
 # -- when
 
 
-async def test_ahead_of_its_end_the_old_token_serves_while_a_new_one_comes(server: TokenServer, clock: Clock) -> None:
+async def test_ahead_of_its_end_the_old_token_serves_while_a_new_one_comes(
+    server: TokenServer, clock: Clock
+) -> None:
     source = configured(server, clock, lead="10m")
     await source.token()
     clock.now += HOUR - 599
@@ -188,8 +200,8 @@ async def test_ahead_of_its_end_the_old_token_serves_while_a_new_one_comes(serve
     assert (await source.token()).secret == "access-1"
     assert (await source.token()).secret == "access-1"
     server.gate.set()
-    await source.running
-    assert source.current().secret == "access-2"
+    await fetched(source)
+    assert now(source).secret == "access-2"
     assert len(server.asked) == 2
 
 
@@ -208,7 +220,9 @@ async def test_a_hundred_who_wait_are_one_refresh(server: TokenServer, clock: Cl
     assert len(server.asked) == 1
 
 
-async def test_all_clients_gone_the_refresh_still_ends_well(server: TokenServer, clock: Clock, tmp_path: Path) -> None:
+async def test_all_clients_gone_the_refresh_still_ends_well(
+    server: TokenServer, clock: Clock, tmp_path: Path
+) -> None:
     path = tmp_path / "cred.json"
     source = configured(server, clock, path)
     server.gate = asyncio.Event()
@@ -228,7 +242,7 @@ async def test_refused_a_token_is_refreshed_once(server: TokenServer, clock: Clo
     clock.now += 60
     found = await asyncio.gather(*(source.rejected("access-1") for _ in range(20)))
     assert set(found) == {True}
-    assert source.current().secret == "access-2"
+    assert now(source).secret == "access-2"
     assert len(server.asked) == 2
     # Whoever comes late with the old one finds the new one.
     assert await source.rejected("access-1")
@@ -251,7 +265,9 @@ async def test_failures_are_not_repeated_at_once(server: TokenServer, clock: Clo
     assert 12 <= asked[-1] <= 24
 
 
-async def test_a_login_that_is_needed_is_not_tried_for_half_an_hour(server: TokenServer, clock: Clock) -> None:
+async def test_a_login_that_is_needed_is_not_tried_for_half_an_hour(
+    server: TokenServer, clock: Clock
+) -> None:
     source = configured(server, clock)
     server.answers = [(400, {"error": "invalid_grant"})]
     for _ in range(10):
@@ -278,13 +294,20 @@ async def test_a_good_token_outlives_a_failing_refresh(server: TokenServer, cloc
 
 
 def claude(access: str = "sk-ant-oat01-a", expires: float = NOW + HOUR) -> dict[str, Any]:
-    tokens = {"accessToken": access, "refreshToken": "sk-ant-ort01-r", "expiresAt": int(expires * 1000), "scopes": ["x"]}
+    tokens = {
+        "accessToken": access,
+        "refreshToken": "sk-ant-ort01-r",
+        "expiresAt": int(expires * 1000),
+        "scopes": ["x"],
+    }
     return {"claudeAiOauth": tokens, "other": 1}
 
 
 def codex(access: str | None = None, **more: Any) -> dict[str, Any]:
     identity = jwt(
-        iss="https://auth.test", aud=["app_client"], **{"https://api.openai.com/auth": {"chatgpt_account_id": "acc-2"}}
+        iss="https://auth.test",
+        aud=["app_client"],
+        **{"https://api.openai.com/auth": {"chatgpt_account_id": "acc-2"}},
     )
     tokens = {
         "id_token": identity,
@@ -296,7 +319,13 @@ def codex(access: str | None = None, **more: Any) -> dict[str, Any]:
 
 
 def google(expires: float = NOW + HOUR) -> dict[str, Any]:
-    return {"access_token": "ya29.a", "refresh_token": "1//r", "expiry_date": int(expires * 1000), "scope": "x", "id_token": jwt(aud="x")}
+    return {
+        "access_token": "ya29.a",
+        "refresh_token": "1//r",
+        "expiry_date": int(expires * 1000),
+        "scope": "x",
+        "id_token": jwt(aud="x"),
+    }
 
 
 @pytest.mark.parametrize(
@@ -307,8 +336,16 @@ def google(expires: float = NOW + HOUR) -> dict[str, Any]:
         (codex(id_token="not a token"), "codex", False),
         ({"OPENAI_API_KEY": "sk-key", "tokens": None}, "codex", False),
         (google(), "google", False),
-        ({"type": "authorized_user", "client_id": "c", "client_secret": "s", "refresh_token": "r"}, "adc", True),
-        ({"access_token": "a", "refresh_token": "r", "expires_at": NOW, "token_url": "https://x/y"}, "plain", True),
+        (
+            {"type": "authorized_user", "client_id": "c", "client_secret": "s", "refresh_token": "r"},
+            "adc",
+            True,
+        ),
+        (
+            {"access_token": "a", "refresh_token": "r", "expires_at": NOW, "token_url": "https://x/y"},
+            "plain",
+            True,
+        ),
         ({"access_token": "a", "refresh_token": "r"}, "plain", False),
     ],
 )
@@ -327,7 +364,9 @@ def test_what_is_no_token_file(document: Any) -> None:
         parse(document)
 
 
-async def test_claude_codes_token_is_used_and_never_touched(server: TokenServer, clock: Clock, tmp_path: Path) -> None:
+async def test_claude_codes_token_is_used_and_never_touched(
+    server: TokenServer, clock: Clock, tmp_path: Path
+) -> None:
     path = write(tmp_path / ".credentials.json", claude())
     before = path.stat()
     source = of_file(server, clock, path)
@@ -344,7 +383,7 @@ async def test_claude_codes_token_is_used_and_never_touched(server: TokenServer,
     # The tool renews it, and it is found.
     write(path, claude("sk-ant-oat01-b", NOW + 3 * HOUR))
     assert source.reload()
-    assert source.current().secret == "sk-ant-oat01-b"
+    assert now(source).secret == "sk-ant-oat01-b"
 
 
 async def test_codexs_token_is_refreshed_and_written_back_as_codex_writes_it(
@@ -352,7 +391,7 @@ async def test_codexs_token_is_refreshed_and_written_back_as_codex_writes_it(
 ) -> None:
     path = write(tmp_path / "auth.json", codex())
     source = of_file(server, clock, path)
-    assert source.current().headers == [("chatgpt-account-id", "acc-1")]
+    assert now(source).headers == [("chatgpt-account-id", "acc-1")]
     clock.now += HOUR
     token = await source.token()
     assert (token.secret, token.headers) == ("access-1", [("chatgpt-account-id", "acc-1")])
@@ -368,7 +407,9 @@ async def test_codexs_token_is_refreshed_and_written_back_as_codex_writes_it(
     assert kept["last_refresh"] == "2027-01-15T09:00:00Z"
 
 
-async def test_what_the_tool_itself_refreshed_is_used_instead(server: TokenServer, clock: Clock, tmp_path: Path) -> None:
+async def test_what_the_tool_itself_refreshed_is_used_instead(
+    server: TokenServer, clock: Clock, tmp_path: Path
+) -> None:
     path = write(tmp_path / "auth.json", codex())
     source = of_file(server, clock, path)
     clock.now += HOUR
@@ -383,12 +424,14 @@ async def test_a_key_in_codexs_file(server: TokenServer, clock: Clock, tmp_path:
     assert (token.secret, token.oauth) == ("sk-key", False)
 
 
-async def test_a_file_in_the_middle_of_being_written_changes_nothing(server: TokenServer, clock: Clock, tmp_path: Path) -> None:
+async def test_a_file_in_the_middle_of_being_written_changes_nothing(
+    server: TokenServer, clock: Clock, tmp_path: Path
+) -> None:
     path = write(tmp_path / "c.json", claude())
     source = of_file(server, clock, path)
     path.write_text('{"claudeAiOauth": {"acc')
     assert not source.reload()
-    assert source.current().secret == "sk-ant-oat01-a"
+    assert now(source).secret == "sk-ant-oat01-a"
     path.unlink()
     assert source.reload()
     assert source.inactive() == f"file {path} does not exist"
@@ -433,7 +476,11 @@ async def test_two_processes_refresh_once(server: TokenServer, clock: Clock, tmp
     ("oauth", "file", "reason"),
     [
         ({"refresh_token": "x"}, None, None),
-        ({"refresh_token": "env:DETOUR_TEST_NOT_SET"}, None, "environment variable DETOUR_TEST_NOT_SET is not set"),
+        (
+            {"refresh_token": "env:DETOUR_TEST_NOT_SET"},
+            None,
+            "environment variable DETOUR_TEST_NOT_SET is not set",
+        ),
         ({"refresh_token": {"command": ["x"]}}, None, None),
         ({"refresh_token": None}, {"refresh_token": "r"}, None),
         ({"refresh_token": None}, None, "does not exist"),

@@ -10,6 +10,22 @@ from urllib.parse import parse_qsl
 import httpx
 import orjson
 
+from router_core.credentials.model import Source, Token
+from router_core.credentials.renewing import Renewing
+
+
+def now(source: Source) -> Token:
+    """The token at hand."""
+    token = source.current()
+    assert token is not None
+    return token
+
+
+async def fetched(source: Renewing) -> Token:
+    """The end of the fetch under way."""
+    assert source.running is not None
+    return await source.running
+
 
 class TokenServer:
     url = "https://auth.test/oauth/token"

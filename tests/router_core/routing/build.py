@@ -98,7 +98,7 @@ PROVIDERS = {p.name: p for p in (ANTHROPIC, OPENAI, GEMINI, OPENROUTER, CODEX)}
 
 def registry(*providers: Provider) -> Registry:
     known = {**PROVIDERS, **{p.name: p for p in providers}}
-    hosts = {host: (p,) for p in known.values() for host in p.hosts}
+    hosts: dict[str, tuple[Provider, ...]] = {h: (p,) for p in known.values() for h in p.hosts}
     names = {alias: p for p in known.values() for alias in (p.name, *p.aliases)}
     return Registry(known, hosts, names)
 

@@ -34,14 +34,22 @@ SESSION = "0f9d1ab2-1111-2222-3333-444455556666"
         ({}, {"conversation": {"id": "conv_1"}}, "conversation", "conv_1"),
     ],
 )
-def test_where_clients_name_their_conversation(headers: dict[str, str], body: Any, kind: str, value: str) -> None:
-    (first, *_) = session_names(list(headers.items()), {**body, "messages": [{"role": "user", "content": "hi"}]})
+def test_where_clients_name_their_conversation(
+    headers: dict[str, str], body: Any, kind: str, value: str
+) -> None:
+    (first, *_) = session_names(
+        list(headers.items()), {**body, "messages": [{"role": "user", "content": "hi"}]}
+    )
     assert (first.kind, first.value, first.derived) == (kind, value, False)
 
 
 def test_the_order_of_names() -> None:
     headers = [("x-codex-turn-state", "t"), ("session_id", "b"), ("x-claude-code-session-id", "a")]
-    body = {"prompt_cache_key": "c", "previous_response_id": "r", "metadata": {"user_id": f"u_session_{SESSION}"}}
+    body = {
+        "prompt_cache_key": "c",
+        "previous_response_id": "r",
+        "metadata": {"user_id": f"u_session_{SESSION}"},
+    }
     assert [n.value for n in session_names(headers, body)] == ["a", SESSION, "b", "r", "t", "c"]
 
 
@@ -89,7 +97,35 @@ def test_a_request_without_text_has_no_name() -> None:
     assert session_names([], {"messages": [{"role": "user", "content": [{"type": "image"}]}]}) == []
 
 
-@given(st.recursive(st.none() | st.text() | st.integers(), lambda i: st.lists(i, max_size=3) | st.dictionaries(st.sampled_from(["messages", "input", "contents", "metadata", "user_id", "role", "content", "parts", "text", "system", "conversation", "prompt_cache_key"]), i, max_size=4), max_leaves=12))
+@given(
+    st.recursive(
+        st.none() | st.text() | st.integers(),
+        lambda i: (
+            st.lists(i, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(
+                    [
+                        "messages",
+                        "input",
+                        "contents",
+                        "metadata",
+                        "user_id",
+                        "role",
+                        "content",
+                        "parts",
+                        "text",
+                        "system",
+                        "conversation",
+                        "prompt_cache_key",
+                    ]
+                ),
+                i,
+                max_size=4,
+            )
+        ),
+        max_leaves=12,
+    )
+)
 def test_any_body_may_be_asked(document: Any) -> None:
     names = session_names([], document)
     assert all(len(n.key) == 32 for n in names)
@@ -133,7 +169,7 @@ async def test_a_conversation_stays_while_others_rotate() -> None:
 async def test_without_a_name_first_turns_rotate_and_follow_ups_stay() -> None:
     w = World(*(credential(c) for c in "abc"))
     assert await w.asks(3) == ["a", "b", "c"]
-    follow_up = {"body": turns("hello", "hi", "and?")}
+    follow_up: dict[str, Any] = {"body": turns("hello", "hi", "and?")}
     assert await w.asks(3, **follow_up) == ["c", "c", "c"]
 
 
@@ -182,7 +218,12 @@ async def test_a_conversation_stays_on_its_target() -> None:
     )
     assert await w.asks(1, "v", **named("one")) == ["c1"]
     assert await w.asks(1, "v", **named("two")) == ["g1"]
-    assert await w.asks(2, "v", **named("one")) + await w.asks(2, "v", **named("two")) == ["c1", "c1", "g1", "g1"]
+    assert await w.asks(2, "v", **named("one")) + await w.asks(2, "v", **named("two")) == [
+        "c1",
+        "c1",
+        "g1",
+        "g1",
+    ]
     assert await w.asks(2, "v", **named("three")) == ["c1", "c1"]
 
 

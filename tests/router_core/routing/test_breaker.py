@@ -16,7 +16,7 @@ HERE = ("https://x.test", "model")
 
 
 def breakers(time: Time) -> Breakers:
-    return Breakers(Breaker(failures=3, open="30s", half_open=2), time.clock)  # type: ignore[arg-type]
+    return Breakers(Breaker(failures=3, open="30s", half_open=2), time.clock)
 
 
 def test_failures_in_a_row_open_it_and_a_success_in_between_does_not() -> None:

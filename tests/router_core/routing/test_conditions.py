@@ -67,11 +67,16 @@ def test_no_thinking(body: dict[str, Any]) -> None:
         {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{IMAGE}"}},
         {"type": "input_image", "image_url": f"data:image/png;base64,{IMAGE}"},
         {"inlineData": {"mimeType": "image/png", "data": IMAGE}},
-        {"type": "tool_result", "content": [{"type": "image", "source": {"type": "url", "url": "https://x/y.png"}}]},
+        {
+            "type": "tool_result",
+            "content": [{"type": "image", "source": {"type": "url", "url": "https://x/y.png"}}],
+        },
     ],
 )
 def test_images_count_by_the_piece(part: dict[str, Any]) -> None:
-    needs = Needs({"messages": [{"role": "user", "content": [part, {"type": "text", "text": "what is it?"}]}]})
+    needs = Needs(
+        {"messages": [{"role": "user", "content": [part, {"type": "text", "text": "what is it?"}]}]}
+    )
     assert needs.images
     assert needs.context < 2000
     assert not Needs({"messages": [{"role": "user", "content": [{"type": "text", "text": "image"}]}]}).images
@@ -81,7 +86,21 @@ def test_context_is_about_a_quarter_of_the_text() -> None:
     assert 24_000 < Needs({"messages": [{"role": "user", "content": "word " * 20_000}]}).context < 26_000
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda i: st.lists(i) | st.dictionaries(st.sampled_from(["messages", "tools", "type", "thinking", "reasoning", "inlineData", "generationConfig"]), i), max_leaves=15))
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(),
+        lambda i: (
+            st.lists(i)
+            | st.dictionaries(
+                st.sampled_from(
+                    ["messages", "tools", "type", "thinking", "reasoning", "inlineData", "generationConfig"]
+                ),
+                i,
+            )
+        ),
+        max_leaves=15,
+    )
+)
 def test_anything_has_needs(document: Any) -> None:
     needs = Needs(document)
     assert isinstance(needs.images or needs.tools or needs.thinking, bool)
@@ -146,7 +165,9 @@ def world(**config: Any) -> World:
         ({"messages": [{"role": "user", "content": "x" * 9000}]}, "large", "tokens, more than s's 1000"),
     ],
 )
-async def test_a_target_that_cannot_serve_is_passed_over(body: dict[str, Any], first: str, reason: str | None) -> None:
+async def test_a_target_that_cannot_serve_is_passed_over(
+    body: dict[str, Any], first: str, reason: str | None
+) -> None:
     w = world(models={"v": {"targets": ["small/s", "large/l"]}})
     plan, taken = await w.take("v", body=body)
     assert taken.credential_id == first

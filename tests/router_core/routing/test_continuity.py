@@ -97,20 +97,40 @@ def test_what_is_left_without_it(format: Format, document: Any, expected: Any) -
 
 @pytest.mark.parametrize("format", list(Format))
 def test_a_request_without_state_is_the_very_same(format: Format) -> None:
-    document = {"messages": [{"role": "assistant", "content": "x"}], "input": [], "contents": [{"parts": [{}]}]}
+    document = {
+        "messages": [{"role": "assistant", "content": "x"}],
+        "input": [],
+        "contents": [{"parts": [{}]}],
+    }
     assert without_state(document, format) is document
 
 
 ANY = st.recursive(
     st.none() | st.text(max_size=5) | st.booleans(),
-    lambda i: st.lists(i, max_size=3)
-    | st.dictionaries(
-        st.sampled_from(
-            ["messages", "input", "contents", "role", "content", "parts", "type", "signature", "encrypted_content",
-             "thoughtSignature", "functionCall", "reasoning_details", "container", "id"]  # fmt: skip
-        ),
-        i | st.sampled_from(["assistant", "user", "thinking", "redacted_thinking", "reasoning", "model"]),
-        max_size=5,
+    lambda i: (
+        st.lists(i, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "messages",
+                    "input",
+                    "contents",
+                    "role",
+                    "content",
+                    "parts",
+                    "type",
+                    "signature",
+                    "encrypted_content",
+                    "thoughtSignature",
+                    "functionCall",
+                    "reasoning_details",
+                    "container",
+                    "id",
+                ]
+            ),
+            i | st.sampled_from(["assistant", "user", "thinking", "redacted_thinking", "reasoning", "model"]),
+            max_size=5,
+        )
     ),
     max_leaves=20,
 )

@@ -63,7 +63,7 @@ def google(code: int, status: str, message: str = "...", *details: dict[str, Any
     return {"error": {"code": code, "message": message, "status": status, "details": list(details)}}
 
 
-CREDENTIAL_HALF_HOUR = {"scope": "credential", "cooldown": HOUR / 2}
+CREDENTIAL_HALF_HOUR: dict[str, Any] = {"scope": "credential", "cooldown": HOUR / 2}
 CASES = [
     # By status alone: durations of the first row that knows nothing better.
     Case(K.AUTH, 401, **CREDENTIAL_HALF_HOUR),
@@ -355,7 +355,7 @@ JSON = st.recursive(
                     "violations",
                     "status_code",
                     "x-y",
-                ]  # fmt: skip
+                ]
             ),
             inner,
             max_size=5,
@@ -381,7 +381,7 @@ JSON = st.recursive(
                     f"{UNIFIED}5h-status",
                     f"{UNIFIED}5h-reset",
                 ]
-            ),  # fmt: skip
+            ),
             st.text(max_size=20) | st.integers().map(str) | st.floats().map(str),
         ),
         max_size=4,

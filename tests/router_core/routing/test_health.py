@@ -234,7 +234,7 @@ async def test_a_wall_clock_that_jumps_back_does_not_close_a_road_for_good() -> 
 
 async def test_jitter_spreads_without_shortening() -> None:
     w = world()
-    w.router.live.random = lambda: 1.0  # type: ignore[method-assign]
+    w.router.live.random = lambda: 1.0
     w.reload()
     await verdict(w, limited(10))
     assert w.until("a", "claude-a") == 10.5
@@ -264,3 +264,15 @@ async def test_the_attempt_says_why() -> None:
     w.time.pass_(60)
     plan = w.plan()
     assert (await attempt(plan)).reason == "priority 0, round_robin"
+
+
+async def test_a_straggler_that_fails_during_a_probe_leaves_the_probe_alone() -> None:
+    w = world()
+    straggler, old = await w.take()
+    await verdict(w, answer(503))
+    w.time.pass_(61)
+    plan, probe = await w.take()
+    await straggler.report(old, answer(503))
+    w.time.pass_(61)
+    assert isinstance(await w.plan().next(), Attempt)
+    await plan.report(probe, ok())

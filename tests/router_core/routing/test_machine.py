@@ -12,7 +12,15 @@ from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
 
 from router_core.errors import Refusal
 from router_core.exchange import Attempt, Outcome
@@ -56,7 +64,12 @@ class Routing(RuleBasedStateMachine):
         self.known |= {f"low{i}": credential(f"low{i}", weight=1 + i) for i in range(low)}
         self.active = set(self.known)
         # The breaker is another machine; it would only hide this one.
-        routing = {"strategy": self.strategy, "max_wait": 0, "breaker": {"failures": 10_000}, "max_attempts": 20}
+        routing = {
+            "strategy": self.strategy,
+            "max_wait": 0,
+            "breaker": {"failures": 10_000},
+            "max_attempts": 20,
+        }
         self.world = World(*self.known.values(), routing=routing)
         self.open: Counter[int] = Counter()
 
@@ -81,7 +94,9 @@ class Routing(RuleBasedStateMachine):
             if (c := state.cooldowns.get(key)) is not None and c.probing is not None
         }
 
-    def check_choice(self, taken: Attempt, model: str, ready: set[str], testing: set[str], tried: set[str]) -> None:
+    def check_choice(
+        self, taken: Attempt, model: str, ready: set[str], testing: set[str], tried: set[str]
+    ) -> None:
         chosen = taken.credential_id
         assert chosen in self.active
         assert chosen not in tried

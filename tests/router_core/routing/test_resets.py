@@ -23,7 +23,7 @@ def reset(body: Any = None, **headers: str) -> tuple[float, str] | None:
     known = [(name.replace("_", "-"), value) for name, value in headers.items()]
     data = body if isinstance(body, bytes) else orjson.dumps(body) if body is not None else b""
     found = read_reset(read_error(Outcome("headers", 429, known, data)), EPOCH)
-    return found and (round(found.until - EPOCH, 3), found.source)
+    return (round(found.until - EPOCH, 3), found.source) if found else None
 
 
 @pytest.mark.parametrize(

@@ -140,7 +140,9 @@ async def test_the_surfaces_own_endpoint_is_kept() -> None:
 
 async def test_a_base_url_of_the_credential_keeps_the_endpoints_path() -> None:
     nested = Endpoint(Format.ANTHROPIC, "https://x.test/anthropic", "", tuple(Operation), path="/anthropic")
-    w = World(credential("c", "x", base_url="http://127.0.0.1:9/"), providers=(provider("x", endpoints=(nested,)),))
+    w = World(
+        credential("c", "x", base_url="http://127.0.0.1:9/"), providers=(provider("x", endpoints=(nested,)),)
+    )
     _, taken = await w.take("x/m")
     assert taken.endpoint.base_url == "http://127.0.0.1:9/anthropic"
 
@@ -293,7 +295,9 @@ async def test_state_is_handed_to_the_next_process() -> None:
         w.router.live.credentials["b"],
         [("x-codex-primary-used-percent", "40"), ("x-codex-primary-reset-after-seconds", "600")],
     )
-    second = World(credential("a", limits=[{"window": "day", "requests": 9}]), credential("b"), routing={"max_wait": 0})
+    second = World(
+        credential("a", limits=[{"window": "day", "requests": 9}]), credential("b"), routing={"max_wait": 0}
+    )
     second.time.pass_(100)
     second.router.adopt(w.router.snapshot())
     assert second.until("a", "claude-a") == 800
@@ -312,10 +316,11 @@ async def test_what_was_learned_with_another_key_is_not_adopted() -> None:
 
 async def test_malformed_copies_are_ignored() -> None:
     w = World(credential("a"))
+    values: tuple[Any, ...] = (None, {}, {"of": ""}, {"over": "x"}, [], "x", {"w": None})
     kinds: Any = ("cooldown", "drop", "binding", "windows", "count", "turn", "nonsense")
     for kind in kinds:
         for name in ("a", "gone", "credential:a", "anthropic"):
-            for value in (None, {}, {"of": ""}, {"over": "x"}, [], "x", {"w": None}):
+            for value in values:
                 w.router.adopt([Change(kind, name, value, "claude-a"), Change(kind, name, value, None)])
     assert w.state("a") == "ready"
     assert await w.ask() == ["a"]

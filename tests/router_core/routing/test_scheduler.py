@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from router_core.routing.failures import classify
 from router_core.routing.scheduler import Turns, bits
 from tests.router_core.routing.build import World, answer, attempt, credential, limited, ok
 
@@ -119,7 +120,7 @@ TWO_GEMINI_ONE_CLAUDE = (
     credential("gemini-b", "gemini"),
     credential("claude-a"),
 )
-ANY = {"translatable": lambda *formats: True}
+ANY: dict[str, Any] = {"translatable": lambda *formats: True}
 
 
 async def test_targets_have_as_many_turns_as_ready_credentials() -> None:
@@ -299,8 +300,8 @@ async def test_a_pick_among_ten_thousand_costs_as_much_as_among_ten(strategy: st
     async def cost(size: int) -> int:
         w = world(strategy, *(credential(f"c{i}", weight=1 + i % 3) for i in range(size)))
         states = list(w.router.live.credentials.values())
-        for state in states[: size // 2]:
-            await _cool(w, state.credential.id)
+        for each in states[: size // 2]:
+            await _cool(w, each.credential.id)
         await w.asks(20)
         scheduler = w.router.live.schedulers["anthropic"]
         with Calls() as calls:
@@ -318,8 +319,6 @@ async def test_a_pick_among_ten_thousand_costs_as_much_as_among_ten(strategy: st
 async def _cool(w: World, credential_id: str) -> None:
     live = w.router.live
     state = live.credentials[credential_id]
-    from router_core.routing.failures import classify
-
     failure = classify(limited(600), provider="anthropic", now=live.wall())
     state.scheduler.health.fail(state, "claude-a", failure, live.clock())
 

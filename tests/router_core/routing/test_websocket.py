@@ -73,12 +73,39 @@ def test_ends(kind: str) -> None:
     assert found.outcome == Outcome("done", 200, response_id="resp_1")
 
 
-@pytest.mark.parametrize("data", [b"", b"{", b"[]", b'{"type": 5}', b'{"type":"ping"}', b'{"error"', b'"response."'])
+@pytest.mark.parametrize(
+    "data", [b"", b"{", b"[]", b'{"type": 5}', b'{"type":"ping"}', b'{"error"', b'"response."']
+)
 def test_what_says_nothing(data: bytes) -> None:
     assert read_message(data, EPOCH).outcome is None
 
 
-@given(st.binary() | st.recursive(st.none() | st.text() | st.floats(), lambda i: st.lists(i) | st.dictionaries(st.sampled_from(["type", "error", "response", "rate_limits", "primary", "used_percent", "reset_at", "headers", "id", "codex.rate_limits"]), i | st.sampled_from(["error", "codex.rate_limits", "response.completed"]))).map(orjson.dumps))
+@given(
+    st.binary()
+    | st.recursive(
+        st.none() | st.text() | st.floats(),
+        lambda i: (
+            st.lists(i)
+            | st.dictionaries(
+                st.sampled_from(
+                    [
+                        "type",
+                        "error",
+                        "response",
+                        "rate_limits",
+                        "primary",
+                        "used_percent",
+                        "reset_at",
+                        "headers",
+                        "id",
+                        "codex.rate_limits",
+                    ]
+                ),
+                i | st.sampled_from(["error", "codex.rate_limits", "response.completed"]),
+            )
+        ),
+    ).map(orjson.dumps)
+)
 def test_any_message_can_be_read(data: bytes) -> None:
     found = read_message(data, EPOCH)
     assert found.outcome is None or found.outcome.phase in ("body", "done")
@@ -89,11 +116,17 @@ async def test_a_session_teaches_the_router() -> None:
     more: dict[str, Any] = {"surface": CODEX, "format": Format.OPENAI_RESPONSES}
     plan, taken = await w.take(None, websocket=True, **more)
     taken.model = "gpt-codex"
-    plan.learn(taken, read_message(message({"type": "response.completed", "response": {"id": "resp_1"}}), EPOCH))
+    plan.learn(
+        taken, read_message(message({"type": "response.completed", "response": {"id": "resp_1"}}), EPOCH)
+    )
     assert await w.ask("gpt-codex", body={"previous_response_id": "resp_1"}, **more) == ["a"]
     plan.learn(taken, read_message(message(LIMITS), EPOCH))
     assert w.state("a") == "exhausted"
-    event = {"type": "error", "status": 429, "error": {"type": "usage_limit_reached", "resets_in_seconds": 900}}
+    event = {
+        "type": "error",
+        "status": 429,
+        "error": {"type": "usage_limit_reached", "resets_in_seconds": 900},
+    }
     outcome = read_message(message(event), EPOCH).outcome
     assert outcome is not None
     found = await plan.report(taken, outcome)
@@ -114,6 +147,9 @@ async def test_a_limit_of_the_sessions_model_cools_that_model() -> None:
     assert (w.state("a"), w.state("a", "gpt-codex")) == ("ready", "cooling")
 
 
-@pytest.mark.parametrize(("status", "refused"), [(404, True), (405, True), (426, True), (501, True), (401, False), (503, False), (None, False)])
+@pytest.mark.parametrize(
+    ("status", "refused"),
+    [(404, True), (405, True), (426, True), (501, True), (401, False), (503, False), (None, False)],
+)
 def test_handshakes(status: int | None, refused: bool) -> None:
     assert handshake_refused(status) is refused

@@ -62,7 +62,22 @@ def test_what_headers_reveal(headers: list[tuple[str, str]], expected: list[Any]
     assert [(w.name, w.used, w.reset and w.reset - EPOCH, w.shared) for w in found] == expected
 
 
-@given(st.lists(st.tuples(st.sampled_from([f"{U}5h-utilization", f"{U}5h-reset", "x-codex-primary-used-percent", "x-ratelimit-remaining-x", "x-ratelimit-limit-x"]), st.text())))
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(
+                [
+                    f"{U}5h-utilization",
+                    f"{U}5h-reset",
+                    "x-codex-primary-used-percent",
+                    "x-ratelimit-remaining-x",
+                    "x-ratelimit-limit-x",
+                ]
+            ),
+            st.text(),
+        )
+    )
+)
 def test_any_headers_can_be_read(headers: list[tuple[str, str]]) -> None:
     assert all(w.used >= 0 for w in read_windows(headers, EPOCH))
 
@@ -179,7 +194,12 @@ async def test_limits_in_tokens() -> None:
 
 
 async def test_failed_attempts_count_as_requests_and_with_the_tokens_they_reported() -> None:
-    w = World(credential("a", priority=1, limits=[{"window": "day", "requests": 2}, {"window": "5h", "tokens": 100}]), credential("b"))
+    w = World(
+        credential(
+            "a", priority=1, limits=[{"window": "day", "requests": 2}, {"window": "5h", "tokens": 100}]
+        ),
+        credential("b"),
+    )
     plan, taken = await w.take()
     taken.usage = spending(40)
     await plan.report(taken, answer(500))

@@ -58,7 +58,9 @@ def test_a_file_goes_round(tmp_path: Path) -> None:
     assert read(tmp_path / "none.json") == []
 
 
-async def test_a_place_that_cannot_be_written_is_said_and_no_more(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_place_that_cannot_be_written_is_said_and_no_more(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     (tmp_path / "file").write_text("")
     store = MemoryStore(tmp_path / "file" / "routing.json")
     await store.start(World().router)

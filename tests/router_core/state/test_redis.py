@@ -36,8 +36,21 @@ class Server:
 
     def start(self) -> None:
         assert SERVER is not None
-        options = ["--port", "0", "--unixsocket", str(self.socket), "--save", "", "--appendonly", "no", "--dir", str(self.folder)]
-        self.process = subprocess.Popen([SERVER, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        options = [
+            "--port",
+            "0",
+            "--unixsocket",
+            str(self.socket),
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+            "--dir",
+            str(self.folder),
+        ]
+        self.process = subprocess.Popen(
+            [SERVER, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         client = redis.Redis.from_url(self.url)
         for _ in range(500):
             try:
@@ -96,7 +109,7 @@ async def join(server: Server) -> AsyncIterator[Join]:
         known = credentials or (credential("a"), credential("b"))
         world = World(*known, **config)
         # Real time: what is shared has to mean the same everywhere.
-        world.router.live.wall = world.router.live.quotas._wall = time.time  # type: ignore[method-assign]
+        world.router.live.wall = world.router.live.quotas._wall = time.time
         world.router.live.store = store = RedisStore(server.url)
         world.reload()
         worlds.append(world)
@@ -110,7 +123,7 @@ async def join(server: Server) -> AsyncIterator[Join]:
 
 async def eventually(condition: Callable[[], Any], within: float = 5.0) -> None:
     async with asyncio.timeout(within):
-        while not condition():
+        while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
 
@@ -192,11 +205,13 @@ async def test_concurrency_is_limited_together(join: Join) -> None:
         return taken.credential_id == "a"
 
     async with asyncio.timeout(5):
-        while not await free():
+        while not await free():  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 
 
-async def test_the_place_of_a_process_that_died_runs_out(join: Join, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_place_of_a_process_that_died_runs_out(
+    join: Join, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(store_module, "LEASE_LIFE", 0.3)
     one, two = await join(credential("a", concurrency=1)), await join(credential("a", concurrency=1))
     await one.take()
@@ -238,7 +253,9 @@ async def test_everything_in_redis_ends_by_itself_and_holds_no_secret(join: Join
     await one.ask("claude-b", limited(600))
     await one.ask(headers=[("x-session-id", "conversation-id")])
     plan, taken = await one.take()
-    await plan.report(taken, ok([("x-codex-primary-used-percent", "4"), ("x-codex-primary-reset-after-seconds", "60")]))
+    await plan.report(
+        taken, ok([("x-codex-primary-used-percent", "4"), ("x-codex-primary-reset-after-seconds", "60")])
+    )
     held = await one.take()
     await asyncio.sleep(0.1)
     client = redis.Redis.from_url(server.url)
@@ -269,7 +286,9 @@ async def route(world: World, seconds: float) -> int:
 
 
 @pytest.mark.parametrize("outage", ["killed", "frozen"])
-async def test_routing_goes_on_without_it_and_is_shared_again_after(join: Join, server: Server, outage: str) -> None:
+async def test_routing_goes_on_without_it_and_is_shared_again_after(
+    join: Join, server: Server, outage: str
+) -> None:
     known = credential("a"), credential("b"), credential("c", concurrency=1)
     one, two = await join(*known), await join(*known)
     if outage == "killed":
@@ -296,7 +315,7 @@ async def test_routing_goes_on_without_it_and_is_shared_again_after(join: Join, 
 
 async def test_without_it_from_the_start(tmp_path: Path, server: Server) -> None:
     world = World(credential("a"), credential("b"), routing={"max_wait": 0})
-    world.router.live.wall = time.time  # type: ignore[method-assign]
+    world.router.live.wall = time.time
     late = Server(tmp_path)
     if len(str(late.socket)) > 100:
         pytest.skip("the temporary folder's path is too long for a socket")
@@ -318,14 +337,22 @@ async def test_a_script_that_fails_stops_nothing(join: Join, server: Server) -> 
     redis.Redis.from_url(server.url).set("{detour}:cooldown:a", "not a hash")
     await one.ask("claude-a", limited(600))
     await one.ask("claude-b", answer(500), limited(600))
-    await eventually(lambda: two.state("a", "claude-b") == "cooling" or two.state("b", "claude-b") == "cooling")
+    await eventually(
+        lambda: two.state("a", "claude-b") == "cooling" or two.state("b", "claude-b") == "cooling"
+    )
     assert link(one).up
 
 
 async def test_what_others_write_there_does_no_harm(join: Join, server: Server) -> None:
     one = await join()
     client = redis.Redis.from_url(server.url)
-    for message in (b"{", b"[]", b"null", b'{"kind":"cooldown","name":"a","value":{"over":"x"}}', b'{"kind":"turn","name":"anthropic","key":1,"value":2}'):
+    for message in (
+        b"{",
+        b"[]",
+        b"null",
+        b'{"kind":"cooldown","name":"a","value":{"over":"x"}}',
+        b'{"kind":"turn","name":"anthropic","key":1,"value":2}',
+    ):
         client.xadd("{detour}:changes", {"o": "somebody", "m": message})
     client.xadd("{detour}:changes", {"x": "y"})
     await asyncio.sleep(0.2)
