@@ -25,7 +25,7 @@ from router_core.capture.recorder import Recorder
 from router_core.config.loader import ConfigError, Loaded, load
 from router_core.config.schema import Config
 from router_core.core import Core
-from router_core.usage.database import LedgerError
+from router_core.usage.address import LedgerError
 from router_core.usage.setup import make_ledger
 
 logger = logging.getLogger(__name__)

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
 from collections.abc import Awaitable, Callable
 from functools import wraps
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 import orjson
-from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import Request
 from starlette.responses import Response
 
 from detour.admin.context import Context
 from detour.admin.guard import error
-from router_core.usage.database import LedgerError
-from router_core.usage.report import QuestionError
+from router_core.usage.address import LedgerError
+from router_core.usage.question import QuestionError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
 
 type Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -57,7 +61,9 @@ def answered(endpoint: Callable[[Request], Awaitable[Any]]) -> Endpoint:
             return error(400, "invalid_request", str(problem))
         except LedgerError as problem:
             return error(503, "ledger_unavailable", str(problem))
-        except SQLAlchemyError as problem:
+        except Exception as problem:
+            if not of_database(problem):
+                raise
             return error(
                 503,
                 "ledger_unavailable",
@@ -66,6 +72,32 @@ def answered(endpoint: Callable[[Request], Awaitable[Any]]) -> Endpoint:
         return result if isinstance(result, Response) else JSON(result)
 
     return answering
+
+
+async def asked(context: Context, question: Callable[[Any, Engine], Any]) -> Any:
+    """What `question` finds with `router_core.usage.report` in the ledger, in a thread; None without a ledger.
+
+    The libraries that it takes are loaded with the first question, and in the thread.
+    """
+
+    def answer() -> Any:
+        engine = context.engine()
+        if engine is None:
+            return None
+        from router_core.usage import report
+
+        return question(report, engine)
+
+    return await asyncio.to_thread(answer)
+
+
+def of_database(problem: Exception) -> bool:
+    """Whether the ledger's database has failed. Without a question to the ledger, SQLAlchemy is not even loaded."""
+    if "sqlalchemy" not in sys.modules:
+        return False
+    from sqlalchemy.exc import SQLAlchemyError
+
+    return isinstance(problem, SQLAlchemyError)
 
 
 def number(request: Request, name: str, default: int, most: int) -> int:

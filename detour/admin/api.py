@@ -10,16 +10,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from detour.admin import captures, documents
-from detour.admin.answers import Invalid, Missing, answered, context_of, number
+from detour.admin.answers import Invalid, Missing, answered, asked, context_of, number
 from detour.admin.context import Context
 from detour.admin.guard import error
 from detour.admin.live import LiveResponse
 from detour.admin.redacted import redacted
 from router_core.config.problems import ConfigError, Problem
-from router_core.usage import report
-from router_core.usage.monthly import monthly
-from router_core.usage.report import Question
-from router_core.usage.tables import DIMENSIONS
+from router_core.usage.columns import DIMENSIONS
+from router_core.usage.question import MAX_ROWS, Question
 
 
 @answered
@@ -90,9 +88,8 @@ async def exchanges(request: Request) -> Any:
     if before := request.query_params.get("before"):
         if not before.isdigit():
             raise Invalid("before is a time in milliseconds since the epoch")
-        engine = await asyncio.to_thread(context.engine)
-        rows = await asyncio.to_thread(report.recent, engine, limit, int(before)) if engine else []
-        return {"running": [], "finished": rows}
+        rows = await asked(context, lambda report, engine: report.recent(engine, limit, int(before)))
+        return {"running": [], "finished": rows or []}
     under_way = [documents.running(context, e) for e in context.activity.running()]
     over = [documents.finished(e) for e in context.activity.recent(limit)]
     if wanted:
@@ -111,8 +108,7 @@ async def exchange(request: Request) -> Any:
     for over in context.activity.recent():
         if over.id == wanted:
             return documents.finished(over)
-    engine = await asyncio.to_thread(context.engine)
-    row = await asyncio.to_thread(report.exchange, engine, wanted) if engine else None
+    row = await asked(context, lambda report, engine: report.exchange(engine, wanted))
     if row is None:
         raise Missing(f"There is no exchange {wanted!r}.")
     return row
@@ -135,11 +131,10 @@ async def usage(request: Request) -> Any:
     first = _day(query.get("since"), last - timedelta(days=29))
     by = tuple(part for part in query.get("by", "day").split(",") if part)
     where = {name: query[name] for name in (*DIMENSIONS, "session") if name in query}
-    question = Question(by, first, last, where, number(request, "limit", 1000, report.MAX_ROWS))
+    question = Question(by, first, last, where, number(request, "limit", 1000, MAX_ROWS))
     whole = Question((), first, last, where)
-    engine = await asyncio.to_thread(context.engine)
-    rows = await asyncio.to_thread(report.ask, engine, question) if engine else []
-    sums = await asyncio.to_thread(report.ask, engine, whole) if engine else []
+    rows = await asked(context, lambda report, engine: report.ask(engine, question)) or []
+    sums = await asked(context, lambda report, engine: report.ask(engine, whole))
     return {
         "since": first,
         "until": last,
@@ -156,6 +151,8 @@ async def usage_month(request: Request) -> Any:
     context, text = context_of(request), request.path_params["month"]
     first = _day(f"{text}-01", date.today())
     engine = await asyncio.to_thread(context.engine)
+    from router_core.usage.monthly import monthly
+
     found = await asyncio.to_thread(monthly, engine, first) if engine else None
     return found.document() if found else {"month": text, "total": None}
 

@@ -17,7 +17,7 @@ from router_core.usage.activity import Activity
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from router_core.usage.ledger import Ledger
+    from router_core.usage.pump import LedgerPump
 
 
 class Context:
@@ -50,7 +50,7 @@ class Context:
         return self.core.activity
 
     @property
-    def ledger(self) -> Ledger | None:
+    def ledger(self) -> LedgerPump | None:
         return self.core.activity.ledger
 
     def engine(self) -> Engine | None:

@@ -15,7 +15,6 @@ from urllib.parse import urlencode
 
 import jinja2
 import yaml
-from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
@@ -23,14 +22,13 @@ from starlette.routing import Route
 from detour import __version__
 from detour.admin import captures as records
 from detour.admin import charts, documents, words
-from detour.admin.answers import Invalid, Missing, context_of, form_of, number
+from detour.admin.answers import Invalid, Missing, asked, context_of, form_of, number, of_database
 from detour.admin.context import Context
 from detour.admin.redacted import redacted
 from router_core.config.problems import ConfigError
-from router_core.usage import report
-from router_core.usage.database import LedgerError
-from router_core.usage.report import Question, QuestionError, Row
-from router_core.usage.tables import DIMENSIONS
+from router_core.usage.address import LedgerError
+from router_core.usage.columns import DIMENSIONS
+from router_core.usage.question import GROUPS, Question, QuestionError, Row
 
 PAGES: Final = (
     ("/", "Overview"),
@@ -79,10 +77,13 @@ def page(endpoint: Callable[[Request], Awaitable[Response]]) -> Callable[[Reques
             return render(request, "message.html", 404, title="Not there", text=str(problem))
         except (Invalid, QuestionError) as problem:
             return render(request, "message.html", 400, title="That cannot be answered", text=str(problem))
-        except (LedgerError, SQLAlchemyError) as problem:
-            text = (
-                str(problem) if isinstance(problem, LedgerError) else "The ledger's database does not answer."
-            )
+        except Exception as problem:
+            if isinstance(problem, LedgerError):
+                text = str(problem)
+            elif of_database(problem):
+                text = "The ledger's database does not answer."
+            else:
+                raise
             return render(request, "message.html", 503, title="The ledger cannot be read", text=text)
 
     return answering
@@ -185,8 +186,7 @@ def _slot_label(unit: str, slot: str, days: int) -> str:
 
 
 async def ask(context: Context, question: Question) -> list[Row]:
-    engine = await asyncio.to_thread(context.engine)
-    return await asyncio.to_thread(report.ask, engine, question) if engine else []
+    return await asked(context, lambda report, engine: report.ask(engine, question)) or []
 
 
 @page
@@ -213,8 +213,7 @@ async def exchange(request: Request) -> Response:
         if over.id == wanted:
             found = documents.finished(over)
     if found is None:
-        engine = await asyncio.to_thread(context.engine)
-        found = await asyncio.to_thread(report.exchange, engine, wanted) if engine else None
+        found = await asked(context, lambda report, engine: report.exchange(engine, wanted))
     if found is None:
         raise Missing(f"There is no exchange {wanted!r}.")
     tried = found.pop("failures", ()) if "failures" in found else found.pop("attempts", ())
@@ -282,7 +281,7 @@ async def usage(request: Request) -> Response:
         request,
         "usage.html",
         question=question,
-        groups=report.GROUPS,
+        groups=GROUPS,
         dimensions=(*DIMENSIONS, "session"),
         rows=rows,
         total=sums[0] if sums else None,

@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from router_core.routing.status import describe
-from router_core.usage.report import Row
+from router_core.usage.question import Row
 
 
 def count(value: float | None) -> str:

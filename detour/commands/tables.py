@@ -14,7 +14,7 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from router_core.usage.monthly import Monthly
-    from router_core.usage.report import Row
+    from router_core.usage.question import Row
 
 type Trends = Mapping[tuple[str, ...], Sequence[int]]
 

@@ -19,7 +19,7 @@ from detour.commands.options import USAGE, ConfigOption, JsonOption, fail, load,
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from router_core.usage.report import Question, Row
+    from router_core.usage.question import Question, Row
 
 app = typer.Typer(
     help="Show what was used and what it cost: by day, provider, model, credential, client, session or tool."
@@ -59,7 +59,8 @@ def usage(
 ) -> None:
     if context.invoked_subcommand is not None:
         return
-    from router_core.usage.report import Question, QuestionError, ask
+    from router_core.usage.question import Question, QuestionError
+    from router_core.usage.report import ask
 
     names = {
         "provider": provider,
@@ -155,7 +156,8 @@ def _ledger(config: Path | None) -> Iterator[Engine | None]:
 
 def _trends(engine: Engine, question: Question, rows: list[Row]) -> dict[tuple[str, ...], list[int]]:
     """Tokens of each day for each group, for sparklines; empty where rows are days, hours or months already."""
-    from router_core.usage.report import Question, ask
+    from router_core.usage.question import Question
+    from router_core.usage.report import ask
 
     if {"day", "hour", "month"} & set(question.by) or not rows or not question.since or not question.until:
         return {}

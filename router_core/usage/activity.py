@@ -18,7 +18,7 @@ from router_core.exchange import Exchange
 from router_core.usage.entry import Entry, Unpriced, entry_of
 
 if TYPE_CHECKING:
-    from router_core.usage.ledger import Ledger
+    from router_core.usage.pump import LedgerPump
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ type Event = Started | Finished
 class Activity:
     """Told of each exchange when it starts and when it is over; passes the finished ones to the ledger."""
 
-    def __init__(self, ledger: Ledger | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, ledger: LedgerPump | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self.ledger = ledger
         self.started_total = 0
         self.finished_total = 0

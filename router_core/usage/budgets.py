@@ -1,7 +1,7 @@
 """Limits on tokens and money for a client, a credential or a model, per calendar day or month.
 
 The router asks `Budgets.check` for each target that it considers. What was used is known to within the
-moments that the ledger's thread is behind, so a burst of parallel requests can pass a limit by its own size.
+moments that the ledger is behind, so a burst of parallel requests can pass a limit by its own size.
 """
 
 from __future__ import annotations
@@ -13,14 +13,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from fnmatch import translate
-from typing import Final, Literal
-
-from sqlalchemy import Engine, func, select
+from typing import TYPE_CHECKING, Final, Literal
 
 from router_core.config.schema import Budget
-from router_core.usage.entry import Entry
-from router_core.usage.rollup import day_of
-from router_core.usage.tables import daily
+from router_core.usage.entry import Entry, day_of
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
 
 NANO: Final = 1_000_000_000
 
@@ -47,6 +46,9 @@ class Refuse:
     reason: str
     until: float
 
+
+type Used = tuple[str, int]
+"""A day or month, or nothing where nothing was counted, and the tokens or billionths of a dollar."""
 
 type Decision = Allowed | PassOver | Refuse
 
@@ -155,6 +157,21 @@ class Budgets:
             with self._lock:
                 account.period, account.used = period, used
 
+    def used(self) -> list[Used]:
+        """What has been counted, in the order of the configuration, for `assume` in another process."""
+        with self._lock:
+            return [(account.period, account.used) for account in self._accounts]
+
+    def assume(self, used: Iterable[Used]) -> None:
+        """Take over what the `used` of the same budgets has said; accounts that knew nothing stay."""
+        with self._lock:
+            for account, (period, count) in zip(self._accounts, used, strict=True):
+                if period:
+                    account.period, account.used = period, count
+
+    def __bool__(self) -> bool:
+        return bool(self._accounts)
+
     def states(self) -> list[BudgetState]:
         """Where each budget stands, in the order of the configuration."""
         now = self._wall()
@@ -184,6 +201,10 @@ def next_period(per: Literal["day", "month"], now: float) -> float:
 
 def _used(engine: Engine, account: _Account, period: str) -> int:
     """What the roll-ups hold for one budget in one day or month."""
+    from sqlalchemy import func, select
+
+    from router_core.usage.tables import daily
+
     budget = account.budget
     tokens = daily.c.input + daily.c.cache_read + daily.c.cache_write + daily.c.output
     measure = tokens if budget.tokens is not None else daily.c.cost

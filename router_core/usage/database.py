@@ -15,6 +15,8 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, SQLAlchemyError
 
+from router_core.usage.address import LedgerError as LedgerError
+from router_core.usage.address import sqlite_url as sqlite_url
 from router_core.usage.tables import metadata
 
 logger = logging.getLogger(__name__)
@@ -30,14 +32,6 @@ _MIGRATION_LOCK = 0x64657475
 """PostgreSQL's advisory lock while a process brings the schema up to date."""
 
 _CORRUPT = ("file is not a database", "malformed", "file is encrypted")
-
-
-class LedgerError(Exception):
-    """The ledger cannot be used as it is; the message says what to do. Never holds a password."""
-
-
-def sqlite_url(path: Path) -> str:
-    return f"sqlite:///{path}"
 
 
 def describe(url: str) -> str:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from router_core.exchange import Attempt, Exchange, Headers, Outcome, Usage
+
+if TYPE_CHECKING:
+    from router_core.config.schema import Config
 
 type Result = Literal["ok", "error", "cancelled", "refused"]
 """Answered; answered with an error or cut off; the client went away; refused by Detour itself."""
@@ -138,6 +142,21 @@ def entry_of(exchange: Exchange, subscriptions: Collection[str] = frozenset()) -
         failures=tuple(_failure(a) for a in exchange.attempts if _failed(a.outcome)),
     )
     return Unpriced(entry, usage, attempt.endpoint.base_url if attempt else None)
+
+
+def subscriptions(config: Config) -> frozenset[str]:
+    """Ids of the credentials whose use owes no money."""
+    return frozenset(
+        c.id
+        for c in config.credentials
+        if c.billing == "subscription"
+        or (c.billing is None and (c.oauth is not None or c.token_file is not None))
+    )
+
+
+def day_of(at: int) -> str:
+    """The local date of milliseconds since the epoch."""
+    return time.strftime("%Y-%m-%d", time.localtime(at / 1000))
 
 
 def _result(exchange: Exchange) -> Result:

@@ -12,7 +12,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
@@ -25,8 +24,9 @@ from router_core.usage import retention, rollup, spool
 from router_core.usage.budgets import Budgets
 from router_core.usage.cost import Pricing
 from router_core.usage.database import LedgerError, is_corrupt, open_ledger, sqlite_path
-from router_core.usage.entry import Entry, Unpriced, entry_of
+from router_core.usage.entry import Entry, Unpriced, entry_of, subscriptions
 from router_core.usage.spool import Spool
+from router_core.usage.status import LedgerStatus, State
 
 logger = logging.getLogger(__name__)
 
@@ -39,19 +39,6 @@ BACKOFF: Final = (1.0, 30.0)
 """Seconds until a database that failed is tried again: the first time, and at most."""
 REFRESH: Final = 30.0
 """Seconds between two looks at what other processes have used, for budgets."""
-
-
-@dataclass(frozen=True, slots=True)
-class LedgerStatus:
-    state: Literal["starting", "ok", "waiting", "refused", "stopped"]
-    """``waiting``: the database does not answer, entries are spooled; ``refused``: only the user can help."""
-    error: str
-    queued: int
-    written: int
-    spooled: int
-    """Bytes on disk."""
-    dropped: int
-    """Entries that found no room anywhere, since the start."""
 
 
 class Ledger:
@@ -67,13 +54,16 @@ class Ledger:
         pricing: Pricing | None = None,
         budgets: Budgets | None = None,
         subscriptions: Collection[str] = frozenset(),
+        priced: Callable[[list[Entry]], None] = lambda _: None,
         wall: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`priced` is called in the thread, with entries that have got their costs and are not written yet."""
         self.url = url
         self.pricing = pricing or Pricing()
         self.budgets = budgets
         self.subscriptions = subscriptions
+        self._priced = priced
         self._spool = Spool(spool_folder, spool_limit)
         self._retention = retention.Retention(retain or RetainUsage(), wall, clock)
         self._wall = wall
@@ -86,7 +76,7 @@ class Ledger:
         self._stopping = False
         self._thread: threading.Thread | None = None
         self._engine: Engine | None = None
-        self._state: Literal["starting", "ok", "waiting", "refused", "stopped"] = "starting"
+        self._state: State = "starting"
         self._error = ""
         self._suspect = False
         self._written = 0
@@ -167,7 +157,10 @@ class Ledger:
             self._busy = True
             batch = [self._queue.popleft() for _ in range(min(BATCH, len(self._queue)))]
         try:
-            entries = self._held + [self._price(unpriced) for unpriced in batch]
+            entries = [self._price(unpriced) for unpriced in batch]
+            if entries:
+                self._priced(entries)
+            entries = self._held + entries
             self._held = []
             ready = self._ready()
             if entries and not (ready and self._write(entries)):
@@ -278,16 +271,6 @@ class Ledger:
             engine.dispose()
             self._engine = None
             self._fail("waiting", _reason(error))
-
-
-def subscriptions(config: Config) -> frozenset[str]:
-    """Ids of the credentials whose use owes no money."""
-    return frozenset(
-        c.id
-        for c in config.credentials
-        if c.billing == "subscription"
-        or (c.billing is None and (c.oauth is not None or c.token_file is not None))
-    )
 
 
 def _reason(error: Exception) -> str:

@@ -8,7 +8,8 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from router_core.usage.report import Question, Row, ask, ask_each, failures
+from router_core.usage.question import Question, Row
+from router_core.usage.report import ask, ask_each, failures
 
 TOP = 20
 """Rows of each section."""

@@ -3,107 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Engine, Integer, Label, Select, Table, func, select
 
-from router_core.usage.rollup import day_of, measures_of_row
-from router_core.usage.tables import (
-    BUCKETS,
-    DIMENSIONS,
-    FIRST_BYTE_EDGES,
-    MEASURES,
-    SESSION_DIMENSIONS,
-    attempts,
-    daily,
-    exchanges,
-    hourly,
-    sessions,
-)
+from router_core.usage.columns import BUCKETS, FIRST_BYTE_EDGES, MEASURES
+from router_core.usage.entry import day_of
+from router_core.usage.question import MAX_ROWS, Question, Row
+from router_core.usage.rollup import measures_of_row
+from router_core.usage.tables import attempts, daily, exchanges, hourly, sessions
 
 NANO: Final = 1_000_000_000
-
-GROUPS: Final = ("day", "hour", "month", *DIMENSIONS, "session")
-"""What a report can be grouped by; at most one of day, hour and month."""
-
-MAX_ROWS: Final = 10_000
 MAX_EXCHANGES: Final = 100_000
 """Of one session that a report reads."""
-
-
-class QuestionError(ValueError):
-    """The question makes no sense; the message says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    by: tuple[str, ...] = ()
-    since: date | None = None
-    until: date | None = None
-    """The last day that counts."""
-    where: Mapping[str, str] | None = None
-    """Dimension (or session) to the value that it must have."""
-    limit: int = MAX_ROWS
-
-    def __post_init__(self) -> None:
-        for name in self.by:
-            if name not in GROUPS:
-                raise QuestionError(f"usage cannot be grouped by {name!r}; choose from {', '.join(GROUPS)}")
-        for name in self.where or {}:
-            if name not in (*DIMENSIONS, "session"):
-                raise QuestionError(f"usage cannot be selected by {name!r}")
-        if sum(name in ("day", "hour", "month") for name in self.by) > 1:
-            raise QuestionError("usage is grouped by one of day, hour and month, not by two of them")
-        if self.session is None and "session" in self.by:
-            known = ("day", "month", "session", *SESSION_DIMENSIONS)
-            if beyond := [name for name in (*self.by, *(self.where or {})) if name not in known]:
-                raise QuestionError(
-                    f"name one session to see it by {beyond[0]}; all sessions are kept by {', '.join(known)}"
-                )
-
-    @property
-    def session(self) -> str | None:
-        """The one session that is asked about."""
-        return (self.where or {}).get("session")
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    group: dict[str, str]
-    """The value of each name in `Question.by`; hours as ISO 8601 with the local offset."""
-    requests: int
-    errors: int
-    cancelled: int
-    refused: int
-    failed_attempts: int
-    input: int
-    output: int
-    reasoning: int
-    cache_read: int
-    cache_write: int
-    cache_write_1h: int
-    server_tools: int
-    cost: float | None
-    """US dollars that are owed; None where nothing of it is known."""
-    notional: float
-    """US dollars that subscriptions covered."""
-    unpriced: int
-    """Exchanges whose cost is unknown."""
-    duration_ms: int
-    tokens_per_second: float | None
-    first_byte_ms: dict[str, int] | None = None
-    """``p50``, ``p90`` and ``p99``, by the hour only: the upper edge of the bucket that holds each."""
-
-    @property
-    def tokens(self) -> int:
-        return self.input + self.cache_read + self.cache_write + self.output
-
-    def document(self) -> dict[str, Any]:
-        """The row as JSON values, its group first."""
-        values = asdict(self)
-        return {**values.pop("group"), "tokens": self.tokens, **values}
 
 
 def ask(engine: Engine, question: Question) -> list[Row]:

@@ -10,7 +10,7 @@ from typing import Any, Final
 from sqlalchemy import Column, Engine, Table, delete, select
 
 from router_core.config.schema import RetainUsage
-from router_core.usage.rollup import day_of
+from router_core.usage.entry import day_of
 from router_core.usage.tables import attempts, daily, exchanges, hourly, sessions
 
 logger = logging.getLogger(__name__)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from functools import cache
@@ -12,19 +11,9 @@ from typing import Any
 from sqlalchemy import Connection, Table, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from router_core.usage.entry import Entry
-from router_core.usage.tables import (
-    BUCKETS,
-    DIMENSIONS,
-    FIRST_BYTE_EDGES,
-    MEASURES,
-    TOKENS,
-    attempts,
-    daily,
-    exchanges,
-    hourly,
-    sessions,
-)
+from router_core.usage.columns import BUCKETS, DIMENSIONS, FIRST_BYTE_EDGES, MEASURES, TOKENS
+from router_core.usage.entry import Entry, day_of
+from router_core.usage.tables import attempts, daily, exchanges, hourly, sessions
 
 type Sums = dict[tuple[Any, ...], dict[str, int]]
 """Primary key of a roll-up row to its measures."""
@@ -32,11 +21,6 @@ type Sums = dict[tuple[Any, ...], dict[str, int]]
 
 _COLUMNS = tuple(column.name for column in exchanges.columns)
 _VALUES = attrgetter(*_COLUMNS)
-
-
-def day_of(at: int) -> str:
-    """The local date of milliseconds since the epoch."""
-    return time.strftime("%Y-%m-%d", time.localtime(at / 1000))
 
 
 def measures_of(entry: Entry) -> dict[str, int]:

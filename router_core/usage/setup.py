@@ -8,10 +8,8 @@ from pathlib import Path
 
 from router_core.config.schema import Config, UsageConfig, parse_secret_ref
 from router_core.config.secrets import SecretError, resolve_now
-from router_core.usage.budgets import Budgets
-from router_core.usage.cost import Pricing
-from router_core.usage.database import LedgerError, sqlite_url
-from router_core.usage.ledger import Ledger, subscriptions
+from router_core.usage.address import LedgerError, sqlite_url
+from router_core.usage.pump import LedgerPump
 
 
 def ledger_url(usage: UsageConfig, data: Path, env: Mapping[str, str] = os.environ) -> str | None:
@@ -28,17 +26,7 @@ def ledger_url(usage: UsageConfig, data: Path, env: Mapping[str, str] = os.envir
     return usage.ledger
 
 
-def make_ledger(config: Config, data: Path, env: Mapping[str, str] = os.environ) -> Ledger | None:
-    """The writer of `config`'s ledger, not started yet; None where none is kept. Raises LedgerError."""
+def make_ledger(config: Config, data: Path, env: Mapping[str, str] = os.environ) -> LedgerPump | None:
+    """The way to `config`'s ledger, not started yet; None where none is kept. Raises LedgerError."""
     url = ledger_url(config.usage, data, env)
-    if url is None:
-        return None
-    return Ledger(
-        url,
-        data / "ledger-spool",
-        spool_limit=config.usage.spool,
-        retain=config.usage.retain,
-        pricing=Pricing(config.usage.prices),
-        budgets=Budgets(config.usage.budgets),
-        subscriptions=subscriptions(config),
-    )
+    return None if url is None else LedgerPump(url, data / "ledger-spool", config)

@@ -8,9 +8,9 @@ do not slow down as ``exchanges`` grows; only those of a single session read its
 
 from __future__ import annotations
 
-from typing import Final
-
 from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, MetaData, Table, Text
+
+from router_core.usage.columns import BUCKETS, DIMENSIONS, MEASURES, SESSION_DIMENSIONS, TOKENS
 
 metadata = MetaData()
 
@@ -22,48 +22,6 @@ def _text(name: str, primary_key: bool = False) -> Column:
 def _figure(name: str) -> Column:
     return Column(name, BigInteger)
 
-
-TOKENS: Final = (
-    "input",
-    "output",
-    "reasoning",
-    "cache_read",
-    "cache_write",
-    "cache_write_1h",
-    "input_audio",
-    "output_audio",
-    "input_image",
-    "output_image",
-)
-
-DIMENSIONS: Final = ("provider", "credential", "model", "client", "tool")
-"""What a report can be asked by."""
-
-SESSION_DIMENSIONS: Final = ("client", "tool")
-"""What a report on all sessions can be asked by."""
-
-FIRST_BYTE_EDGES: Final = (100, 200, 400, 700, 1000, 1500, 2000, 3000, 5000, 8000, 13000, 30000)
-"""Upper edges in milliseconds of the buckets ``fb0`` ...; the last bucket has none."""
-
-BUCKETS: Final = tuple(f"fb{i}" for i in range(len(FIRST_BYTE_EDGES) + 1))
-
-MEASURES: Final = (
-    "requests",
-    "errors",
-    "cancelled",
-    "refused",
-    "failed_attempts",
-    *TOKENS,
-    "server_tools",
-    "cost",
-    "notional",
-    "unpriced",
-    "duration_ms",
-    "generated",
-    "generation_ms",
-)
-"""Sums of a roll-up. Money is in billionths of a dollar; ``unpriced`` counts exchanges that used tokens at an
-unknown price; ``generated`` tokens came in ``generation_ms`` after their first byte."""
 
 exchanges = Table(
     "exchanges",

@@ -20,7 +20,8 @@ from sqlalchemy import Connection, Engine
 from router_core.usage import tables
 from router_core.usage.database import open_ledger, sqlite_url
 from router_core.usage.monthly import monthly
-from router_core.usage.report import Question, ask, recent
+from router_core.usage.question import Question
+from router_core.usage.report import ask, recent
 
 DAYS: Final = 90
 CREDENTIALS: Final = 20

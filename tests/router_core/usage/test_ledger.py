@@ -22,7 +22,7 @@ from router_core.usage.database import (
     sqlite_url,
 )
 from router_core.usage.ledger import QUEUE, Ledger
-from router_core.usage.report import Question
+from router_core.usage.question import Question
 from router_core.usage.tables import attempts, daily, exchanges, metadata
 from tests.router_core.usage.exchanges import NOON, attempt, exchange
 

@@ -11,7 +11,7 @@ from router_core.usage import report, retention, rollup
 from router_core.usage.database import open_ledger
 from router_core.usage.entry import entry_of, from_json, to_json
 from router_core.usage.monthly import monthly
-from router_core.usage.report import Question, QuestionError
+from router_core.usage.question import Question, QuestionError
 from router_core.usage.retention import Retention, prune
 from router_core.usage.tables import daily, exchanges, hourly, sessions
 from tests.router_core.usage.exchanges import NOON, attempt, exchange

@@ -1,0 +1,388 @@
+"""The proxy's side of the ledger: brings finished exchanges to the process that prices and writes them.
+
+Prices and SQL are work that would hold the interpreter's lock for longer than the traffic can spare, and the
+libraries for them take more memory than the rest of Detour. So `router_core.usage.writer` does it, and here a
+thread that sleeps most of the time hands over what has come, a batch at a time. A batch is kept until the
+writer says that it is in the database or in the spool, and goes to the next writer should this one die;
+entries are idempotent by their id.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import pickle
+import selectors
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from router_core.config.schema import Config
+from router_core.exchange import Exchange
+from router_core.usage.budgets import Budgets
+from router_core.usage.entry import Unpriced, entry_of, subscriptions
+from router_core.usage.frames import encode
+from router_core.usage.status import LedgerStatus
+
+if TYPE_CHECKING:
+    from router_core.usage.ledger import Ledger
+
+logger = logging.getLogger(__name__)
+
+QUEUE: Final = 20_000
+"""Entries that wait in memory."""
+BATCH: Final = 500
+INTERVAL: Final = 0.25
+"""Seconds that entries are gathered before they are handed over."""
+RESTART: Final = 2.0
+"""Seconds between two starts of a writer that dies."""
+TRIES: Final = 3
+"""Writers that may die of a batch before it is given up, or before they say a word until none is started again."""
+SAY_INTERVAL: Final = 30.0
+"""Seconds between two warnings about dropped entries."""
+
+_PROGRAM: Final = "import sys; sys.path[:0] = sys.argv[1:]; import runpy; runpy.run_module('router_core.usage.writer', run_name='__main__')"
+
+
+def command() -> list[str]:
+    """How the writer is started. It finds the packages where this process did; a checkout need not be installed."""
+    root = str(Path(__file__).resolve().parents[2])
+    return [sys.executable, "-P", *["-O"] * sys.flags.optimize, "-c", _PROGRAM, root]
+
+
+class LedgerPump:
+    """One for each process. Call `start` once, and `close` in the end; `record` is for any thread."""
+
+    def __init__(
+        self,
+        url: str,
+        spool_folder: Path,
+        config: Config,
+        *,
+        command: Callable[[], list[str]] = command,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.url = url
+        self.budgets = Budgets(config.usage.budgets)
+        self.subscriptions = subscriptions(config)
+        self._config = config
+        self._spool_folder = spool_folder
+        self._command = command
+        self._clock = clock
+        self._queue: deque[Unpriced] = deque()
+        self._sent: list[Unpriced] = []
+        """The batch that the writer works on."""
+        self._tries = 0
+        """Writers that have died of it."""
+        self._held = 0
+        """Entries of earlier batches that the writer holds in memory, for want of room on the disk."""
+        self._generation = 0
+        """Which configuration is in force; what the writer says of the budgets of an earlier one is late."""
+        self._told = 0
+        """The generation that the writer knows."""
+        self._process: subprocess.Popen[bytes] | None = None
+        self._answers = selectors.DefaultSelector()
+        self._tail = b""
+        self._spoke = False
+        self._mute = 0
+        """Writers in a row that died without a word."""
+        self._next_start = 0.0
+        self._status = LedgerStatus("starting", "", 0, 0, 0, 0)
+        """Of the writer that runs."""
+        self._written = 0
+        """By writers that have died."""
+        self._dropped = 0
+        self._said = 0
+        self._said_at = -SAY_INTERVAL
+        self._own: Ledger | None = None
+        """In this process, where no writer can be started."""
+        self._wake = threading.Event()
+        self._idle = threading.Condition()
+        self._deadline: float | None = None
+        """When `close` loses its patience."""
+        self._thread: threading.Thread | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The writer's, while there is one."""
+        process = self._process
+        return process.pid if process else None
+
+    def start(self) -> None:
+        self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
+        self._thread.start()
+
+    def record(self, exchange: Exchange) -> None:
+        """Take down a finished exchange. Costs microseconds, never waits and never raises."""
+        try:
+            self.take(entry_of(exchange, self.subscriptions))
+        except Exception:
+            logger.exception("the ledger cannot take down exchange %s", exchange.id)
+
+    def take(self, unpriced: Unpriced) -> None:
+        """Like `record`, for a snapshot that was already made. Its entry gets its cost in a moment."""
+        if len(self._queue) >= QUEUE:
+            self._dropped += 1
+        else:
+            self._queue.append(unpriced)
+
+    def apply(self, config: Config) -> None:
+        """Take over prices, budgets and subscriptions of another configuration.
+
+        The database, and how long it keeps what, stay as they were at the start.
+        """
+        with self._idle:
+            self._config = config
+            self.subscriptions = subscriptions(config)
+            # What was used so far is read from the ledger in a moment.
+            self.budgets = Budgets(config.usage.budgets)
+            self._generation += 1
+            if self._own:
+                self._own.apply(config)
+                self._own.budgets = self.budgets
+
+    def status(self) -> LedgerStatus:
+        """Counters since the start, over all writers."""
+        one = self._own.status() if self._own else self._status
+        # What the writer has in memory is for the most part the batch that it was sent.
+        queued = len(self._queue) + max(len(self._sent), one.queued)
+        return LedgerStatus(
+            one.state,
+            one.error,
+            queued,
+            self._written + one.written,
+            one.spooled,
+            self._dropped + one.dropped,
+        )
+
+    def flush(self, timeout: float = 5.0) -> bool:
+        """Wait until everything recorded until now is in the database or in the spool."""
+        end = time.monotonic() + timeout
+        with self._idle:
+            self._wake.set()
+            done = self._idle.wait_for(lambda: not self._queue and not self._sent, timeout)
+        return done and (self._own is None or self._own.flush(max(0.0, end - time.monotonic())))
+
+    def close(self, timeout: float = 10.0) -> None:
+        """Hand over what is waiting, and wait until it is written; what the database does not take is spooled."""
+        self._deadline = time.monotonic() + timeout
+        self._wake.set()
+        if self._thread:
+            self._thread.join(timeout + INTERVAL)
+        if self._own:
+            self._own.close(max(1.0, self._deadline - time.monotonic()))
+        if left := len(self._queue) + len(self._sent):
+            logger.warning("the ledger did not take %d entries within %g s", left, timeout)
+        self._status = LedgerStatus(
+            "stopped", "", 0, self._status.written, self._status.spooled, self._status.dropped
+        )
+
+    # -- the thread -----------------------------------------------------------------------------------
+
+    @property
+    def _patient(self) -> bool:
+        return self._deadline is None or time.monotonic() < self._deadline
+
+    def _run(self) -> None:
+        while True:
+            last = self._deadline is not None
+            try:
+                self._turn()
+            except Exception:
+                logger.exception("the way to the ledger's writer failed")
+            if last and (not (self._queue or self._sent) or not self._patient):
+                break
+            if len(self._queue) < BATCH or not self._process:
+                self._wake.wait(INTERVAL)
+                self._wake.clear()
+        self._end()
+
+    def _turn(self) -> None:
+        if self._own is None and self._process is None and self._clock() >= self._next_start:
+            self._begin()
+        if self._own is not None:
+            self._pass_on(self._own)
+        elif self._process is not None:
+            try:
+                self._listen(0)
+                self._hand_over()
+            except (OSError, ValueError, EOFError) as error:
+                self._lost(error)
+        self._say()
+
+    def _hand_over(self) -> None:
+        """Gives the writer one batch, and waits until it has put it where it is safe. Raises OSError, EOFError."""
+        if self._told != self._generation:
+            self._configure()
+        with self._idle:
+            if not self._sent:
+                self._sent = [self._queue.popleft() for _ in range(min(BATCH, len(self._queue)))]
+                self._tries = 0
+        if self._sent:
+            self._write(("take", self._sent))
+        while self._sent and self._patient:
+            self._listen(INTERVAL)
+
+    def _write(self, message: tuple[Any, ...]) -> None:
+        assert self._process and self._process.stdin
+        handle = self._process.stdin.fileno()
+        view = memoryview(encode(pickle.dumps(message, pickle.HIGHEST_PROTOCOL)))
+        while view:
+            view = view[os.write(handle, view) :]
+
+    def _begin(self) -> None:
+        self._next_start = self._clock() + RESTART
+        try:
+            if self._mute >= TRIES:
+                raise OSError("it ends as soon as it is started")
+            process = subprocess.Popen(
+                self._command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+            )
+        except OSError as error:
+            logger.warning(
+                "the ledger is written by the proxy itself, which makes it slower: no writer: %s", error
+            )
+            self._fall_back()
+            return
+        assert process.stdout
+        os.set_blocking(process.stdout.fileno(), False)
+        self._process, self._tail, self._spoke = process, b"", False
+        self._answers.register(process.stdout, selectors.EVENT_READ)
+        try:
+            self._write(("open", self.url, str(self._spool_folder), self._config.usage))
+            self._configure()
+        except OSError as error:
+            self._lost(error)
+
+    def _configure(self) -> None:
+        with self._idle:
+            generation, usage, used = self._generation, self._config.usage, self.budgets.used()
+        self._write(("apply", generation, usage, used))
+        self._told = generation
+
+    def _lost(self, error: Exception) -> None:
+        """The writer died. The batch that it had goes to the next one."""
+        process = self._process
+        assert process and process.stdin and process.stdout
+        self._answers.unregister(process.stdout)
+        process.kill()
+        code = process.wait()
+        with contextlib.suppress(OSError):
+            process.stdin.close()
+        process.stdout.close()
+        self._process = None
+        self._mute = 0 if self._spoke else self._mute + 1
+        if self._spoke:
+            logger.error(
+                "the ledger's writer ended with %d; another one is started (%s)", code, error or "no answer"
+            )
+        last = self._status
+        self._written += last.written
+        self._dropped += last.dropped + self._held
+        self._held = 0
+        self._status = LedgerStatus("waiting", "the ledger's writer ended", 0, 0, last.spooled, 0)
+        self._tries += self._spoke
+        if self._sent and self._tries >= TRIES:
+            self._dropped += len(self._sent)
+            self._settled()
+
+    def _listen(self, timeout: float) -> None:
+        """Takes in what the writer says, waiting for it. Raises EOFError when it is gone."""
+        for key, _ in self._answers.select(timeout):
+            data = os.read(key.fd, 1 << 20)
+            if not data:
+                raise EOFError
+            *lines, self._tail = (self._tail + data).split(b"\n")
+            for line in lines:
+                self._hear(**orjson.loads(line))
+
+    def _hear(
+        self,
+        status: list[Any],
+        prices: Iterable[tuple[str, int | None, int | None, str]] = (),
+        budgets: tuple[int, list[tuple[str, int]]] | None = None,
+        log: tuple[int, str] | None = None,
+        done: bool = False,
+    ) -> None:
+        self._spoke = True
+        self._status = LedgerStatus(*status)
+        if log:
+            logger.log(*log)
+        if budgets:
+            generation, used = budgets
+            with self._idle:
+                if generation == self._generation:
+                    self.budgets.assume(used)
+        if prices:
+            entries = {unpriced.entry.id: unpriced.entry for unpriced in self._sent}
+            for id, cost, notional, source in prices:
+                if entry := entries.get(id):
+                    entry.cost, entry.notional, entry.cost_source = cost, notional, source
+        if done:
+            self._held = self._status.queued
+            self._settled()
+
+    def _settled(self) -> None:
+        with self._idle:
+            self._sent = []
+            self._idle.notify_all()
+
+    def _say(self) -> None:
+        """Warns about dropped entries, not more often than it can be read."""
+        dropped = self.status().dropped
+        if dropped > self._said and self._clock() - self._said_at > SAY_INTERVAL:
+            logger.warning("the ledger found no room for %d entries", dropped - self._said)
+            self._said, self._said_at = dropped, self._clock()
+
+    def _end(self) -> None:
+        """The writer ends with its input, and writes what it has before."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        assert process.stdin and process.stdout and self._deadline is not None
+        with contextlib.suppress(OSError):
+            process.stdin.close()
+        try:
+            while True:
+                self._listen(INTERVAL)
+                if not self._patient:
+                    raise subprocess.TimeoutExpired(process.args, 0)
+        except (OSError, ValueError, EOFError):
+            process.wait()
+        except subprocess.TimeoutExpired:
+            logger.warning("the ledger's writer is not done yet; it ends by itself")
+        self._answers.close()
+
+    # -- without a writer -----------------------------------------------------------------------------
+
+    def _fall_back(self) -> None:
+        from router_core.usage.cost import Pricing
+        from router_core.usage.ledger import Ledger
+
+        usage = self._config.usage
+        own = Ledger(
+            self.url,
+            self._spool_folder,
+            spool_limit=usage.spool,
+            retain=usage.retain,
+            pricing=Pricing(usage.prices),
+            budgets=self.budgets,
+        )
+        own.start()
+        self._own = own
+
+    def _pass_on(self, own: Ledger) -> None:
+        with self._idle:
+            for unpriced in self._sent:
+                own.take(unpriced)
+            while self._queue:
+                own.take(self._queue.popleft())
+        self._settled()
