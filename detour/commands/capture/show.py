@@ -231,9 +231,7 @@ def as_conversation(record: Record, hop: Hop, limit: int | None) -> str:
             parts.append(conversation.render(conversation.read_body(format, hop.response.body.data), limit))
         except ValueError:
             parts.append(hop.response.body.data[:2000].decode("utf-8", "replace") + "\n")
-    messages = [
-        (f.from_client, f.data) for f in record.frames if f.number == hop.number and f.opcode == "text"
-    ]
+    messages = [(f.from_client, f.data) for f in record.messages(hop.number) if f.opcode == "text"]
     parts += (conversation.render(turn, limit) for turn in conversation.read_messages(format, messages))
     return "\n".join(parts)
 
