@@ -187,6 +187,26 @@ def test_a_wrong_id_is_said(three, name, words):
     assert result.exit_code == 1 and words in result.stderr
 
 
+def test_a_websocket_is_shown_as_a_conversation_and_a_timeline(house):
+    one = record()
+    one.opening.format = "openai-responses"
+    for hop in (one.client, *one.attempts):
+        hop.about.pop("format", None)
+        hop.request.body.data, hop.request.body.chunks = b"", []
+        hop.response.body.data, hop.response.body.chunks = b"", []
+    text = {"type": "output_text", "text": "Sunny."}
+    answer = {"object": "response", "output": [{"type": "message", "role": "assistant", "content": [text]}]}
+    said = [
+        (True, {"type": "response.create", "model": "m", "input": "How is it?"}),
+        (False, {"type": "response.completed", "response": answer}),
+    ]
+    one.frames = [Frame(0.5 + n, 0, c, "text", json.dumps(d).encode()) for n, (c, d) in enumerate(said)]
+    house.save(one)
+    out = house("show", "last").stdout
+    assert "[user]\n  How is it?" in out and "[assistant]\n  Sunny." in out
+    assert "-> response.create" in out and "<- response.completed" in out
+
+
 # -- diff -------------------------------------------------------------------------------------------------
 
 
