@@ -32,7 +32,7 @@ from router_core.identity import new_id, tool_of
 from router_core.prepare import Outgoing, prepare
 from router_core.providers.model import Provider
 from router_core.routing.choice import FREE
-from router_core.routing.plan import Passthrough
+from router_core.routing.passthrough import Passthrough
 from router_core.usage.budgets import Allowed, Decision, PassOver, Refuse
 
 logger = logging.getLogger(__name__)

@@ -14,7 +14,8 @@ from router_core.formats import Format, Operation
 from router_core.providers.model import Endpoint, Provider
 
 if TYPE_CHECKING:
-    from router_core.routing.plan import Passthrough, Plan
+    from router_core.routing.passthrough import Passthrough
+    from router_core.routing.plan import Plan
 
 type Headers = list[tuple[str, str]]
 """In wire order, names as received; compare names in lower case."""

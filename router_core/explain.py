@@ -19,7 +19,7 @@ from router_core.formats import Format, Operation
 from router_core.identity import new_id, tool_of
 from router_core.prepare import Outgoing, prepare
 from router_core.reading import header
-from router_core.routing.plan import Passthrough
+from router_core.routing.passthrough import Passthrough
 from router_core.routing.targets import Target
 
 type Kind = Literal["surface", "passthrough", "disabled", "tunnel", "not_found"]

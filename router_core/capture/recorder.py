@@ -27,7 +27,8 @@ from router_core.exchange import Attempt, Exchange, Headers, Request
 
 if TYPE_CHECKING:
     from router_core.prepare import Outgoing
-    from router_core.routing.plan import Passthrough, Plan
+    from router_core.routing.passthrough import Passthrough
+    from router_core.routing.plan import Plan
 
 logger = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from router_core.exchange import Exchange
 from router_core.formats import Operation
 from router_core.routing.affinity import Binding
 from router_core.routing.continuity import Carried, carried
-from router_core.routing.health import CredentialState
+from router_core.routing.cooldown import CredentialState
 from router_core.routing.live import Live
 from router_core.routing.names import Branch, Leaf, Tree, leaves
 from router_core.routing.scheduler import Scheduler, bits

@@ -70,6 +70,16 @@ class Failure:
         return bool(self.cooldown or self.backoff or self.reset)
 
 
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    kind: FailureKind
+    retry: bool
+    """Whether `Plan.next` may be asked for another attempt."""
+    until: float | None
+    """Until when the credential rests (seconds since the epoch), or None."""
+    reason: str
+
+
 def classify(
     outcome: Outcome,
     *,

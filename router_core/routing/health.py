@@ -28,26 +28,12 @@ import heapq
 import itertools
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from router_core.config.schema import Routing
-from router_core.credentials.model import Credential
+from router_core.routing.cooldown import QUOTA, Cooldown, CredentialState, Key, bits, key_of
 from router_core.routing.failure_table import BACKOFF_LIMIT, FailureKind
 from router_core.routing.failures import Failure
-
-if TYPE_CHECKING:
-    from router_core.routing.scheduler import Scheduler
-
-type Key = str | None
-"""A model name as the upstream knows it, or None: for a request, that it names none; for a cooldown, that it
-holds for the whole credential."""
-
-NO_MODEL: Final = ""
-"""The key of operations that name no model, such as WebSocket handshakes."""
-
-QUOTA: Final = "\0quota"
-"""The key of windows that are closed because a quota is used up. Not a failure: never probed."""
 
 MAX_KEYS: Final = 256
 """Cooldowns per credential; model names come from clients, so their number must have an end."""
@@ -58,76 +44,6 @@ PROBE_PATIENCE: Final = 15.0
 MAX_JITTER: Final = 2.0
 _MISSING: Final = frozenset({FailureKind.NOT_FOUND, FailureKind.MODEL_UNSUPPORTED})
 _EARLY: Final = frozenset({FailureKind.TRANSIENT, FailureKind.CAPACITY})
-
-
-@dataclass(slots=True)
-class Cooldown:
-    kind: str
-    """A FailureKind, or ``quota``."""
-    reason: str
-    since: float
-    until: float
-    """Both seconds since the epoch."""
-    stated: bool = False
-    """Whether the provider itself named the end."""
-    level: int = 0
-    """How many windows in a row, from 0; the exponent of the backoff."""
-    opened: float = 0.0
-    probe_at: float = math.inf
-    retry_at: float = math.inf
-    probing: float | None = None
-    """Monotonic: when it opened, when one request may test it, when one may as a last resort, and until
-    when a probe under way is waited for."""
-    remote: bool = False
-    """Learned from another process."""
-
-    @property
-    def quota(self) -> bool:
-        return self.kind == "quota"
-
-
-@dataclass(slots=True, eq=False)
-class CredentialState:
-    """One credential while it stays active. A credential that comes back gets a new one."""
-
-    credential: Credential
-    fingerprint: str = ""
-    """Of the secret that the state was learned with."""
-    scheduler: Scheduler = field(init=False, repr=False)
-    """The scheduler that it belongs to now; a reload makes new ones."""
-    index: int = -1
-    """Its bit there; -1 once it has left."""
-    in_flight: int = 0
-    cooldowns: dict[Key, Cooldown] = field(default_factory=dict)
-    last_error: str | None = None
-    last_error_at: float | None = None
-    last_success_at: float | None = None
-    """Seconds since the epoch."""
-
-    def is_still(self, credential: Credential, fingerprint: str) -> bool:
-        """Whether what is known here holds for `credential`: the same secret for the same place."""
-        old = self.credential
-        return (old.provider, old.config.base_url, self.fingerprint) == (
-            credential.provider,
-            credential.config.base_url,
-            fingerprint,
-        )
-
-    @property
-    def bit(self) -> int:
-        return 1 << self.index if self.index >= 0 else 0
-
-
-def _key(model: str | None) -> str:
-    return NO_MODEL if model is None else model
-
-
-def bits(mask: int) -> Iterator[int]:
-    """The places of the set bits, ascending."""
-    while mask:
-        low = mask & -mask
-        yield low.bit_length() - 1
-        mask ^= low
 
 
 class Health:
@@ -174,7 +90,7 @@ class Health:
         """The credentials that cannot take an ordinary request for `model` now."""
         self._advance()
         cooling, probing = self._cooling, self._probing
-        own = _key(model)
+        own = key_of(model)
         mask = cooling.get(None, 0) | cooling.get(QUOTA, 0) | cooling.get(own, 0)
         return mask | probing.get(None, 0) | probing.get(own, 0)
 
@@ -193,7 +109,7 @@ class Health:
         known = self._unsuited.get(model)
         if known is None:
             known = 0
-            for i in bits(self._cooling.get(_key(model), 0)):
+            for i in bits(self._cooling.get(key_of(model), 0)):
                 if all(c.kind in _MISSING for c in self._blocking(self._states[i], model) if self._holds(c)):
                     known |= 1 << i
             self._unsuited[model] = known
@@ -252,7 +168,7 @@ class Health:
         return known
 
     def _blocking(self, state: CredentialState, model: Key) -> Iterator[Cooldown]:
-        for key in (None, QUOTA, _key(model)):
+        for key in (None, QUOTA, key_of(model)):
             cooldown = state.cooldowns.get(key)
             if cooldown is not None:
                 yield cooldown
@@ -272,7 +188,7 @@ class Health:
     def begin(self, state: CredentialState, model: Key) -> bool:
         """An attempt starts; True when it is a probe, for which others wait."""
         probe = False
-        for key in (None, _key(model)):
+        for key in (None, key_of(model)):
             cooldown = state.cooldowns.get(key)
             if cooldown is None or cooldown.quota:
                 continue
@@ -294,7 +210,7 @@ class Health:
         if not failure.cools:
             self.release(state, model, started)
             return None
-        key = None if failure.scope == "credential" else _key(model)
+        key = None if failure.scope == "credential" else key_of(model)
         old = state.cooldowns.get(key)
         if old is not None and now - old.until > BACKOFF_LIMIT:
             old = None
@@ -334,14 +250,14 @@ class Health:
         if state.index < 0:
             return
         state.last_success_at = self._wall()
-        for key in (None, _key(model)):
+        for key in (None, key_of(model)):
             cooldown = state.cooldowns.get(key)
             if cooldown is not None and not cooldown.quota and started > cooldown.opened:
                 self._drop(state, key)
 
     def release(self, state: CredentialState, model: Key, started: float) -> None:
         """An attempt that began at monotonic `started` ended without a verdict: who comes next may probe."""
-        for key in (None, _key(model)):
+        for key in (None, key_of(model)):
             cooldown = state.cooldowns.get(key)
             if cooldown is not None and cooldown.probing is not None and started > cooldown.opened:
                 cooldown.probing = None

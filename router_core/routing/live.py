@@ -18,9 +18,10 @@ from router_core.exchange import Headers
 from router_core.providers.registry import Registry
 from router_core.routing.affinity import Affinity, Binding
 from router_core.routing.breaker import Breakers
+from router_core.routing.cooldown import Cooldown, CredentialState, Key
 from router_core.routing.failure_table import Row
 from router_core.routing.failures import parse_row
-from router_core.routing.health import Cooldown, CredentialState, Health, Key
+from router_core.routing.health import Health
 from router_core.routing.names import Names
 from router_core.routing.records import (
     binding_of,

@@ -22,9 +22,9 @@ from router_core.providers.model import Endpoint
 from router_core.routing.affinity import Binding, SessionName, answer_names
 from router_core.routing.breaker import Circuit
 from router_core.routing.choice import FREE, Choice, Chooser
+from router_core.routing.cooldown import CredentialState
 from router_core.routing.failure_table import FailureKind
-from router_core.routing.failures import RETRIED, Failure, classify
-from router_core.routing.health import CredentialState
+from router_core.routing.failures import RETRIED, Failure, Verdict, classify
 from router_core.routing.live import Live
 from router_core.routing.status import describe
 from router_core.routing.targets import UPGRADE_REQUIRED, Skipped, Target
@@ -37,16 +37,6 @@ MIN_PAUSE: Final = 0.05
 
 FULL_PAUSE: Final = 0.5
 """The same where a place was taken in another process, which does not tell when it is free."""
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    kind: FailureKind
-    retry: bool
-    """Whether `Plan.next` may be asked for another attempt."""
-    until: float | None
-    """Until when the credential rests (seconds since the epoch), or None."""
-    reason: str
 
 
 @dataclass(slots=True)
@@ -62,63 +52,6 @@ class _Running:
     oauth: bool = False
     lease: object = None
     answered: bool = False
-
-
-class Passthrough:
-    """The plan of a provider's own host without a configured credential: the client's request as it is."""
-
-    def __init__(self, live: Live, exchange: Exchange):
-        self.exchange = exchange
-        self.skipped: list[Skipped] = []
-        self.targets: list[Target] = []
-        self.waited = 0.0
-        self._live = live
-        self._taken = False
-        self._failure: Failure | None = None
-
-    def preview(self) -> list[tuple[Target, str | None, str]]:
-        return []
-
-    async def next(self) -> Attempt | Refusal | None:
-        if self._taken:
-            return None
-        self._taken = True
-        surface = self.exchange.surface
-        assert surface.provider is not None and surface.endpoint is not None
-        return Attempt(
-            number=1,
-            provider=surface.provider,
-            endpoint=surface.endpoint,
-            model=self.exchange.model,
-            credential_id=None,
-            reason="no credential is configured: the client's own",
-            started=self._live.clock(),
-        )
-
-    def answered(self, attempt: Attempt, headers: Headers | None = None, status: int = 200) -> None:
-        pass
-
-    async def report(self, attempt: Attempt, outcome: Outcome) -> Verdict:
-        operation = self.exchange.surface.operation
-        self._failure = classify(
-            outcome, provider=attempt.provider.name, operation=operation, now=self._live.wall()
-        )
-        return Verdict(self._failure.kind, False, None, self._failure.reason)
-
-    def pass_over(self, attempt: Attempt, reason: str) -> None:
-        self.skipped.append(Skipped(attempt.provider.name, reason))
-
-    leave_out = pass_over
-
-    def close(self) -> None:
-        pass
-
-    def best_answer(self, attempts: list[Attempt] | None = None) -> Attempt | None:
-        known = self.exchange.attempts if attempts is None else attempts
-        answered = (
-            self._failure is not None and self._failure.status is not None and not self._failure.transport
-        )
-        return known[0] if known and answered else None
 
 
 class Plan:

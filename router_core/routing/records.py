@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from router_core.routing.affinity import Binding
-from router_core.routing.health import Cooldown
+from router_core.routing.cooldown import Cooldown
 from router_core.routing.windows import Count, Window
 
 type Record = dict[str, Any]

@@ -17,7 +17,8 @@ from router_core.routing.choice import Chooser
 from router_core.routing.live import Live
 from router_core.routing.models import ModelEntry, list_models
 from router_core.routing.names import Leaf, Tree, UnknownModel, leaves, split_effort
-from router_core.routing.plan import Passthrough, Plan
+from router_core.routing.passthrough import Passthrough
+from router_core.routing.plan import Plan
 from router_core.routing.status import CredentialStatus, status_of
 from router_core.routing.targets import Translatable, disabled, nothing, same_format, serving, tree_of
 from router_core.state.store import Change, Store

@@ -24,7 +24,8 @@ from typing import Final
 from cachetools import LRUCache
 
 from router_core.credentials.model import Credential
-from router_core.routing.health import CredentialState, Health, Key, bits
+from router_core.routing.cooldown import CredentialState, Key, bits
+from router_core.routing.health import Health
 
 MAX_MODELS: Final = 4096
 """Model names whose cursors are kept; they come from clients, so their number must have an end."""

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from router_core.credentials.model import Credential
-from router_core.routing.health import NO_MODEL, QUOTA, CredentialState
+from router_core.routing.cooldown import NO_MODEL, QUOTA, CredentialState
 from router_core.routing.windows import Window
 
 
