@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "usage": "usage:app",
     "top": "top:top",
     "dashboard": "dashboard:dashboard",
+    "config": "config:app",
 }
 """In the order of the help. A name leads to a function, or to a Typer app with commands of its own."""
 

@@ -63,8 +63,13 @@ def user_folder(env: Mapping[str, str]) -> Path:
 
 
 def load(path: Path | None = None, env: Mapping[str, str] = os.environ) -> Loaded:
-    """The configuration at `path`, or where `find` finds it. Raises ConfigError with every mistake."""
+    """The configuration at `path`, or where `find` finds it. Raises ConfigError with every mistake.
+
+    A folder stands for the ``detour.yaml`` in it, with the ``providers/`` beside that: one that git or a
+    file synchroniser keeps.
+    """
     path = find(env) if path is None else path
+    path = path / "detour.yaml" if path.is_dir() else path
     try:
         data = path.read_bytes()
     except OSError as error:
