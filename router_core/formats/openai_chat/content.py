@@ -122,7 +122,7 @@ def write_media(media: Media, target: Target) -> dict[str, Any]:
     if media.kind == "image":
         target.require("images", "image inputs")
         image: dict[str, Any] = {"url": media.url if media.data is None else media_types.data_url(media)}
-        if media.detail:
+        if media.detail and media.detail != "auto":
             image["detail"] = media.detail
         return marked({"type": "image_url", "image_url": image}, media.cache, target)
     if media.kind == "audio":

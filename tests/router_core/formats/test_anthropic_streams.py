@@ -1,0 +1,224 @@
+"""What Anthropic and gateways in front of it really stream, as clients of other formats get it."""
+
+import json
+from typing import Any
+
+import pytest
+
+from router_core.formats import Format
+from router_core.formats.anthropic.read_events import HOLD
+from tests.router_core.formats import clients
+from tests.router_core.formats.translated import events
+
+OTHERS = (Format.OPENAI_CHAT, Format.OPENAI_RESPONSES, Format.GEMINI)
+TEXT = {"type": "text", "text": ""}
+
+
+def stream(*values: dict[str, Any]) -> bytes:
+    return "".join(f"event: {value['type']}\ndata: {json.dumps(value)}   \n\n" for value in values).encode()
+
+
+def start(**usage: int) -> dict[str, Any]:
+    usage = usage or {"input_tokens": 5, "output_tokens": 1}
+    message = {"id": "msg_1", "type": "message", "role": "assistant", "model": "claude", "content": []}
+    return {"type": "message_start", "message": {**message, "usage": usage}}
+
+
+def block(
+    index: int, native: dict[str, Any], *deltas: dict[str, Any], open: bool = False
+) -> list[dict[str, Any]]:
+    return [
+        {"type": "content_block_start", "index": index, "content_block": native},
+        *({"type": "content_block_delta", "index": index, "delta": delta} for delta in deltas),
+        *([] if open else [{"type": "content_block_stop", "index": index}]),
+    ]
+
+
+def said(text: str) -> dict[str, Any]:
+    return {"type": "text_delta", "text": text}
+
+
+def given(text: str) -> dict[str, Any]:
+    return {"type": "input_json_delta", "partial_json": text}
+
+
+def tool(id: str, name: str = "f") -> dict[str, Any]:
+    return {"type": "tool_use", "id": id, "name": name, "input": {}, "caller": {"type": "direct"}}
+
+
+def end(reason: str | None = "end_turn", details: Any = None, **usage: Any) -> list[dict[str, Any]]:
+    delta = {"stop_reason": reason, "stop_sequence": None, "stop_details": details}
+    usage = usage or {"output_tokens": 9}
+    return [{"type": "message_delta", "delta": delta, "usage": usage}, {"type": "message_stop"}]
+
+
+def read(client: Format, *values: Any) -> Any:
+    return clients.read(client, events(client, Format.ANTHROPIC, stream(*values)), streaming=True)
+
+
+@pytest.mark.parametrize("client", OTHERS)
+def test_usage_is_cumulative_and_the_last_figures_hold(client: Format) -> None:
+    late = {"input_tokens": 30, "cache_read_input_tokens": 100, "output_tokens": 145}
+    answer = read(client, start(input_tokens=3, output_tokens=2), *block(0, TEXT, said("a")), *end(**late))
+    assert (answer.prompt, answer.cached, answer.output) == (130, 100, 145)
+    kept = start(input_tokens=3, cache_read_input_tokens=7, cache_creation_input_tokens=5, output_tokens=1)
+    answer = read(client, kept, *block(0, TEXT, said("a")), *end(output_tokens=4, input_tokens=None))
+    assert (answer.prompt, answer.cached, answer.output) == (15, 7, 4)
+
+
+@pytest.mark.parametrize("client", OTHERS)
+@pytest.mark.parametrize("deltas", [[], [given("")], [given("{}")]])
+def test_a_call_without_input_has_an_empty_object(client: Format, deltas: list[Any]) -> None:
+    answer = read(client, start(), *block(0, tool("toolu_1"), *deltas), *end("tool_use"))
+    assert answer.calls == [("f", {})]
+
+
+@pytest.mark.parametrize("client", OTHERS)
+def test_thinking_that_is_not_shown_is_kept_and_not_invented(client: Format) -> None:
+    thinking = {"type": "thinking", "thinking": "", "signature": ""}
+    sealed = {"type": "signature_delta", "signature": "c2lnbmVk"}
+    redacted = {"type": "redacted_thinking", "data": "cmVkYWN0ZWQ="}
+    answer = read(
+        client,
+        start(),
+        *block(0, thinking, sealed),
+        *block(1, redacted),
+        *block(2, redacted),
+        *block(3, TEXT, said("a")),
+        *end(),
+    )
+    assert answer.reasoning == ""
+    assert answer.text == "a"
+    assert answer.signatures == 3
+
+
+@pytest.mark.parametrize("client", OTHERS)
+def test_thinking_may_come_between_texts(client: Format) -> None:
+    thinking = {"type": "thinking", "thinking": "", "signature": ""}
+    answer = read(
+        client,
+        start(),
+        *block(0, TEXT, said("one ")),
+        {"type": "ping"},
+        *block(1, thinking, {"type": "thinking_delta", "thinking": "hm"}),
+        *block(2, TEXT, said("two")),
+        *end(),
+    )
+    assert (answer.text, answer.reasoning) == ("one two", "hm")
+
+
+@pytest.mark.parametrize("client", OTHERS)
+def test_what_anthropic_runs_itself_is_no_call_for_the_client(client: Format) -> None:
+    search = {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {}}
+    found = [{"type": "web_search_result", "url": "https://a.test", "title": "A", "encrypted_content": "x"}]
+    result = {"type": "web_search_tool_result", "tool_use_id": "srvtoolu_1", "content": found}
+    cited = {"type": "web_search_result_location", "url": "https://a.test", "title": "A", "cited_text": "b"}
+    answer = read(
+        client,
+        start(),
+        *block(0, search, given('{"query":'), given('"q"}')),
+        *block(1, result),
+        *block(2, {"type": "compaction", "content": None}, {"type": "compaction_delta", "content": "s"}),
+        *block(3, {"type": "fallback", "from": "a", "to": "b"}),
+        *block(4, TEXT, {"type": "citations_delta", "citation": cited}, said("see A")),
+        *end(),
+    )
+    assert answer.calls == []
+    assert (answer.text, answer.stop) == ("see A", "end")
+
+
+def test_a_search_is_a_search_for_responses() -> None:
+    search = {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {}}
+    body = stream(start(), *block(0, search, given('{"query": "cats"}')), *block(1, TEXT, said("a")), *end())
+    written = events(Format.OPENAI_RESPONSES, Format.ANTHROPIC, body)
+    assert b'"type":"web_search_call"' in written
+    assert b'"query":"cats"' in written
+
+
+def test_a_call_of_code_execution_has_its_input_at_once() -> None:
+    opening = start()
+    opening["message"]["content"] = [{**tool("toolu_1", "roll"), "input": {"player": 1}}]
+    answer = read(Format.OPENAI_CHAT, opening, *end("tool_use"))
+    assert answer.calls == [("roll", {"player": 1})]
+
+
+@pytest.mark.parametrize("client", OTHERS)
+@pytest.mark.parametrize(
+    ("reason", "stop"),
+    [
+        ("end_turn", "end"),
+        ("stop_sequence", "end"),
+        ("max_tokens", "length"),
+        ("pause_turn", "end"),
+        ("refusal", "filter"),
+        ("model_context_window_exceeded", "length"),
+        ("something_new", "end"),
+        (None, "end"),
+    ],
+)
+def test_stop_reasons(client: Format, reason: str | None, stop: str) -> None:
+    answer = read(client, start(), *block(0, TEXT, said("a")), *end(reason))
+    assert answer.stop == stop
+
+
+@pytest.mark.parametrize("client", OTHERS)
+def test_an_empty_answer_is_an_empty_message(client: Format) -> None:
+    answer = read(client, start(), *end("end_turn"))
+    assert (answer.text, answer.calls, answer.stop) == ("", [], "end")
+    details = {"type": "refusal", "category": "cyber", "explanation": "No."}
+    refused = read(client, start(), *end("refusal", details))
+    assert (refused.text, refused.stop) == ("", "filter")
+
+
+@pytest.mark.parametrize("client", OTHERS)
+def test_a_message_that_begins_again_leaves_no_half_call(client: Format) -> None:
+    answer = read(
+        client,
+        start(),
+        start(),
+        *block(0, TEXT, said("one ")),
+        *block(1, tool("toolu_1"), given('{"half": "sp'), open=True),
+        start(),
+        *block(0, TEXT, said("two")),
+        *block(1, tool("toolu_2"), given('{"whole": 1}')),
+        *end("tool_use"),
+    )
+    assert answer.text == "one two"
+    assert answer.calls == [("f", {"whole": 1})]
+
+
+def test_a_long_call_is_passed_on_while_it_comes() -> None:
+    half = '{"text": "' + "x" * HOLD
+    body = stream(start(), *block(0, tool("toolu_1"), given(half), open=True))
+    written = events(Format.OPENAI_CHAT, Format.ANTHROPIC, body)
+    assert len(written) > HOLD
+    short = stream(start(), *block(0, tool("toolu_1"), given('{"a":'), open=True))
+    assert b"toolu_1" not in events(Format.OPENAI_CHAT, Format.ANTHROPIC, short)
+
+
+@pytest.mark.parametrize("client", OTHERS)
+def test_blocks_without_their_start_or_stop_are_survived(client: Format) -> None:
+    lost_start = [{"type": "content_block_delta", "index": 0, "delta": said("one ")}]
+    lost_stop = block(1, TEXT, said("two"), open=True)
+    unknown = [
+        {"type": "content_block_delta", "index": 7, "delta": given("{}")},
+        {"type": "content_block_stop", "index": 9},
+        {"type": "new_event"},
+    ]
+    answer = read(client, start(), *lost_start, *lost_stop, *unknown, *end())
+    assert answer.text == "one two"
+
+
+@pytest.mark.parametrize("client", OTHERS)
+def test_errors_inside_a_stream(client: Format) -> None:
+    error = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
+    for before in ([start()], [start(), *block(0, TEXT, said("a"), open=True)]):
+        with pytest.raises(clients.STREAM_ERRORS, match="Overloaded"):
+            read(client, *before, error)
+    with pytest.raises(clients.STREAM_ERRORS, match="ended before"):
+        read(client, start(), *block(0, TEXT, said("a")))
+
+
+def test_pings_keep_the_connection_alive() -> None:
+    body = stream(start(), {"type": "ping"}, *block(0, TEXT, said("a")), *end())
+    assert b": keep-alive\n\n" in events(Format.OPENAI_CHAT, Format.ANTHROPIC, body)
