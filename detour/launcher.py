@@ -24,6 +24,7 @@ from detour.telemetry import start as start_telemetry
 from router_core.capture.recorder import Recorder
 from router_core.config.loader import ConfigError, Loaded, load
 from router_core.config.schema import Config
+from router_core.config.secrets import SecretError
 from router_core.core import Core
 from router_core.usage.address import LedgerError
 from router_core.usage.setup import make_ledger
@@ -115,7 +116,11 @@ async def _serve(loaded: Loaded, private_to: int | None, recorded: CaptureRun | 
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     master = LeanMaster(options.Options(), Suite(core))
     configure(master, config, listen, ca)
-    await core.start()
+    try:
+        await core.start()
+    except SecretError as error:
+        print(f"access.keys: {error}", file=sys.stderr)
+        return 1
     core.recorder.know(core.secrets())
     if ledger:
         ledger.start()

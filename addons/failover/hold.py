@@ -107,8 +107,6 @@ class Hold:
                 return Step.COMMIT
 
     def _read_opening(self, data: bytes) -> Step:
-        if self.has_content:
-            return Step.WAIT if self.size <= self.limits.body else Step.COMMIT
         if self._decoder is not None:
             try:
                 data = self._decoder.feed(data)
@@ -127,13 +125,15 @@ class Hold:
                     return Step.FAIL
                 case Verdict.CONTENT:
                     self.has_content = True
-                    return Step.WAIT if self.kind is Kind.FOLD else Step.COMMIT
+                    if self.kind is not Kind.FOLD:
+                        return Step.COMMIT
                 case Verdict.PING if self._decoder is None and self._count == 1:
                     self._release(event.raw)
                 case _:
                     pass
         if self.kind is Kind.FOLD:
-            return Step.WAIT
+            # The client has seen nothing until the end, so an error after content can be failed over too.
+            return Step.WAIT if self.size <= self.limits.body else Step.COMMIT
         full = self.size > self.limits.hold_bytes or self._count > self.limits.hold_events
         return Step.COMMIT if full else Step.WAIT
 

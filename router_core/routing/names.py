@@ -223,7 +223,7 @@ class Names:
         guess = False
         if not serving:
             guess = True
-            serving = [p for p in known if not p.models] or [p for p in known if p.name in _family(base)]
+            serving = [p for p in known if p.name in _family(base)] or [p for p in known if not p.models]
         if not serving:
             raise UnknownModel(self._nobody(name, base))
         found = tuple(self._leaf(p, name, prefix=prefix, guess=guess) for p in serving)
