@@ -102,7 +102,7 @@ def test_what_facts_say_of_single_providers() -> None:
     model = anthropic.model("claude-sonnet-4-5")
     assert model is not None
     assert (model.id, model.max_output_tokens, model.context_length) == (
-        "claude-sonnet-4-5-20250929",
+        "claude-sonnet-4-5",
         64000,
         1000000,
     )
