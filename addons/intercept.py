@@ -14,6 +14,9 @@ logger = logging.getLogger(__name__)
 
 
 class Intercept:
+    name = "detour-intercept"
+    """mitmweb and the console have an addon called ``intercept``."""
+
     def __init__(self, core: Core) -> None:
         self.core = core
         self.tunnelled = 0

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 
 import pytest
-from mitmproxy import contentviews, flowfilter, http
+from mitmproxy import contentviews, flowfilter, http, options
 from mitmproxy.test import taddons, tflow
+from mitmproxy.tools.web.master import WebMaster
 from mitmproxy.websocket import WebSocketMessage
 from wsproto.frame_protocol import Opcode
 
 from addons.call import Call, calls
 from addons.contentview import Contentview, side_by_side
+from addons.suite import Suite
 from router_core.config.schema import Config
 from router_core.exchange import Attempt
 from tests.router_core.capture.samples import ENDPOINT, EVENTS, PROVIDER, attempt, exchange, outgoing
@@ -190,3 +192,18 @@ def test_flows_are_found_by_provider_model_and_credential(addon, routed):
     addon.upstream_attempt(call)
     assert flowfilter.match("~meta credential=another", made) and flowfilter.match("~meta attempts=2", made)
     made.get_state()  # what is in the metadata can be saved
+
+
+async def test_the_suite_fits_into_mitmweb_which_then_keeps_streams(tmp_path):
+    """mitmweb has addons that mitmdump has not; two of one name are refused."""
+    config = tmp_path / "detour.yaml"
+    config.write_text(f"data_dir: {tmp_path / 'data'}\n")
+    master = WebMaster(options.Options(), with_termlog=False)
+    suite = Suite()
+    master.addons.add(suite)
+    master.options.update(detour_config=str(config))
+    view = next(addon for addon in suite.addons if isinstance(addon, Contentview))
+    assert not master.options.store_streamed_bodies
+    view.running()
+    assert master.options.store_streamed_bodies
+    assert set(REQUESTS) <= {view.name for view in contentviews.registry.values()}
