@@ -57,7 +57,8 @@ async def run(rounds: int, seconds: float) -> Figures:
         children = [start_upstream()]
         try:
             port = children[0].port
-            proxies = [start_stock(folder, port), start_detour(folder, port)]
+            without = start_detour(folder, port, "ledger off", "usage: {ledger: null}")
+            proxies = [start_stock(folder, port), start_detour(folder, port), without]
             children += proxies
             for proxy in proxies:
                 await load.requests(proxy.port, 4, 1, load.request(False))  # warm up
@@ -90,16 +91,20 @@ def main() -> int:
     medians = {row: {name: statistics.median(v) for name, v in by.items()} for row, by in figures.items()}
     requests, events = rewriting.requests(), rewriting.events()
     if options.json:
-        shown: dict[str, object] = {**medians, "rewriting, ms a request": {row: ms for row, (ms, _) in requests.items()}}
+        shown: dict[str, object] = {
+            **medians,
+            "rewriting, ms a request": {row: ms for row, (ms, _) in requests.items()},
+        }
         shown |= {"rewriting, us an event": events, "recording": recording}
         json.dump(shown, sys.stdout, indent=2)
         return 0
     table = Table(title=f"median of {options.rounds} rounds, in turns")
-    for heading in ("", "mitmdump", "detour", "ratio"):
+    for heading in ("", "mitmdump", "detour", "ratio", "ledger off"):
         table.add_column(heading, justify="left" if not heading else "right")
     for row, by in medians.items():
         stock, detour = by["mitmdump"], by["detour"]
-        table.add_row(row, f"{stock:,.1f}", f"{detour:,.1f}", f"{detour / stock:.2f}" if stock else "-")
+        ratio = f"{detour / stock:.2f}" if stock else "-"
+        table.add_row(row, f"{stock:,.1f}", f"{detour:,.1f}", ratio, f"{by['ledger off']:,.1f}")
     Console().print(table)
     Console().print(rewriting.table(requests, events))
     Console().print(capturing.table(recording))

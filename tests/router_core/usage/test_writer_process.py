@@ -92,7 +92,10 @@ def test_an_entry_gets_its_cost_back(make: Make) -> None:
     ledger = make(config(prices=[{"model": "mine", "input": 1000, "output": 0}]))
     from router_core.usage.entry import entry_of
 
-    priced, unknown = entry_of(exchange(attempt(model="mine"))), entry_of(exchange(attempt(model="unheard-of")))
+    priced, unknown = (
+        entry_of(exchange(attempt(model="mine"))),
+        entry_of(exchange(attempt(model="unheard-of"))),
+    )
     ledger.take(priced)
     ledger.take(unknown)
     assert ledger.flush(LONG)
@@ -169,7 +172,11 @@ def test_what_finds_no_room_is_dropped_and_counted(tmp_path: Path, monkeypatch: 
 
 @pytest.mark.parametrize("command", [["/nowhere/python"], [sys.executable, "-c", "raise SystemExit(1)"]])
 def test_without_a_writer_the_proxy_writes(
-    command: list[str], make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    command: list[str],
+    make: Make,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(pump, "RESTART", 0.0)
     budget = {"per": "day", "tokens": 1, "action": "refuse"}
@@ -215,5 +222,7 @@ def test_a_serving_process_stays_light() -> None:
         "import sys, detour.launcher, detour.admin.server, detour.admin.app\n"
         "print(*{'sqlalchemy', 'alembic', 'genai_prices'} & set(sys.modules))"
     )
-    found = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    found = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert found.stdout.split() == []
