@@ -74,9 +74,9 @@ class Sequencer:
     def _wait(self, lane: _Lane, index: int, event: ir.Event) -> None:
         for number, (waiting, events, ended) in enumerate(lane.waiting):
             if waiting == index:
-                events.append(event)
-                if type(event) is ir.PartEnd and not ended:
-                    lane.waiting[number] = (index, events, True)
+                if not ended:
+                    events.append(event)
+                    lane.waiting[number] = (index, events, type(event) is ir.PartEnd)
                 return
 
     def _end(self, event: ir.PartEnd) -> list[ir.Event]:
