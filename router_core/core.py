@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -15,7 +16,9 @@ from pydantic import SecretStr
 from router_core import reading
 from router_core.capture.recorder import Recorder
 from router_core.config import secrets
-from router_core.config.loader import Loaded
+from router_core.config.loader import ConfigError, Loaded, load
+from router_core.config.secrets import SecretError
+from router_core.config.watch import watch
 from router_core.credentials.pool import Pool
 from router_core.errors import Refusal
 from router_core.exchange import Exchange
@@ -52,6 +55,9 @@ class Core:
         self.router.live.budgets = lambda: self.budgets
         self.recorder: Recorder | None = None
         """What records exchanges, if whoever serves has made one."""
+        self.reread: Callable[[], Awaitable[object]] = self._reread
+        """Puts the configuration file in force as it is now; called when it has changed."""
+        self._watching: asyncio.Task[None] | None = None
         self._started = False
 
     async def start(self) -> None:
@@ -62,12 +68,16 @@ class Core:
         self.access_keys = {key.name: await secrets.resolve(key.key) for key in self.config.access.keys}
         await self.pool.start()
         await self.store.start(self.router)
+        self._watching = asyncio.create_task(watch(lambda: self.loaded.watched, self._file_changed))
 
     async def stop(self) -> None:
         """Save what is worth keeping. Does nothing before `start`."""
         if not self._started:
             return
         self._started = False
+        if self._watching:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
         await self.store.close()
         await self.pool.close()
 
@@ -92,6 +102,23 @@ class Core:
         if self.recorder:
             self.recorder.configure(loaded.config.capture)
             self.recorder.know(self.secrets())
+
+    async def _reread(self) -> None:
+        await self.reload(await asyncio.to_thread(load, self.loaded.path))
+
+    async def _file_changed(self) -> None:
+        """A valid change is put in force at once; any other is reported and changes nothing."""
+        try:
+            await self.reread()
+        except ConfigError as error:
+            for problem in error.problems:
+                logger.error("%s", problem)
+        except (SecretError, ValueError) as error:
+            logger.error("%s", error)
+        else:
+            logger.info("the configuration was read again: %s", self.loaded.path)
+            return
+        logger.error("the configuration has mistakes; the one in force stays")
 
     def secrets(self) -> list[str]:
         """The secrets that are at hand: what must never be written, wherever it appears."""

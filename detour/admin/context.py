@@ -36,6 +36,8 @@ class Context:
         self._written = core.loaded
         self._engine: Engine | None = None
         self._changing = asyncio.Lock()
+        # A file that changed keeps what was decided here.
+        core.reread = self.reload
 
     @property
     def loaded(self) -> Loaded:
