@@ -10,7 +10,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from router_core.formats import Format, Operation, effort
-from router_core.formats.schema import MAX_DEPTH, for_gemini
+from router_core.formats.gemini.schema import for_gemini
+from router_core.formats.schema import MAX_DEPTH
 from router_core.json_document import Json
 from router_core.rewrite.context import Context
 from router_core.rewrite.rule import Rule, When

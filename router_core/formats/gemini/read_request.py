@@ -8,7 +8,7 @@ from typing import Any, Final
 from router_core.formats import ir
 from router_core.formats.gemini.fields import camel, get
 from router_core.formats.gemini.parts import read_parts
-from router_core.formats.schema import from_gemini
+from router_core.formats.gemini.schema import from_gemini
 from router_core.formats.shape import array, each, optional_float, optional_int, string
 
 _READ: Final = frozenset(

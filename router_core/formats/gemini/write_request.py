@@ -8,10 +8,11 @@ from router_core.formats import custom_tools, ir
 from router_core.formats.context import Target
 from router_core.formats.conversation import alternate, media_in, plain, settle
 from router_core.formats.effort import gemini_version, never_reasons, tokens, word
+from router_core.formats.gemini.schema import for_gemini
 from router_core.formats.ir import Format
 from router_core.formats.media import guess
 from router_core.formats.names import CALL_IDS, CallIds, ToolNames
-from router_core.formats.schema import for_gemini, for_gemini_answers
+from router_core.formats.schema import for_gemini_answers
 from router_core.formats.shape import arguments_object
 
 PLACEHOLDER: Final = "skip_thought_signature_validator"

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router_core.formats import schema
+from router_core.formats.gemini import schema as gemini
 from tests.router_core.formats.invariants import FORBIDDEN
 
 RICH: dict[str, Any] = {
@@ -43,7 +44,7 @@ def keys(node: Any) -> set[str]:
 
 
 def test_gemini_gets_nothing_that_it_does_not_know() -> None:
-    written = schema.for_gemini(RICH)
+    written = gemini.for_gemini(RICH)
     assert not keys(written) & FORBIDDEN
     types.Schema.model_validate(written)
     properties = written["properties"]
@@ -65,9 +66,9 @@ def test_gemini_gets_nothing_that_it_does_not_know() -> None:
 
 def test_a_schema_that_refers_to_itself_ends() -> None:
     tree = {"type": "object", "properties": {"children": {"type": "array", "items": {"$ref": "#"}}}}
-    assert schema.for_gemini(tree)["properties"]["children"]["items"]["type"] == "OBJECT"
+    assert gemini.for_gemini(tree)["properties"]["children"]["items"]["type"] == "OBJECT"
     lost = {"type": "object", "properties": {"a": {"$ref": "#/$defs/Nothing"}, "b": {"$ref": "http://x"}}}
-    assert schema.for_gemini(lost)["properties"]["a"] == {"type": "OBJECT"}
+    assert gemini.for_gemini(lost)["properties"]["a"] == {"type": "OBJECT"}
 
 
 @pytest.mark.parametrize("key", ["anyOf", "oneOf", "allOf"])
@@ -117,7 +118,7 @@ def test_there_and_back() -> None:
         },
         "required": ["a"],
     }
-    assert schema.from_gemini(schema.for_gemini(given)) == given
+    assert gemini.from_gemini(gemini.for_gemini(given)) == given
 
 
 NODES = st.recursive(
@@ -140,7 +141,7 @@ NODES = st.recursive(
 def test_odd_schemas_do_not_get_through(properties: dict[str, Any]) -> None:
     """What is no schema is an error of the request, never another exception."""
     try:
-        written = schema.for_gemini({"type": "object", "properties": properties})
+        written = gemini.for_gemini({"type": "object", "properties": properties})
     except (TypeError, ValueError, KeyError, AttributeError):
         return
     assert not keys(written) & {"$ref", "const", "allOf", "oneOf"}
