@@ -12,7 +12,7 @@ from router_core.formats.translate import TranslatedRequest, request
 from tests.router_core.formats import turns
 from tests.router_core.formats.conformity import assert_conforms
 from tests.router_core.formats.invariants import assert_holds
-from tests.router_core.formats.translated import CLIENTS, UPSTREAMS
+from tests.router_core.formats.translated import CLIENTS, UPSTREAMS, translated
 from tests.router_core.wire import exchange, prepared
 
 MODELS = {
@@ -159,3 +159,13 @@ def test_a_conversation_that_carries_nothing_keeps_its_bytes() -> None:
     following = turns.follow(Format.ANTHROPIC, document, turns.answer(Format.ANTHROPIC))
     body = json.dumps(following, indent=1).encode()
     assert prepared(exchange(Format.ANTHROPIC, body)).body == body
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+@pytest.mark.parametrize("body", [b"<html>Busy</html>", b"", b'{"id": "half'])
+def test_an_answer_that_is_no_json_is_an_error(body: bytes, streaming: bool) -> None:
+    status, written = translated(
+        Format.ANTHROPIC, Format.OPENAI_CHAT, body, streamed=False, streaming=streaming
+    )
+    assert b'"type":"error"' in written
+    assert streaming or status == 502
