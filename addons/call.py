@@ -48,8 +48,6 @@ class Call:
     """The plan still waits for a credential."""
     responder: Responder | None = None
     answers: list[Answer] = field(default_factory=list)
-    over_budget: Refusal | None = None
-    """Why the budgets left out an attempt."""
     final: http.Response | None = None
     """What the client gets when no attempt is left."""
     committed: bool = False

@@ -31,9 +31,7 @@ from router_core.formats import Format, Operation
 from router_core.identity import new_id, tool_of
 from router_core.prepare import Outgoing, prepare
 from router_core.providers.model import Provider
-from router_core.routing.choice import FREE
 from router_core.routing.passthrough import Passthrough
-from router_core.usage.budgets import Allowed, Decision, PassOver, Refuse
 
 logger = logging.getLogger(__name__)
 
@@ -234,14 +232,8 @@ class Route:
                     return False
             taken, call.pending = call.pending.result(), None
             if not isinstance(taken, Attempt):
-                call.refusal = taken if exchange.attempts else call.over_budget or taken
+                call.refusal = taken
                 return False
-            match self._budget(call, taken):
-                case PassOver():
-                    continue
-                case Refuse():
-                    call.refusal = call.over_budget
-                    return False
             outgoing = prepare(exchange, taken, self.core.rules)
             if isinstance(outgoing, Refusal):
                 call.refusal = outgoing
@@ -254,22 +246,6 @@ class Route:
             call.outgoing = outgoing
             self._apply(call.flow, taken, outgoing)
             return True
-
-    def _budget(self, call: Call, attempt: Attempt) -> Decision:
-        """Whether the budgets allow `attempt`; the plan is told where they do not."""
-        exchange, budgets = call.exchange, self.core.budgets
-        assert exchange and exchange.plan
-        if budgets is None or exchange.surface.operation in FREE:
-            return Allowed()
-        decision = budgets.check(exchange.client.name, attempt.credential_id, attempt.model)
-        if isinstance(decision, Allowed):
-            for warning in decision.warnings:
-                logger.warning("%s", warning)
-            return decision
-        wait = max(1.0, decision.until - time.time())
-        call.over_budget = Refusal(Code.BUDGET_EXCEEDED, f"{decision.reason}.", retry_after=wait)
-        exchange.plan.leave_out(attempt, decision.reason)
-        return decision
 
     def _apply(self, flow: http.HTTPFlow, attempt: Attempt, outgoing: Outgoing) -> None:
         """Destination and credential change together, or not at all."""

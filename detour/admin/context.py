@@ -100,7 +100,9 @@ class Context:
             c.model_copy(update={"enabled": False}) if c.id in self.disabled else c
             for c in config.credentials
         )
-        loaded = dataclasses.replace(self._written, config=config.model_copy(update={"credentials": changed, "capture": capture}))
+        loaded = dataclasses.replace(
+            self._written, config=config.model_copy(update={"credentials": changed, "capture": capture})
+        )
         await self.core.reload(loaded)
 
     def close(self) -> None:

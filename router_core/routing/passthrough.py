@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from router_core.errors import Refusal
+import logging
+import math
+
+from router_core.errors import Code, Refusal
 from router_core.exchange import Attempt, Exchange, Headers, Outcome
+from router_core.routing.choice import FREE
 from router_core.routing.failures import Failure, Verdict, classify
 from router_core.routing.live import Live
 from router_core.routing.targets import Skipped, Target
+
+logger = logging.getLogger(__name__)
 
 
 class Passthrough:
@@ -29,6 +35,9 @@ class Passthrough:
             return None
         self._taken = True
         surface = self.exchange.surface
+        refused = self._over_budget()
+        if refused is not None:
+            return refused
         assert surface.provider is not None and surface.endpoint is not None
         return Attempt(
             number=1,
@@ -39,6 +48,20 @@ class Passthrough:
             reason="no credential is configured: the client's own",
             started=self._live.clock(),
         )
+
+    def _over_budget(self) -> Refusal | None:
+        budgets = self._live.budgets()
+        if budgets is None or self.exchange.surface.operation in FREE:
+            return None
+        decision = budgets.check(self.exchange.client.name, None, self.exchange.model)
+        # Told apart by shape: the routing core does not load the ledger's database.
+        until = getattr(decision, "until", None)
+        if until is None:
+            for warning in decision.warnings:
+                logger.warning("%s", warning)
+            return None
+        left = max(1.0, math.ceil(until - self._live.wall()))
+        return Refusal(Code.BUDGET_EXCEEDED, f"The budget is used up: {decision.reason}.", retry_after=left)
 
     def answered(self, attempt: Attempt, headers: Headers | None = None, status: int = 200) -> None:
         pass
@@ -52,8 +75,6 @@ class Passthrough:
 
     def pass_over(self, attempt: Attempt, reason: str) -> None:
         self.skipped.append(Skipped(attempt.provider.name, reason))
-
-    leave_out = pass_over
 
     def close(self) -> None:
         pass

@@ -118,7 +118,7 @@ class Plan:
     def _over_budget(self, choice: Choice) -> bool:
         """Whether a budget keeps the choice from being taken; it is not chosen again then."""
         budgets = self._live.budgets()
-        if budgets is None:
+        if budgets is None or self.exchange.surface.operation in FREE:
             return False
         decision = budgets.check(
             self.exchange.client.name, choice.state.credential.id, choice.target.leaf.model
@@ -229,7 +229,7 @@ class Plan:
         if wait == math.inf and self._budget_ends < math.inf:
             spent = "; ".join(f"{s.name}: {s.reason}" for s in self.skipped[:3])
             left = max(1.0, math.ceil(self._budget_ends - self._live.wall()))
-            return Refusal(Code.ALL_COOLING, f"The budget is used up: {spent}.", retry_after=left)
+            return Refusal(Code.BUDGET_EXCEEDED, f"The budget is used up: {spent}.", retry_after=left)
         if wait == math.inf or len(self._token_errors) >= self._chooser.count():
             reasons = self._token_errors or [f"{s.name}: {s.reason}" for s in (*self.skipped, *unready)]
             return Refusal(
@@ -401,17 +401,6 @@ class Plan:
         self._count -= 1
         self._chooser.pass_over(running.target.leaf)
         self.skipped.append(Skipped(running.target.name, reason))
-        self._release(running)
-
-    def leave_out(self, attempt: Attempt, reason: str) -> None:
-        """`attempt` was never sent: its credential may not serve its model now, which others may."""
-        running = self._running.pop(attempt.number, None)
-        if running is None or running.state is None:
-            return
-        self._count -= 1
-        leaf, credential = running.target.leaf, running.state.credential
-        self._chooser.spent.add((leaf.provider.name, leaf.model, credential.id))
-        self.skipped.append(Skipped(f"{running.target.name} [{credential.id}]", reason))
         self._release(running)
 
     def close(self) -> None:

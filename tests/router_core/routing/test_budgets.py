@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from router_core.errors import Code, Refusal
-from tests.router_core.routing.build import EPOCH, World, attempt, credential
+from router_core.exchange import Attempt
+from tests.router_core.routing.build import ANTHROPIC, EPOCH, World, attempt, credential
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ async def test_when_nothing_is_left_the_end_is_named() -> None:
     w = world(Budgets({"laptop": PassOver("the day's tokens are used", EPOCH + 3600)}))
     refused = await w.plan(client="laptop").next()
     assert isinstance(refused, Refusal)
-    assert (refused.code, refused.status, refused.retry_after) == (Code.ALL_COOLING, 429, 3600)
+    assert (refused.code, refused.status, refused.retry_after) == (Code.BUDGET_EXCEEDED, 429, 3600)
     assert "the day's tokens are used" in refused.message
     assert await w.ask("claude-a", client="desktop") == ["a"]
 
@@ -65,3 +66,13 @@ async def test_when_nothing_is_left_the_end_is_named() -> None:
 async def test_warnings_let_it_pass() -> None:
     w = world(Budgets({"a": Allowed(("nearly used",))}))
     assert await w.ask() == ["a"]
+
+
+async def test_a_clients_own_credential_is_asked_for_too() -> None:
+    w = World()
+    w.router.live.budgets = lambda: Budgets({"laptop": PassOver("the day's tokens are used", EPOCH + 3600)})
+    refused = await w.passthrough(surface=ANTHROPIC, via="proxy", client="laptop").next()
+    assert isinstance(refused, Refusal)
+    assert (refused.code, refused.retry_after) == (Code.BUDGET_EXCEEDED, 3600)
+    taken = await w.passthrough(surface=ANTHROPIC, via="proxy", client="desktop").next()
+    assert isinstance(taken, Attempt)
