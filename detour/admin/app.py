@@ -27,7 +27,7 @@ async def healthz(_request: Request) -> Response:
 
 
 async def readyz(request: Request) -> Response:
-    """200 when requests can be served, 503 while none can: no credential at all, or shutting down."""
+    """200 while requests are served, 503 when Detour is shutting down; says how the ledger is."""
     context = context_of(request)
     ready = not context.closing.is_set()
     ledger = context.ledger.status().state if context.ledger else "off"
