@@ -6,6 +6,7 @@ import asyncio
 import base64
 import logging
 from collections import defaultdict
+from typing import cast
 from urllib.parse import unquote, urlsplit
 from weakref import WeakKeyDictionary
 
@@ -13,10 +14,12 @@ from mitmproxy import connection, ctx, http, tls
 from mitmproxy.net.server_spec import ServerSpec
 from mitmproxy.proxy import server_hooks
 
+from addons import socks
 from router_core.core import Core
 
 logger = logging.getLogger(__name__)
 
+PROXY_PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
 ALPN = {"always": (b"h2", b"http/1.1"), "never": (b"http/1.1",)}
 
 
@@ -24,6 +27,9 @@ class Upstream:
     def __init__(self, core: Core) -> None:
         self.core = core
         self._timers: WeakKeyDictionary[connection.Connection, asyncio.TimerHandle] = WeakKeyDictionary()
+
+    def load(self, loader) -> None:
+        socks.install()
 
     def client_connected(self, client: connection.Client) -> None:
         handler = _handler(client)
@@ -94,11 +100,16 @@ class ProxyHost(str):
     """The name of an outbound proxy, and who asks it: connections are shared by what equals, and two
     accounts of one proxy may have an address each."""
 
-    authorization: str = ""
-    """The value of Proxy-Authorization."""
+    account: tuple[bytes, bytes] | None = None
+    """User and password."""
+
+    @property
+    def authorization(self) -> str:
+        """The value of Proxy-Authorization, empty without an account."""
+        return "Basic " + base64.b64encode(b":".join(self.account)).decode() if self.account else ""
 
     def __eq__(self, other: object) -> bool:
-        return str.__eq__(self, other) is True and self.authorization == getattr(other, "authorization", "")
+        return str.__eq__(self, other) is True and self.account == getattr(other, "account", None)
 
     def __hash__(self) -> int:
         return str.__hash__(self)
@@ -112,16 +123,13 @@ def outbound_proxy(url: str | None) -> ServerSpec | None:
     if not url or url == "direct":
         return None
     parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"an outbound proxy is http://HOST:PORT or https://HOST:PORT, not {parts.scheme}://")
+    if parts.scheme not in PROXY_PORTS or not parts.hostname:
+        raise ValueError(f"an outbound proxy is http, https or socks5://HOST:PORT, not {parts.scheme}://")
     host = ProxyHost(parts.hostname)
     if parts.username is not None:
-        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-        host.authorization = "Basic " + base64.b64encode(pair.encode()).decode()
-    return ("https" if parts.scheme == "https" else "http"), (
-        host,
-        parts.port or (443 if parts.scheme == "https" else 80),
-    )
+        host.account = unquote(parts.username).encode(), unquote(parts.password or "").encode()
+    scheme = parts.scheme.removesuffix("h")
+    return cast(ServerSpec, (scheme, (host, parts.port or PROXY_PORTS[parts.scheme])))
 
 
 def _handler(client: connection.Client):
