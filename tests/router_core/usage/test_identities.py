@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from router_core.exchange import Usage
@@ -173,11 +173,11 @@ names = st.sampled_from(
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=4),
-    max_leaves=12,
+    max_leaves=6,
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(format=st.sampled_from(list(IDENTITIES)), raw=st.dictionaries(names, values, max_size=8))
 def test_any_object_gives_counts_within_bounds(format: Format, raw: dict) -> None:
     usage = IDENTITIES[format](raw)
