@@ -28,6 +28,8 @@ from tests.upstream import FakeThread
 PROTOCOLS = {"h1": ("http/1.1",), "h2": ("h2",)}
 CLIENT_KEY = "client-key-that-goes-nowhere"
 
+UNPROCESSED = (Fault.reset_stream(7), Fault.goaway(), Fault.goaway(reset=True))
+"""On HTTP/2 these say that the request was not processed."""
 RETRIED: tuple[Fault, ...] = (
     *(Fault.status(code) for code in (401, 402, 403, 404, 408, 409, 429, 500, 502, 503, 529)),
     Fault.status(429, [("retry-after", "7")], framing="chunked"),
@@ -36,10 +38,8 @@ RETRIED: tuple[Fault, ...] = (
     Fault.short_body(5000),
     Fault.reset_before_first_byte(),
     Fault.close_before_first_byte(),
-    Fault.reset_stream(7),
+    *UNPROCESSED,
     Fault.reset_stream(11),
-    Fault.goaway(),
-    Fault.goaway(reset=True),
     Fault.garbage(),
     Fault.never_answer(),
     Fault.head_then_reset(),
@@ -247,7 +247,11 @@ def test_the_client_sees_one_clean_answer(matrix: Matrix, case: Case) -> None:
     # Where an OpenAI stream would not tell its usage, it is asked to.
     assert {k: v for k, v in json.loads(seen.body).items() if k != "stream_options"} == sent
     first = matrix.seen(case, "bad")
-    assert len(first) == (1 if case.fault else 0)
+    if case.upstream == "h2" and case.fault in UNPROCESSED:
+        # RFC 9113 8.7: it was not looked at, so the same credential may be asked once more.
+        assert len(first) in (1, 2)
+    else:
+        assert len(first) == (1 if case.fault else 0)
     if first:
         assert first[0].body == seen.body
         assert good.record.wait_for(lambda _: first[0].state in ("answered", "failed", "cancelled"))
