@@ -12,6 +12,7 @@ from mitmproxy.proxy.server import ConnectionHandler
 from mitmproxy.utils import asyncio_utils
 
 from addons.call import Call
+from addons.failover.clients import install
 from addons.failover.events import DeadlinePassed, HookFinished
 from addons.failover.layer import FailoverLayer
 from addons.failover.selfcheck import problems
@@ -32,6 +33,8 @@ class Failover:
     def load(self, loader) -> None:
         for problem in self.problems:
             logger.warning("serving without failover: %s", problem)
+        if self.installed:
+            install()
 
     def next_layer(self, nextlayer: layer.NextLayer) -> None:
         if self.problems:

@@ -96,7 +96,7 @@ class FailoverLayer(HttpLayer):
         stream = child if type(child) is FailoverStream else self.streams.get(event.stream_id)
         if type(stream) is not FailoverStream:
             return
-        if type(event) is ResponseHeaders or type(event) is ResponseProtocolError:
+        if type(event) is ResponseHeaders or isinstance(event, ResponseProtocolError):
             stream.witness = witnesses.get(stream.flow)
         witness = stream.witness
         if witness is None:
@@ -104,7 +104,7 @@ class FailoverLayer(HttpLayer):
         if stream is not child:
             if child is self.connections.get(self.context.client):
                 witness.to_client(event)
-        elif event.stream_id == stream.attempt_id and type(event) in FROM_UPSTREAM:
+        elif event.stream_id == stream.attempt_id and isinstance(event, FROM_UPSTREAM):
             witness.from_upstream(event, stream.context.server)
 
     def get_connection(self, event: GetHttpConnection, *, reuse: bool = True) -> layer.CommandGenerator[None]:
@@ -133,10 +133,12 @@ class FailoverLayer(HttpLayer):
             yield command
 
     def _is_saturated(self, connection: Connection) -> bool:
-        """Whether the peer's MAX_CONCURRENT_STREAMS leaves no room for one more."""
+        """Whether the peer takes no further stream, by its MAX_CONCURRENT_STREAMS or a GOAWAY."""
         client = self._http2_client(connection)
         if client is None:
             return False
+        if getattr(client, "draining", False):
+            return True
         limit = client.provisional_max_concurrency or client.h2_conn.remote_settings.max_concurrent_streams
         return bool(client.stream_queue) or client.h2_conn.open_outbound_streams >= limit
 

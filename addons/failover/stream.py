@@ -32,6 +32,7 @@ from mitmproxy.proxy.layers.http import (
 
 from addons.answers import broken_answer, broken_event, in_stream_error, keep_alive, too_large
 from addons.call import Answer, Call, calls
+from addons.failover.clients import Unprocessed
 from addons.failover.events import DeadlinePassed, GetHttp1Connection, UpstreamAttemptHook
 from addons.failover.hold import Hold, Kind, Step, kind_of
 from addons.witness import Witness
@@ -65,7 +66,7 @@ class FailoverStream(HttpStream):
         self.on_used_connection = False
         self.witness: Witness | None = None
         self.resent = False
-        """The attempt under way was sent a second time, after a keep-alive race."""
+        """The attempt under way was sent a second time: the upstream had not processed the first."""
 
     # -- events in ------------------------------------------------------------------------------------
 
@@ -316,7 +317,7 @@ class FailoverStream(HttpStream):
                 self.state_wait_for_response_headers,
                 self.state_hold_response,
             ):
-                yield from self.broke_off(event.message)
+                yield from self.broke_off(event)
             elif self.client_state == self.state_done and self.server_state not in (
                 self.state_done,
                 self.state_errored,
@@ -330,19 +331,21 @@ class FailoverStream(HttpStream):
         if self.attempt_id != self.stream_id:
             yield DropStream(self.attempt_id)
 
-    def broke_off(self, message: str) -> layer.CommandGenerator[None]:
+    def broke_off(self, event: ResponseProtocolError) -> layer.CommandGenerator[None]:
         """The upstream closed or reset before the client saw anything of this answer."""
         assert self.call
         waiting = self.server_state == self.state_wait_for_response_headers
-        if self.on_used_connection and waiting and not self.context.server.connected and not self.resent:
+        lost_race = self.on_used_connection and not self.context.server.connected
+        if waiting and not self.resent and (lost_race or isinstance(event, Unprocessed)):
             # Keep-alive race: the upstream closed an idle connection just as it was used again.
-            # That says nothing about the credential; the same attempt deserves a connection of its own.
+            # Like a request that it says it has not processed, that says nothing about the credential;
+            # the same attempt deserves another connection.
             self.call.disarm()
             self.resent = True
             self.leave_attempt()
             yield from self.send_again()
             return
-        outcome = Outcome("opening" if self.hold else "headers", error=message)
+        outcome = Outcome("opening" if self.hold else "headers", error=event.message)
         yield from self.attempt_failed(outcome, ended=True)
 
     def deadline_passed(self, call: Call) -> layer.CommandGenerator[None]:

@@ -1,0 +1,152 @@
+"""mitmproxy's ends of an HTTP connection, where what peers may do by the RFCs needs more than it does.
+
+`HttpClient` and `HttpLayer` make them from the global names of `mitmproxy.proxy.layers.http` and offer no other
+way in, so `install` puts these classes under those names.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from h2.connection import ConnectionState as H2State
+from h2.errors import ErrorCodes
+from h2.events import Event as H2Event
+from h2.events import StreamReset
+from hyperframe.frame import Frame, GoAwayFrame
+from mitmproxy.connection import ConnectionState
+from mitmproxy.proxy import commands, events, layer
+from mitmproxy.proxy.layers import http
+from mitmproxy.proxy.layers.http import (
+    ErrorCode,
+    HttpEvent,
+    ReceiveHttp,
+    RequestEndOfMessage,
+    ResponseProtocolError,
+)
+from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Server, make_error_response
+from mitmproxy.proxy.layers.http._http2 import Http2Client
+from mitmproxy.proxy.layers.http._http_h2 import BufferedH2Connection
+
+MAX_REQUEST_LINE = 64 * 1024
+MAX_REQUEST_HEAD = 1024 * 1024
+"""Bytes."""
+
+_INFORMATIONAL = re.compile(rb"HTTP/1\.[01] 1(?!01)\d\d[ \r\n]")
+
+
+class Unprocessed(ResponseProtocolError):
+    """The upstream has certainly not acted on this request, which may be sent again (RFC 9113 8.7)."""
+
+
+@dataclass(kw_only=True)
+class GoingAway(H2Event):
+    """The peer takes no further streams, and finishes those up to `last_stream_id` (RFC 9113 6.8)."""
+
+    last_stream_id: int
+
+
+class GracefulH2Connection(BufferedH2Connection):
+    """h2 refuses every frame after a GOAWAY, even those that came with it. A graceful one is no end yet."""
+
+    def _receive_goaway_frame(self, frame: GoAwayFrame) -> tuple[list[Frame], list[H2Event]]:
+        if frame.error_code != ErrorCodes.NO_ERROR or self.state_machine.state is H2State.CLOSED:
+            return super()._receive_goaway_frame(frame)
+        return [], [GoingAway(last_stream_id=frame.last_stream_id)]
+
+
+class GracefulHttp2Client(Http2Client):
+    """`Http2Client` that lets running streams end after a graceful GOAWAY."""
+
+    def __init__(self, context) -> None:
+        super().__init__(context)
+        self.draining = False
+        """The connection takes no new streams, and is closed with its last one."""
+        self.h2_conn = GracefulH2Connection(self.h2_conf)
+        self.h2_conn.local_settings.enable_push = 0
+        self.h2_conn.local_settings.acknowledge()
+
+    def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
+        if self.draining and isinstance(event, HttpEvent) and event.stream_id not in self.our_stream_id:
+            # Only at its end, so that the rest of the request cannot go out under the id of the next attempt.
+            if isinstance(event, RequestEndOfMessage):
+                yield ReceiveHttp(_unprocessed(event.stream_id, "connection is going away"))
+            return
+        yield from super()._handle_event(event)
+        if not self.draining:
+            return
+        while self.stream_queue:
+            stream_id = next(iter(self.stream_queue))
+            del self.stream_queue[stream_id]
+            yield ReceiveHttp(_unprocessed(stream_id, "connection is going away"))
+        if self.conn.connected and all(self.is_closed(stream_id) for stream_id in self.streams):
+            self.streams.clear()
+            yield from self.close_connection("connection is going away")
+
+    def handle_h2_event(self, event: H2Event) -> layer.CommandGenerator[bool]:
+        if isinstance(event, GoingAway):
+            self.draining = True
+            for stream_id in [s for s in self.streams if s > event.last_stream_id]:
+                del self.streams[stream_id]
+                self.h2_conn.stream_buffers.pop(stream_id, None)
+                yield ReceiveHttp(_unprocessed(stream_id, "left out by GOAWAY"))
+            return False
+        if isinstance(event, StreamReset) and event.error_code == ErrorCodes.REFUSED_STREAM:
+            # Sent again here it would only be refused again.
+            self.draining = True
+            if self.streams.pop(event.stream_id, None):
+                yield ReceiveHttp(_unprocessed(event.stream_id, "REFUSED_STREAM"))
+            return False
+        return (yield from super().handle_h2_event(event))
+
+
+def _unprocessed(stream_id: int, why: str) -> Unprocessed:
+    message = f"request not processed by upstream ({why})"
+    return Unprocessed(stream_id, message, ErrorCode.GENERIC_SERVER_ERROR)
+
+
+class PatientHttp1Client(Http1Client):
+    """`Http1Client` that reads on after informational answers (RFC 9110 15.2), but for 101."""
+
+    def read_headers(self, event: events.ConnectionEvent) -> layer.CommandGenerator[None]:
+        if isinstance(event, events.DataReceived) and self.request:
+            while _INFORMATIONAL.match(bytes(self.buf)):
+                if self.buf.maybe_extract_lines() is None:
+                    return
+        yield from super().read_headers(event)
+
+
+class BoundedHttp1Server(Http1Server):
+    """`Http1Server` that limits the size of a request's head, and sends no error body to a HEAD request."""
+
+    def read_headers(self, event: events.ConnectionEvent) -> layer.CommandGenerator[None]:
+        yield from super().read_headers(event)
+        size = len(self.buf)
+        if self.state != self.read_headers or size <= MAX_REQUEST_LINE:
+            return
+        if size > MAX_REQUEST_HEAD or b"\n" not in bytes(self.buf):
+            self.state = self.done
+            yield commands.SendData(self.conn, make_error_response(431, "The request's head is too large."))
+            yield commands.CloseConnection(self.conn)
+
+    def send(self, event: HttpEvent) -> layer.CommandGenerator[None]:
+        if (
+            isinstance(event, ResponseProtocolError)
+            and self.request
+            and self.request.method.upper() == "HEAD"
+            and not self.response
+            and self.conn.state & ConnectionState.CAN_WRITE
+            and (status := event.code.http_status_code()) is not None
+        ):
+            head, end, _ = make_error_response(status, event.message).partition(b"\r\n\r\n")
+            yield commands.SendData(self.conn, head + end)
+            yield commands.CloseConnection(self.conn)
+            return
+        yield from super().send(event)
+
+
+def install() -> None:
+    """Let every connection from now on be made of these classes. Only after `selfcheck` found nothing."""
+    http.Http1Client = PatientHttp1Client  # type: ignore[misc]
+    http.Http1Server = BoundedHttp1Server  # type: ignore[misc]
+    http.Http2Client = GracefulHttp2Client  # type: ignore[misc]

@@ -1,0 +1,164 @@
+"""What the ends of a connection do with bytes that mitmproxy's own do not expect."""
+
+from collections.abc import Iterator
+
+import h2.config
+import h2.connection
+import pytest
+from h2.errors import ErrorCodes
+from mitmproxy import http, options
+from mitmproxy.addons.proxyserver import Proxyserver
+from mitmproxy.connection import Client, ConnectionState, Server
+from mitmproxy.proxy import commands, context, events
+from mitmproxy.proxy.layers.http import (
+    ErrorCode,
+    HttpEvent,
+    ReceiveHttp,
+    RequestEndOfMessage,
+    RequestHeaders,
+    ResponseHeaders,
+    ResponseProtocolError,
+)
+from mitmproxy.test import taddons
+
+from addons.failover.clients import (
+    MAX_REQUEST_HEAD,
+    MAX_REQUEST_LINE,
+    BoundedHttp1Server,
+    GracefulHttp2Client,
+    PatientHttp1Client,
+    Unprocessed,
+)
+
+
+@pytest.fixture
+def ctx() -> Iterator[context.Context]:
+    with taddons.context(Proxyserver()) as tctx:
+        assert isinstance(tctx.options, options.Options)
+        client = Client(peername=("127.0.0.1", 1), sockname=("127.0.0.1", 2), state=ConnectionState.OPEN)
+        made = context.Context(client, tctx.options)
+        made.server = Server(address=("upstream.test", 443))
+        made.server.state = ConnectionState.OPEN
+        yield made
+
+
+def sent(made: list[commands.Command]) -> bytes:
+    return b"".join(c.data for c in made if isinstance(c, commands.SendData))
+
+
+def received(made: list[commands.Command]) -> list[HttpEvent]:
+    return [c.event for c in made if isinstance(c, ReceiveHttp)]
+
+
+def closes(made: list[commands.Command]) -> bool:
+    return any(isinstance(c, commands.CloseConnection) for c in made)
+
+
+def get() -> http.Request:
+    return http.Request.make("GET", "https://upstream.test/", headers=[(b"host", b"upstream.test")])
+
+
+class Peer:
+    """A GracefulHttp2Client and the server that it talks to."""
+
+    def __init__(self, ctx: context.Context) -> None:
+        self.conn = ctx.server
+        self.client = GracefulHttp2Client(ctx)
+        self.server = h2.connection.H2Connection(
+            h2.config.H2Configuration(client_side=False, header_encoding="utf-8")
+        )
+        self.server.initiate_connection()
+        self.server.receive_data(sent(list(self.client.handle_event(events.Start()))))
+        self.push()
+
+    def request(self, stream_id: int) -> list[commands.Command]:
+        made = list(self.client.handle_event(RequestHeaders(stream_id, get(), True)))
+        made += self.client.handle_event(RequestEndOfMessage(stream_id))
+        self.server.receive_data(sent(made))
+        return made
+
+    def push(self, extra: bytes = b"") -> list[commands.Command]:
+        data = self.server.data_to_send() + extra
+        return list(self.client.handle_event(events.DataReceived(self.conn, data)))
+
+    def answer(self, stream_id: int) -> None:
+        self.server.send_headers(stream_id, [(":status", "200")], end_stream=True)
+
+
+def goaway(last: int, code: int = 0) -> bytes:
+    return b"\0\0\x08\x07\0\0\0\0\0" + last.to_bytes(4, "big") + code.to_bytes(4, "big")
+
+
+def test_a_graceful_goaway_lets_streams_end_and_hands_back_the_rest(ctx: context.Context) -> None:
+    peer = Peer(ctx)
+    peer.request(-1)
+    peer.request(-2)
+    made = peer.push(goaway(1))
+    assert [(type(e), e.stream_id) for e in received(made)] == [(Unprocessed, -2)]
+    assert not closes(made)
+    assert [type(e) for e in received(peer.request(-3))] == [Unprocessed]
+    peer.answer(1)
+    made = peer.push()
+    assert isinstance(received(made)[0], ResponseHeaders)
+    assert closes(made)
+
+
+def test_frames_that_come_with_the_goaway_are_read(ctx: context.Context) -> None:
+    peer = Peer(ctx)
+    peer.request(-1)
+    peer.answer(1)
+    answer = peer.server.data_to_send()
+    made = list(peer.client.handle_event(events.DataReceived(ctx.server, goaway(2**31 - 1) + answer)))
+    assert isinstance(received(made)[0], ResponseHeaders)
+    assert closes(made)
+
+
+def test_a_goaway_with_an_error_ends_everything(ctx: context.Context) -> None:
+    peer = Peer(ctx)
+    peer.request(-1)
+    made = peer.push(goaway(1, ErrorCodes.INTERNAL_ERROR))
+    assert closes(made)
+    assert [type(e) for e in received(made)] == [ResponseProtocolError]
+
+
+@pytest.mark.parametrize("code", [ErrorCodes.REFUSED_STREAM, ErrorCodes.INTERNAL_ERROR])
+def test_only_a_refused_stream_is_unprocessed(ctx: context.Context, code: ErrorCodes) -> None:
+    peer = Peer(ctx)
+    peer.request(-1)
+    peer.server.reset_stream(1, code)
+    (event,) = received(peer.push())
+    assert isinstance(event, Unprocessed) is (code is ErrorCodes.REFUSED_STREAM)
+
+
+def test_informational_answers_are_passed_over_wherever_they_are_cut(ctx: context.Context) -> None:
+    early = b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n"
+    data = early + b"HTTP/1.1 204 No Content\r\n\r\n"
+    for cut in range(len(data)):
+        client = PatientHttp1Client(ctx)
+        for event in (events.Start(), RequestHeaders(1, get(), True), RequestEndOfMessage(1)):
+            list(client.handle_event(event))
+        made: list[commands.Command] = []
+        for piece in (data[:cut], data[cut:]):
+            made += client.handle_event(events.DataReceived(ctx.server, piece))
+        heads = [e.response.status_code for e in received(made) if isinstance(e, ResponseHeaders)]
+        assert heads == [204]
+
+
+@pytest.mark.parametrize(
+    "head", [b"A" * (MAX_REQUEST_LINE + 1), b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * (MAX_REQUEST_HEAD // 6)]
+)
+def test_a_request_head_without_end_is_refused(ctx: context.Context, head: bytes) -> None:
+    server = BoundedHttp1Server(ctx)
+    list(server.handle_event(events.Start()))
+    made = list(server.handle_event(events.DataReceived(ctx.client, head)))
+    assert sent(made).startswith(b"HTTP/1.1 431 ")
+    assert closes(made)
+
+
+def test_an_error_answer_to_head_has_no_body(ctx: context.Context) -> None:
+    server = BoundedHttp1Server(ctx)
+    list(server.handle_event(events.Start()))
+    list(server.handle_event(events.DataReceived(ctx.client, b"HEAD / HTTP/1.1\r\nhost: a\r\n\r\n")))
+    made = list(server.handle_event(ResponseProtocolError(1, "broke", code=ErrorCode.GENERIC_SERVER_ERROR)))
+    assert sent(made).startswith(b"HTTP/1.1 502 ")
+    assert sent(made).endswith(b"\r\n\r\n")
