@@ -17,6 +17,7 @@ from router_core.config import secrets
 from router_core.config.schema import OAuth, SecretRef
 from router_core.config.secrets import SecretError
 from router_core.credentials import files
+from router_core.credentials.aside import aside
 from router_core.credentials.model import CredentialError, Token
 from router_core.credentials.oauth import Client, Grant, refresh
 from router_core.credentials.renewing import SKEW, Renewing
@@ -141,7 +142,7 @@ class TokenSource(Renewing):
                 raise CredentialError(self._cannot(spent), permanent=False)
             for i, grant in enumerate(grants):
                 try:
-                    granted = await refresh(self.name, grant, self._client, self._wall)
+                    granted = await aside(refresh(self.name, grant, self._client, self._wall))
                     break
                 except CredentialError as e:
                     if not e.permanent or i == len(grants) - 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -156,7 +157,7 @@ async def test_tokens_are_renewed_ahead_of_time_and_a_few_at_once(monkeypatch: p
     for i in range(12):
         await found.token(f"c{i}")
     monkeypatch.setattr(pool_module, "TICK", 0.05)
-    server.gate = asyncio.Event()
+    server.gate = threading.Event()
     told: list[str] = []
     found.changed = told.append
     await found.start()
@@ -224,7 +225,7 @@ async def test_a_dead_token_passes_to_the_next_credential() -> None:
 
 async def test_waiting_for_a_token_can_be_given_up() -> None:
     server = TokenServer()
-    server.gate = asyncio.Event()
+    server.gate = threading.Event()
     world = World({**oauth("a", server), "concurrency": 1})
     through(world.router.live.pool, server)
     waiting = asyncio.create_task(world.plan().next())

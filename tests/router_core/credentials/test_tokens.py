@@ -6,6 +6,7 @@ import asyncio
 import base64
 import os
 import stat
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -195,7 +196,7 @@ async def test_ahead_of_its_end_the_old_token_serves_while_a_new_one_comes(
     source = configured(server, clock, lead="10m")
     await source.token()
     clock.now += HOUR - 599
-    server.gate = asyncio.Event()
+    server.gate = threading.Event()
     assert source.current() is None
     assert (await source.token()).secret == "access-1"
     assert (await source.token()).secret == "access-1"
@@ -207,7 +208,7 @@ async def test_ahead_of_its_end_the_old_token_serves_while_a_new_one_comes(
 
 async def test_a_hundred_who_wait_are_one_refresh(server: TokenServer, clock: Clock) -> None:
     source = configured(server, clock)
-    server.gate = asyncio.Event()
+    server.gate = threading.Event()
     waiting = [asyncio.create_task(source.token()) for _ in range(100)]
     await asyncio.sleep(0.01)
     # Clients that go away do not take it with them.
@@ -225,7 +226,7 @@ async def test_all_clients_gone_the_refresh_still_ends_well(
 ) -> None:
     path = tmp_path / "cred.json"
     source = configured(server, clock, path)
-    server.gate = asyncio.Event()
+    server.gate = threading.Event()
     only = asyncio.create_task(source.token())
     await asyncio.sleep(0.01)
     only.cancel()
@@ -494,3 +495,32 @@ def test_when_there_is_nothing_to_begin_with(
         write(path, file)
     found = configured(server, clock, path, **oauth).inactive()
     assert found is None if reason is None else found is not None and reason in found
+
+
+async def test_a_refresh_works_on_a_loop_with_eager_tasks(clock: Clock, tmp_path: Path) -> None:
+    """Such as the one that serves; only a real connection shows it."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        body = b'{"access_token": "t", "expires_in": 60}'
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+        await writer.drain()
+        writer.close()
+
+    def eager(loop: asyncio.AbstractEventLoop, coroutine: Any, **more: Any) -> Any:
+        more.pop("eager_start", None)
+        return asyncio.eager_task_factory(loop, coroutine, **more)
+
+    asyncio.get_running_loop().set_task_factory(eager)
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as listening:
+        port = listening.sockets[0].getsockname()[1]
+        values = {"token_url": f"http://localhost:{port}/token", "refresh_token": "r"}
+        source = TokenSource(
+            "cred",
+            None,
+            client=lambda: httpx.AsyncClient(trust_env=False),
+            lock=alone,
+            oauth=OAuth.model_validate(values),
+            wall=clock,
+        )
+        assert (await source.token()).secret == "t"

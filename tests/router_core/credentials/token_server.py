@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl
@@ -35,7 +36,7 @@ class TokenServer:
         self.requests: list[httpx.Request] = []
         self.answers: list[Any] = []
         """(status, body) in turn, or an exception; then tokens without end."""
-        self.gate: asyncio.Event | None = None
+        self.gate: threading.Event | None = None
         """Answers wait for it."""
         self.expires_in: int | None = 3600
 
@@ -54,7 +55,9 @@ class TokenServer:
             self.asked.append(dict(parse_qsl(request.content.decode())))
         number = len(self.asked)
         if self.gate is not None:
-            await self.gate.wait()
+            # Another thread's loop asks: see router_core.credentials.aside.
+            while not self.gate.is_set():  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
         if self.answers:
             answer = self.answers.pop(0)
             if isinstance(answer, Exception):

@@ -1,0 +1,392 @@
+"""Routing under trouble: limits, flapping upstreams, expiring tokens, reloads, and two Detours on one Redis."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+import httpx
+import pytest
+
+from detour.fakes import FakeUpstream, Fault
+from tests.e2e.conftest import Start
+from tests.e2e.instance import TIMEOUT, Detour, base_config
+from tests.upstream import FakeThread
+
+REDIS = shutil.which("redis-server") or shutil.which("valkey-server")
+
+
+@pytest.fixture
+def fake(fakes: FakeThread) -> FakeUpstream:
+    return fakes.start()
+
+
+def anthropic(fake: FakeUpstream) -> dict[str, Any]:
+    return {"anthropic": {"base_url": fake.base_url("anthropic")}}
+
+
+def credential(name: str, **more: Any) -> dict[str, Any]:
+    return {"id": name, "provider": "anthropic", "api_key": f"secret-{name}", **more}
+
+
+def ask(
+    detour: Detour, text: str = "hello", model: str = "claude-sonnet-4-5", **headers: str
+) -> httpx.Response:
+    body = {"model": model, "max_tokens": 64, "messages": [{"role": "user", "content": text}]}
+    sent = {"x-api-key": "client-key", "anthropic-version": "2023-06-01", **headers}
+    return httpx.post(
+        f"{detour.gateway_url}/v1/messages", json=body, headers=sent, timeout=TIMEOUT, trust_env=False
+    )
+
+
+def used(fake: FakeUpstream) -> list[str]:
+    """The credentials of the requests that the upstream saw, in order."""
+    return [str(r.key).removeprefix("secret-") for r in tuple(fake.record.requests)]
+
+
+def eventually(condition: Callable[[], Any], within: float = 10.0) -> None:
+    end = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < end, "it did not come true in time"
+        time.sleep(0.02)
+
+
+def limited(seconds: int) -> Fault:
+    return Fault.status(429, [("retry-after", str(seconds))])
+
+
+def test_a_storm_of_limits_is_not_seen_by_clients(start: Start, fake: FakeUpstream) -> None:
+    names = [f"c{i}" for i in range(6)]
+    for name in names[:5]:
+        fake.script.add(limited(300), key=f"secret-{name}")
+    detour = start(providers=anthropic(fake), credentials=[credential(n) for n in names])
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda i: ask(detour, f"question {i}"), range(60)))
+    assert Counter(a.status_code for a in answers) == {200: 60}
+    asked = Counter(used(fake))
+    # Those that refuse are asked a few times by requests that began together, and then left alone.
+    assert asked["c5"] == 60
+    assert sum(asked[n] for n in names[:5]) <= 5 * 16
+
+
+def test_when_all_are_limited_the_wait_is_named_and_nobody_is_asked(start: Start, fake: FakeUpstream) -> None:
+    fake.script.add(limited(300), key="secret-a")
+    fake.script.add(limited(120), key="secret-b")
+    detour = start(providers=anthropic(fake), credentials=[credential("a"), credential("b")])
+    first = ask(detour)
+    # The upstream's own answer, the one that ends sooner.
+    assert (first.status_code, first.headers["retry-after"]) == (429, "120")
+    second = ask(detour)
+    assert (second.status_code, second.headers["x-detour-error"]) == (429, "all_cooling")
+    assert 110 <= int(second.headers["retry-after"]) <= 125
+    assert second.json()["error"]["type"] == "rate_limit_error"
+    assert used(fake) == ["a", "b"]
+
+
+def test_a_short_limit_is_waited_for(start: Start, fake: FakeUpstream) -> None:
+    fake.script.add(limited(1), key="secret-a", times=1)
+    detour = start(providers=anthropic(fake), credentials=[credential("a")], routing={"max_wait": "10s"})
+    answer = ask(detour)
+    assert answer.status_code == 200
+    assert used(fake) == ["a", "a"]
+
+
+def test_traffic_returns_when_a_limit_ends(start: Start, fake: FakeUpstream) -> None:
+    fake.script.add(limited(1), key="secret-first", times=1)
+    detour = start(
+        providers=anthropic(fake), credentials=[credential("first", priority=1), credential("second")]
+    )
+    assert [ask(detour, f"q{i}").status_code for i in range(3)] == [200] * 3
+    assert used(fake) == ["first", "second", "second", "second"]
+    eventually(lambda: ask(detour, str(time.time())).status_code == 200 and used(fake)[-1] == "first")
+
+
+def test_a_flapping_upstream_is_smoothed(start: Start, fake: FakeUpstream) -> None:
+    for number in range(1, 40, 2):
+        fake.script.add(Fault.status(503), key="secret-flaps", number=number)
+    detour = start(providers=anthropic(fake), credentials=[credential("flaps"), credential("steady")])
+    assert {ask(detour, f"q{i}").status_code for i in range(40)} == {200}
+
+
+def test_turns_are_taken_and_a_named_conversation_stays(start: Start, fake: FakeUpstream) -> None:
+    detour = start(providers=anthropic(fake), credentials=[credential(n) for n in "abc"])
+    for _ in range(2):
+        for _ in "abc":
+            assert ask(detour).status_code == 200
+    assert used(fake) == list("abcabc")
+    for _ in range(4):
+        ask(detour, **{"x-claude-code-session-id": "s-1"})
+    assert len(set(used(fake)[6:])) == 1
+
+
+def test_a_conversation_that_moves_leaves_its_signatures(start: Start, fake: FakeUpstream) -> None:
+    detour = start(providers=anthropic(fake), credentials=[credential("a"), credential("b")])
+    session = {"x-claude-code-session-id": "s-1"}
+    assert ask(detour, **session).status_code == 200
+    owner = used(fake)[0]
+    fake.script.add(limited(300), key=f"secret-{owner}")
+    body = {
+        "model": "claude-sonnet-4-5",
+        "max_tokens": 64,
+        "messages": [
+            {"role": "user", "content": "hello"},
+            {
+                "role": "assistant",
+                "content": [
+                    {"type": "thinking", "thinking": "hm", "signature": "EqoBCkgIARABGAIiQLx2dGVzdA=="},
+                    {"type": "text", "text": "hi"},
+                ],
+            },
+            {"role": "user", "content": "and?"},
+        ],
+    }
+    headers = {"anthropic-version": "2023-06-01", **session}
+    answer = httpx.post(
+        f"{detour.gateway_url}/v1/messages", json=body, headers=headers, timeout=TIMEOUT, trust_env=False
+    )
+    assert answer.status_code == 200
+    stayed, moved = (json.loads(r.body) for r in tuple(fake.record.requests)[1:])
+    assert stayed["messages"][1]["content"][0]["signature"] == "EqoBCkgIARABGAIiQLx2dGVzdA=="
+    assert moved["messages"][1]["content"] == [{"type": "text", "text": "hi"}]
+
+
+# -- tokens
+
+
+class TokenEndpoint(ThreadingHTTPServer):
+    """Gives tokens ``access-1``, ``access-2`` ... unless it is told to fail."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _TokenHandler)
+        self.asked: list[dict[str, str]] = []
+        self.expires_in = 3600
+        self.failing = False
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/token"
+
+
+class _TokenHandler(BaseHTTPRequestHandler):
+    server: TokenEndpoint
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"])).decode()
+        self.server.asked.append(dict(parse_qsl(body)))
+        number = len(self.server.asked)
+        document: dict[str, Any] = {"error": "temporarily_unavailable"}
+        if not self.server.failing:
+            document = {
+                "access_token": f"secret-access-{number}",
+                "refresh_token": f"refresh-{number}",
+                "expires_in": self.server.expires_in,
+            }
+        data = json.dumps(document).encode()
+        self.send_response(503 if self.server.failing else 200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def tokens() -> Iterator[TokenEndpoint]:
+    server = TokenEndpoint()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def oauth(tokens: TokenEndpoint, path: Path) -> dict[str, Any]:
+    path.write_text(json.dumps({"refresh_token": "refresh-0"}))
+    path.chmod(0o600)
+    return {
+        "id": "mine",
+        "provider": "anthropic",
+        "oauth": {"token_url": tokens.url, "token_file": str(path)},
+    }
+
+
+def test_a_token_is_fetched_once_and_refreshed_when_it_is_refused(
+    start: Start, fake: FakeUpstream, tokens: TokenEndpoint, tmp_path: Path
+) -> None:
+    path = tmp_path / "token.json"
+    detour = start(providers=anthropic(fake), credentials=[oauth(tokens, path)])
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda i: ask(detour, f"q{i}").status_code, range(16)))
+    assert answers == [200] * 16
+    assert len(tokens.asked) == 1
+    assert set(used(fake)) == {"access-1"}
+    assert json.loads(path.read_text())["refresh_token"] == "refresh-1"
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_refresh_endpoint_that_fails_is_left_alone_and_others_serve(
+    start: Start, fake: FakeUpstream, tokens: TokenEndpoint, tmp_path: Path
+) -> None:
+    tokens.failing = True
+    known = [{**oauth(tokens, tmp_path / "token.json"), "priority": 9}, credential("spare")]
+    detour = start(providers=anthropic(fake), credentials=known)
+    assert {ask(detour, f"q{i}").status_code for i in range(20)} == {200}
+    assert set(used(fake)) == {"spare"}
+    assert len(tokens.asked) <= 2
+
+
+def test_a_token_that_ends_soon_is_renewed_ahead_of_time(
+    start: Start, fake: FakeUpstream, tokens: TokenEndpoint, tmp_path: Path
+) -> None:
+    tokens.expires_in = 303
+    detour = start(providers=anthropic(fake), credentials=[oauth(tokens, tmp_path / "token.json")])
+    assert ask(detour).status_code == 200
+    tokens.expires_in = 3600
+    eventually(lambda: len(tokens.asked) == 2)
+    assert tokens.asked[1]["refresh_token"] == "refresh-1"
+    eventually(lambda: ask(detour, str(time.time())).status_code == 200 and used(fake)[-1] == "access-2")
+
+
+def test_a_key_file_is_read_again_when_it_changes(start: Start, fake: FakeUpstream, tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    path.write_text("secret-old")
+    path.chmod(0o600)
+    fake.script.add(Fault.status(401), key="secret-old")
+    detour = start(providers=anthropic(fake), credentials=[credential("a", api_key=f"file:{path}")])
+    assert ask(detour).status_code == 401
+    path.write_text("secret-new")
+    eventually(lambda: ask(detour, str(time.time())).status_code == 200)
+    assert used(fake)[-1] == "new"
+
+
+# -- reload
+
+
+def rewrite(detour: Detour, **changes: Any) -> None:
+    config = json.loads(detour.config.read_text())
+    detour.config.write_text(json.dumps({**config, **changes}))
+
+
+def test_a_reload_under_open_streams_drops_none(start: Start, fake: FakeUpstream) -> None:
+    streams = 200
+    fake.script.add(Fault.gate("hold"))
+    detour = start(
+        providers=anthropic(fake),
+        credentials=[credential("a"), credential("b")],
+        upstream={"first_byte_timeout": "60s", "idle_timeout": "60s", "connect_timeout": "30s"},
+    )
+    body = {
+        "model": "claude-sonnet-4-5",
+        "max_tokens": 64,
+        "stream": True,
+        "messages": [{"role": "user", "content": "hello"}],
+    }
+    begun, ended = [], []
+
+    def stream(number: int) -> None:
+        with httpx.stream(
+            "POST", f"{detour.gateway_url}/v1/messages", json=body, timeout=60, trust_env=False
+        ) as answer:
+            text = ""
+            for piece in answer.iter_text():
+                if not text:
+                    begun.append(number)
+                text += piece
+            ended.append(text)
+
+    with ThreadPoolExecutor(streams) as pool:
+        running = [pool.submit(stream, i) for i in range(streams)]
+        eventually(lambda: len(begun) == streams, within=60)
+        # "a" goes while it has a hundred streams under way.
+        config = json.loads(detour.config.read_text())
+        rewrite(detour, credentials=[c for c in config["credentials"] if c["id"] == "b"])
+        eventually(lambda: "read again" in detour.log.read_text())
+        assert ended == []
+        fake.open("hold")
+        for each in running:
+            each.result(60)
+    assert len(ended) == streams
+    assert all("message_stop" in text for text in ended)
+    before = len(used(fake))
+    assert {ask(detour, f"q{i}").status_code for i in range(4)} == {200}
+    assert set(used(fake)[before:]) == {"b"}
+
+
+def test_an_invalid_change_is_reported_and_changes_nothing(start: Start, fake: FakeUpstream) -> None:
+    detour = start(providers=anthropic(fake), credentials=[credential("a")])
+    good = detour.config.read_text()
+    detour.config.write_text(good.replace('"credentials"', '"credentails"'))
+    eventually(lambda: "the one in force stays" in detour.log.read_text())
+    assert str(detour.config) + ":" in detour.log.read_text()
+    assert ask(detour).status_code == 200
+
+
+def test_a_limit_outlives_the_process(start: Start, fake: FakeUpstream, tmp_path: Path) -> None:
+    fake.script.add(limited(600), key="secret-a")
+    known = [credential("a", priority=1), credential("b")]
+    detour = start(providers=anthropic(fake), credentials=known)
+    ask(detour)
+    detour.__exit__()
+    with start(providers=anthropic(fake), credentials=known) as again:
+        assert ask(again).status_code == 200
+    assert used(fake) == ["a", "b", "b"]
+
+
+# -- two Detours on one Redis
+
+
+@pytest.fixture
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    if REDIS is None:
+        pytest.skip("no redis-server is installed")
+    folder = tmp_path_factory.mktemp("r")
+    socket = folder / "redis.sock"
+    options = [
+        "--port",
+        "0",
+        "--unixsocket",
+        str(socket),
+        "--save",
+        "",
+        "--appendonly",
+        "no",
+        "--dir",
+        str(folder),
+    ]
+    process = subprocess.Popen([REDIS, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    eventually(socket.exists)
+    yield f"unix://{socket}"
+    process.kill()
+    process.wait()
+
+
+@pytest.mark.redis
+def test_one_cooldown_is_seen_by_both_within_a_second(
+    redis: str, fake: FakeUpstream, ca_bundle: Path, tmp_path: Path
+) -> None:
+    config = base_config(ca_bundle) | {
+        "state": redis,
+        "providers": anthropic(fake),
+        "credentials": [credential("a", priority=1), credential("b")],
+    }
+    fake.script.add(limited(600), key="secret-a")
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    with Detour(config, tmp_path / "one") as one, Detour(config, tmp_path / "two") as two:
+        assert ask(one).status_code == 200
+        time.sleep(1)
+        assert ask(two).status_code == 200
+    assert used(fake) == ["a", "b", "b"]
