@@ -62,8 +62,11 @@ def _quirks(config: Config, registry: Registry, report: Report) -> None:
 
 
 def _listeners(config: Config, report: Report) -> None:
+    if config.listen.transparent is not None:
+        what = "transparent mode is not served by this version"
+        report.warn(("listen", "transparent"), what, "let the proxy listen for the network instead")
     taken: dict[str, tuple[str, int]] = {}
-    for name in ("proxy", "gateway", "admin", "transparent"):
+    for name in ("proxy", "gateway", "admin"):
         text = getattr(config.listen, name)
         address = parse_address(text) if text else None
         if address is None:
@@ -79,11 +82,7 @@ def _listeners(config: Config, report: Report) -> None:
         taken[name] = address
         if is_loopback(host):
             continue
-        if name == "transparent":
-            # Redirected clients know of no proxy and can present no key.
-            what = "whoever is redirected to the transparent listener uses your credentials"
-            report.warn(("listen", name), what, "let the firewall redirect only your own machines")
-        elif not config.access.keys:
+        if not config.access.keys:
             what = f"listen.{name} is open to other machines, and access.keys is empty"
             report.error(("listen", name), what, "add access.keys, or listen on 127.0.0.1")
     if not taken and report.tree.child("listen") is not None:
