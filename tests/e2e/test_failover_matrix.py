@@ -184,7 +184,7 @@ def matrix(fakes: FakeThread, ca_bundle: Path, tmp_path_factory: pytest.TempPath
     serving = {name: fakes.start(f"good-{name}", alpn=alpn) for name, alpn in PROTOCOLS.items()}
     apart = {name: fakes.start(f"bad-{name}", alpn=alpn) for name, alpn in PROTOCOLS.items()}
     listeners: dict[str, FakeUpstream] = {name: fakes.start(name, listener=name) for name in LISTENERS}
-    config = base_config(ca_bundle)
+    config = base_config(ca_bundle) | {"limits": {"hold_time": "1s"}}
     matrix = Matrix(serving, apart, listeners)
     for case in (*FAILOVER, *FORMATS, *NO_FAILOVER, *MID_STREAM, *ALL_FAIL):
         good = serving[case.upstream]
