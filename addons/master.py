@@ -9,9 +9,10 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from mitmproxy import addonmanager, exceptions, flow, hooks, master, options
-from mitmproxy.addons import core, disable_h2c, next_layer, proxyserver
+from mitmproxy.addons import core, next_layer, proxyserver
 from mitmproxy.utils import asyncio_utils
 
+from addons import headers
 from addons.certificates import Certificates
 
 logger = logging.getLogger(__name__)
@@ -115,12 +116,12 @@ class LeanMaster(master.Master):
 
     def __init__(self, opts: options.Options, *addons: object) -> None:
         super().__init__(opts)
+        headers.install()
         self.addons = DirectAddonManager(self)
         self.proxyserver = proxyserver.Proxyserver()
         self.addons.add(
             core.Core(),
             *addons,
-            disable_h2c.DisableH2C(),
             self.proxyserver,
             next_layer.NextLayer(),
             Certificates(),
