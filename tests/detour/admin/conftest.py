@@ -33,7 +33,12 @@ def core(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Core]:
         "version": 1,
         "data_dir": str(tmp_path),
         "credentials": [
-            {"id": "work", "provider": "anthropic", "api_key": "env:WORK_KEY", "headers": {"x-team": SECRET}},
+            {
+                "id": "office",
+                "provider": "anthropic",
+                "api_key": "env:WORK_KEY",
+                "headers": {"x-team": SECRET},
+            },
             {"id": "literal", "provider": "openai", "api_key": SECRET},
         ],
         "models": {"best": {"targets": ["anthropic/claude-opus-4-6", "openai/gpt-5.1"]}},
@@ -48,7 +53,7 @@ def core(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Core]:
     ledger._command = lambda: ["/nowhere/python"]
     ledger.start()
     now = time.time()
-    limited = attempt(1, credential="work", phase="headers", status=429)
+    limited = attempt(1, credential="office", phase="headers", status=429)
     for number, one in enumerate(
         (
             exchange(created=now, id="e1", client="laptop", tool="codex", session="s1"),

@@ -34,18 +34,18 @@ async def test_state(admin: httpx.AsyncClient) -> None:
 
 async def test_credentials_are_reset_disabled_and_enabled(admin: httpx.AsyncClient, core: Core) -> None:
     found = {c["id"]: c for c in (await get(admin, "credentials"))["credentials"]}
-    assert found["work"]["state"] == "ready"
-    off = (await admin.post("/api/v1/credentials/work/disable")).json()
+    assert found["office"]["state"] == "ready"
+    off = (await admin.post("/api/v1/credentials/office/disable")).json()
     assert off["state"] == "inactive"
-    assert (await get(admin, "credentials"))["disabled"] == ["work"]
+    assert (await get(admin, "credentials"))["disabled"] == ["office"]
     assert (await admin.post("/api/v1/config/reload")).status_code == 200
-    assert not core.pool.credentials["work"].active
-    assert (await admin.post("/api/v1/credentials/work/enable")).json()["state"] == "ready"
-    assert (await admin.post("/api/v1/credentials/work/reset")).status_code == 200
+    assert not core.pool.credentials["office"].active
+    assert (await admin.post("/api/v1/credentials/office/enable")).json()["state"] == "ready"
+    assert (await admin.post("/api/v1/credentials/office/reset")).status_code == 200
     for action in ("reset", "disable", "enable"):
         answer = await admin.post(f"/api/v1/credentials/nobody/{action}")
         assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")
-    assert (await admin.get("/api/v1/credentials/work/reset")).status_code == 405
+    assert (await admin.get("/api/v1/credentials/office/reset")).status_code == 405
 
 
 async def test_exchanges(admin: httpx.AsyncClient) -> None:
@@ -70,7 +70,7 @@ async def test_finished_exchanges_outlive_the_process_in_the_ledger(
 ) -> None:
     core.activity._recent.clear()
     found = await get(admin, "exchanges/e2")
-    assert (found["id"], found["failures"][0]["credential"]) == ("e2", "work")
+    assert (found["id"], found["failures"][0]["credential"]) == ("e2", "office")
 
 
 async def test_usage(admin: httpx.AsyncClient) -> None:

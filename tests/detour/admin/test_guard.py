@@ -8,7 +8,7 @@ import pytest
 from detour.admin.guard import MAX_BODY
 from tests.detour.admin.conftest import ORIGIN, TOKEN
 
-CHANGE = "/api/v1/credentials/work/reset"
+CHANGE = "/api/v1/credentials/office/reset"
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics", "/login", "/static/detour.css"])

@@ -95,16 +95,16 @@ async def test_credentials_are_changed_by_forms(browser: httpx.AsyncClient, core
     text = (await browser.get("/credentials")).text
     form = re.search(r'name="form" value="(\w+)"', text)
     assert form
-    refused = await browser.post("/credentials/work/disable", data={"form": "wrong"})
+    refused = await browser.post("/credentials/office/disable", data={"form": "wrong"})
     assert refused.status_code == 403
-    done = await browser.post("/credentials/work/disable", data={"form": form[1]})
-    assert (done.status_code, done.headers["location"]) == (303, "/credentials?said=work+is+out+of+use.")
-    assert not core.pool.credentials["work"].active
+    done = await browser.post("/credentials/office/disable", data={"form": form[1]})
+    assert (done.status_code, done.headers["location"]) == (303, "/credentials?said=office+is+out+of+use.")
+    assert not core.pool.credentials["office"].active
     shown = (await browser.get(done.headers["location"])).text
-    assert 'role="status">work is out of use.' in shown
-    assert "/credentials/work/enable" in shown
-    await browser.post("/credentials/work/enable", data={"form": form[1]})
-    assert core.pool.credentials["work"].active
+    assert 'role="status">office is out of use.' in shown
+    assert "/credentials/office/enable" in shown
+    await browser.post("/credentials/office/enable", data={"form": form[1]})
+    assert core.pool.credentials["office"].active
 
 
 async def test_settings_are_checked_where_they_are_edited(browser: httpx.AsyncClient) -> None:

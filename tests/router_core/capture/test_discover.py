@@ -122,7 +122,7 @@ def test_hosts_are_summed_up():
         ("www.codebuddy.ai", True),
         ("llm.corp", True),
         ("github.com", False),
-        ("registry.npmjs.org", False),
+        ("packages.example.org", False),
     ],
 )
 def test_names_hint(name, is_likely):

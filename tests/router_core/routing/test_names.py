@@ -25,7 +25,7 @@ from tests.router_core.routing.build import (
 
 CREDENTIALS = (
     credential("a"),
-    credential("work", prefix="work"),
+    credential("office", prefix="office"),
     credential("o", "openai", priority=1),
     credential("g", "gemini"),
     credential("r", "openrouter"),
@@ -38,7 +38,7 @@ MODELS = {
     "gpt-*": "openrouter/openai/gpt-*",
     "gpt-5*": {"targets": ["openai/gpt-5*", "openrouter/openai/gpt-5*"]},
     "*-thinking": "anthropic/*",
-    "mine": "work/claude-b",
+    "mine": "office/claude-b",
 }
 
 
@@ -63,7 +63,7 @@ def shown(tree: Tree) -> str:
         ("sonnet", "anthropic/claude-a"),
         ("fast", "anthropic/claude-b"),
         ("chain", "[anthropic/claude-a | openrouter/z-ai/glm-4.7 | anthropic/claude-b]"),
-        ("mine", "anthropic/claude-b@work"),
+        ("mine", "anthropic/claude-b@office"),
         # Of wildcards the one that says most.
         ("gpt-4x", "openrouter/openai/gpt-4x"),
         ("gpt-5.5", "[openai/gpt-5.5 | openrouter/openai/gpt-5.5]"),
@@ -83,8 +83,8 @@ def shown(tree: Tree) -> str:
         ("openrouter/anthropic/claude-a", "openrouter/anthropic/claude-a"),
         ("anthropic/newer-than-the-list", "anthropic/newer-than-the-list"),
         # prefix/model
-        ("work/claude-a", "anthropic/claude-a@work"),
-        ("work/anthropic/claude-a", "anthropic/claude-a@work"),
+        ("office/claude-a", "anthropic/claude-a@office"),
+        ("office/anthropic/claude-a", "anthropic/claude-a@office"),
         # Bare names: who lists it, the best credential first.
         ("claude-b", "anthropic/claude-b"),
         ("shared", "[openai/shared | gemini/shared]"),
@@ -104,13 +104,13 @@ def test_on_the_gateway(name: str, expected: str) -> None:
         (ANTHROPIC, "newer-than-the-list", "anthropic/newer-than-the-list"),
         (ANTHROPIC, "sonnet", "anthropic/claude-a"),
         (ANTHROPIC, "gpt-4x", "openrouter/openai/gpt-4x"),
-        (ANTHROPIC, "work/claude-a", "anthropic/claude-a@work"),
+        (ANTHROPIC, "office/claude-a", "anthropic/claude-a@office"),
         (ANTHROPIC, "claude-a(high)", "anthropic/claude-a(high)"),
         # On its own paths a provider's names are its own, slashes and all.
         (OPENROUTER, "anthropic/claude-a", "openrouter/anthropic/claude-a"),
         (OPENROUTER, "openrouter/auto", "openrouter/openrouter/auto"),
         (ANTHROPIC, "anthropic/claude-a", "anthropic/claude-a"),
-        (OPENROUTER, "work/claude-a", "openrouter/work/claude-a"),
+        (OPENROUTER, "office/claude-a", "openrouter/office/claude-a"),
     ],
 )
 def test_on_a_providers_own_surface(surface: Provider, name: str, expected: str) -> None:
@@ -187,7 +187,7 @@ def test_models_that_can_be_asked_for() -> None:
     assert listed["chain"].providers == ("openrouter",)
     assert listed["sonnet"].kind == "alias"
     assert listed["shared"].providers == ("openai", "gemini")
-    assert {"openai/shared", "gemini/shared", "claude-a", "work/claude-a", "z-ai/glm-4.7"} <= set(listed)
+    assert {"openai/shared", "gemini/shared", "claude-a", "office/claude-a", "z-ai/glm-4.7"} <= set(listed)
     assert "openai/gpt-a" not in listed
     on_surface = {m.id for m in world.router.models(provider="gemini")}
     assert {"gemini-a", "shared", "chain"} <= on_surface
