@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "credentials": "credentials:app",
     "doctor": "doctor:doctor",
     "ca": "ca:app",
+    "gateway": "gateway:app",
     "setup": "setup:setup",
     "capture": "capture:app",
     "usage": "usage:app",

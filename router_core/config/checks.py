@@ -12,12 +12,21 @@ from urllib.parse import urlsplit
 from router_core.config.document import Path as Place
 from router_core.config.problems import masked, nearest, shown
 from router_core.config.report import Report
-from router_core.config.schema import Config, CredentialConfig, OAuth, QuotaLimit, SecretRef
+from router_core.config.schema import (
+    Access,
+    Config,
+    CredentialConfig,
+    OAuth,
+    QuotaLimit,
+    SecretRef,
+    Transparent,
+)
 from router_core.config.secrets import SecretError, describe, file_warning, resolve_now
 from router_core.config.values import (
     Fault,
     base_url_faults,
     header_faults,
+    is_address,
     is_host,
     is_loopback,
     parse_address,
@@ -62,11 +71,8 @@ def _quirks(config: Config, registry: Registry, report: Report) -> None:
 
 
 def _listeners(config: Config, report: Report) -> None:
-    if config.listen.transparent is not None:
-        what = "transparent mode is not served by this version"
-        report.warn(("listen", "transparent"), what, "let the proxy listen for the network instead")
     taken: dict[str, tuple[str, int]] = {}
-    for name in ("proxy", "gateway", "admin"):
+    for name in ("proxy", "gateway", "admin", "transparent"):
         text = getattr(config.listen, name)
         address = parse_address(text) if text else None
         if address is None:
@@ -80,13 +86,39 @@ def _listeners(config: Config, report: Report) -> None:
                 written = name if report.tree.has(("listen", name)) else other
                 report.error(("listen", written), what, "give each its own port")
         taken[name] = address
+        if name == "transparent":
+            report.faults(("listen", name), _transparent_faults(host, port))
+            _own_connections(config.transparent, report)
         if is_loopback(host):
             continue
-        if not config.access.keys:
-            what = f"listen.{name} is open to other machines, and access.keys is empty"
-            report.error(("listen", name), what, "add access.keys, or listen on 127.0.0.1")
+        if wanting := _wanting(name, config.access):
+            what = f"listen.{name} is open to other machines, and {wanting[0]} is empty"
+            report.error(("listen", name), what, f"add {' or '.join(wanting)}, or listen on 127.0.0.1")
     if not taken and report.tree.child("listen") is not None:
         report.error(("listen",), "every listener is switched off", "give at least one an address")
+
+
+def _transparent_faults(host: str, port: int) -> list[Fault]:
+    found: list[Fault] = []
+    if not is_address(host) and host != "localhost":
+        found.append((f"{shown(host)} is a name, which firewall rules do not know", "write an address"))
+    if not port:
+        found.append(("port 0 is another port at each start, and rules lead to this one", "write its number"))
+    return found
+
+
+def _own_connections(transparent: Transparent, report: Report) -> None:
+    if transparent.local and transparent.mark is None and transparent.user is None:
+        what = "nothing tells Detour's own connections from those that are redirected to it"
+        report.error(("transparent", "mark"), what, "remove mark: null, or add user, or local: false")
+
+
+def _wanting(listener: str, access: Access) -> list[str]:
+    """The keys of `access` of which one is needed before `listener` may be open to other machines."""
+    keys, networks = "access.keys", "access.networks"
+    enough = {"transparent": [networks], "admin": [keys]}.get(listener, [keys, networks])
+    given = {keys: access.keys, networks: access.networks}
+    return [] if any(given[key] for key in enough) else enough
 
 
 def _access(config: Config, report: Report, env: Mapping[str, str]) -> None:

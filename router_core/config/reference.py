@@ -36,6 +36,7 @@ SECTIONS: Final = (
     ("listen", "Listen"),
     ("access", "Access"),
     ("access.keys[]", "AccessKey"),
+    ("transparent", "Transparent"),
     ("upstream", "Upstream"),
     ("providers.NAME", "ProviderConfig"),
     ("providers.NAME.endpoints[]", "EndpointConfig"),

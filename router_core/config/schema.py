@@ -5,6 +5,7 @@ The loader (`router_core.config.loader`) reads YAML into these and turns every m
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from decimal import Decimal
 from pathlib import Path
@@ -140,7 +141,7 @@ class Listen(Section):
     admin: Address | None = "127.0.0.1:8318"
     """Address of the dashboard, ``/api``, ``/metrics`` and ``/healthz``."""
     transparent: Address | None = None
-    """Address to which redirected connections are sent on a gateway box."""
+    """Address to which a gateway box redirects connections; ``[::]:PORT`` takes IPv4 and IPv6."""
 
 
 class QuotaLimit(Section):
@@ -165,9 +166,47 @@ class AccessKey(Section):
     """Limits on its use, kept as quota windows."""
 
 
+def parse_network(value: object) -> object:
+    """``ADDRESS/LENGTH`` as it is, or one address. Raises ValueError with the remedy for anything else."""
+    text = str(value)
+    try:
+        return ipaddress.ip_network(text)
+    except ValueError:
+        pass
+    try:
+        meant = ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        raise ValueError(f"{shown(text)} is not a network; write e.g. 192.168.1.0/24 or fd00::/8") from None
+    raise ValueError(f"{shown(text)} is an address inside a network; write {meant} to mean the network")
+
+
+Network = Annotated[
+    ipaddress.IPv4Network | ipaddress.IPv6Network,
+    BeforeValidator(parse_network),
+    WithJsonSchema({"type": "string", "examples": ["192.168.1.0/24", "fd00::/8"]}),
+]
+
+
 class Access(Section):
     keys: tuple[AccessKey, ...] = ()
     """Keys that clients must present, needed as soon as a listener is not loopback."""
+    networks: tuple[Network, ...] = ()
+    """Networks that clients may come from, all others are cut off; `listen.transparent` has no keys and needs them."""
+
+
+class Transparent(Section):
+    """How a gateway box finds the connections that belong to providers. ``docs/gateway.md`` is its recipe."""
+
+    addresses: Literal["resolve", "dnsmasq"] = "resolve"
+    """Who puts the providers' addresses into the rules: Detour, which asks the DNS itself, or the box's dnsmasq."""
+    grace: Duration = Field(86400.0, ge=3600.0)
+    """How long an address stays in the rules after it was last in an answer or last used; at least an hour."""
+    local: bool = True
+    """Whether the connections of the box's own programs are redirected too."""
+    mark: int | None = Field(0xDE70, ge=1, le=0xFFFFFFFF)
+    """Mark of Detour's own connections, by which the rules leave them alone; null to go by `user` alone."""
+    user: str | None = None
+    """User, by name or number, whose connections are left alone: the one that Detour runs as."""
 
 
 class Upstream(Section):
@@ -615,6 +654,8 @@ class Config(Section):
     """Where Detour listens."""
     access: Access = Access()
     """Who may use it."""
+    transparent: Transparent = Transparent()
+    """Transparent mode on a gateway box."""
     upstream: Upstream = Upstream()
     """How upstreams are reached."""
     providers: dict[str, ProviderConfig] = {}

@@ -81,6 +81,11 @@ def _version(host: str) -> int:
         return 0
 
 
+def is_address(host: str) -> bool:
+    """Whether `host` is an IP address, without brackets."""
+    return bool(_version(host))
+
+
 def is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback

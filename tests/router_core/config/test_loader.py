@@ -67,7 +67,29 @@ MISTAKES = {
         "2: listen.admin and listen.gateway are both at 127.0.0.1:8318; give each its own port"
     ),
     "listen:\n  gateway: 0.0.0.0:8317": (
-        "2: listen.gateway is open to other machines, and access.keys is empty; add access.keys, or listen on 127.0.0.1"
+        "2: listen.gateway is open to other machines, and access.keys is empty; add access.keys or access.networks, or listen on 127.0.0.1"
+    ),
+    "listen:\n  admin: 0.0.0.0:8318\naccess: {networks: [10.0.0.0/8]}": (
+        "2: listen.admin is open to other machines, and access.keys is empty; add access.keys, or listen on 127.0.0.1"
+    ),
+    "listen:\n  transparent: '[::]:8443'\naccess: {keys: [{name: a, key: env:KEY}]}": (
+        "2: listen.transparent is open to other machines, and access.networks is empty; add access.networks, or listen on 127.0.0.1"
+    ),
+    "listen:\n  transparent: box.lan:8443\naccess: {networks: [10.0.0.0/8]}": (
+        "2: 'box.lan' is a name, which firewall rules do not know; write an address"
+    ),
+    "listen:\n  transparent: 127.0.0.1:0": (
+        "2: port 0 is another port at each start, and rules lead to this one; write its number"
+    ),
+    "listen: {transparent: 127.0.0.1:8443}\ntransparent:\n  mark: null": (
+        "3: nothing tells Detour's own connections from those that are redirected to it; "
+        "remove mark: null, or add user, or local: false"
+    ),
+    "access:\n  networks: [10.0.0.1/8]": (
+        "2: 'networks': '10.0.0.1/8' is an address inside a network; write 10.0.0.0/8 to mean the network"
+    ),
+    "access:\n  networks: [home]": (
+        "2: 'networks': 'home' is not a network; write e.g. 192.168.1.0/24 or fd00::/8"
     ),
     "listen: {proxy: null, gateway: null, admin: null}": "1: every listener is switched off; give at least one an address",
     # upstream

@@ -1,0 +1,16 @@
+"""``detour gateway``: the gateway box, whose firewall leads providers' connections to Detour."""
+
+from __future__ import annotations
+
+import typer
+
+from detour.commands.gateway import rules
+
+app = typer.Typer(
+    help="Lead a network's provider connections to Detour on a gateway box.",
+    no_args_is_help=True,
+    add_completion=False,
+)
+
+app.command()(rules.down)
+app.command("print")(rules.print_)
