@@ -42,6 +42,7 @@ SECTIONS: Final = (
     ("providers.NAME.endpoints[]", "EndpointConfig"),
     ("providers.NAME.auth[], providers.NAME.oauth[]", "AuthHeaderConfig"),
     ("providers.NAME.models[]", "ModelConfig"),
+    ("providers.NAME.models[].provider", "HostChoice"),
     ("credentials[]", "CredentialConfig"),
     ("credentials[].oauth", "OAuth"),
     ("credentials[].models", "ModelFilter"),

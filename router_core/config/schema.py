@@ -244,6 +244,19 @@ class AuthHeaderConfig(Section):
     """``bearer`` writes ``Bearer KEY``, ``raw`` the key alone."""
 
 
+class HostChoice(Section):
+    """Who is to host a model, in OpenRouter's words; only what is written is asked for."""
+
+    order: tuple[str, ...] = ()
+    """Hosts to try, the first one first."""
+    allow_fallbacks: bool = True
+    """false keeps to `order`, or to the first host."""
+    only: tuple[str, ...] = ()
+    """Hosts of which one must serve."""
+    ignore: tuple[str, ...] = ()
+    """Hosts that must not."""
+
+
 class ModelConfig(Section):
     id: str
     """The provider's name for the model."""
@@ -257,6 +270,8 @@ class ModelConfig(Section):
     """What it can take or do; empty means unknown, which excludes nothing."""
     hidden: bool = False
     """true leaves it out of lists; it can be asked for all the same."""
+    provider: HostChoice | None = None
+    """Who is to host it, where the provider hands requests on as OpenRouter does."""
 
 
 class ProviderConfig(Section):

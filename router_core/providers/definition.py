@@ -15,7 +15,7 @@ from typing import Final
 
 from router_core.config.document import Node, read
 from router_core.config.problems import ConfigError, Problem
-from router_core.config.schema import EndpointConfig, ProviderConfig
+from router_core.config.schema import EndpointConfig, ModelConfig, ProviderConfig
 from router_core.config.validation import validate
 from router_core.config.values import split_url
 from router_core.formats import PATHS
@@ -96,8 +96,9 @@ def merge(base: ProviderConfig, over: ProviderConfig) -> ProviderConfig:
     if over.headers:
         update["headers"] = {**(base.headers or {}), **over.headers}
     if over.models:
-        own = {model.id for model in over.models}
-        update["models"] = (*over.models, *(m for m in base.models or () if m.id not in own))
+        known = {model.id: model for model in base.models or ()}
+        own = [_overlaid(known.pop(model.id, None), model) for model in over.models]
+        update["models"] = (*own, *known.values())
     if over.format and not over.base_url and (found := _of_format(base, over)):
         update |= {"endpoints": (_narrowed(found, over),), "base_url": endpoint_url(base, found)}
     elif over.endpoints is None and base.endpoints:
@@ -106,6 +107,12 @@ def merge(base: ProviderConfig, over: ProviderConfig) -> ProviderConfig:
             endpoints = tuple(_moved(base, e, over.base_url) for e in endpoints)
         update["endpoints"] = tuple(_narrowed(e, over) for e in endpoints)
     return _with(base, update)
+
+
+def _overlaid(base: ModelConfig | None, over: ModelConfig) -> ModelConfig:
+    if base is None:
+        return over
+    return base.model_copy(update={key: getattr(over, key) for key in over.model_fields_set})
 
 
 def _of_format(base: ProviderConfig, over: ProviderConfig) -> EndpointConfig | None:

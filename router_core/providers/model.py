@@ -59,6 +59,8 @@ class ModelInfo:
     """Of: tools, images, thinking, pdf, audio. Empty means unknown, which excludes nothing."""
     hidden: bool = False
     """Left out of lists; it can be asked for all the same."""
+    provider: dict[str, object] = field(default_factory=dict, hash=False)
+    """Who is to host it, where the provider hands requests on: `provider` of a request to OpenRouter."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -280,6 +280,7 @@ def _model(config: ModelConfig) -> ModelInfo:
         aliases=config.aliases,
         capabilities=frozenset[str](config.capabilities),
         hidden=config.hidden,
+        provider=config.provider.model_dump(mode="json", exclude_unset=True) if config.provider else {},
     )
 
 

@@ -16,6 +16,8 @@ from router_core.rewrite import (
     moved,
     openai_chat,
     openai_responses,
+    openrouter,
+    suppression,
 )
 from router_core.rewrite.rule import Rule
 
@@ -26,10 +28,12 @@ BUILT_IN: Final[tuple[Rule, ...]] = (
     *efforts.RULES,
     *anthropic.RULES,
     *openai_chat.RULES,
+    *openrouter.RULES,
     *openai_responses.RULES,
     *gemini.RULES,
     *answers.RULES,
     *models.RULES,
+    *suppression.RULES,
     *amp.RULES,
 )
 DOCUMENTED: Final = (models.TRANSLATION, *BUILT_IN, models.NAME_MODEL)

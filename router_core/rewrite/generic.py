@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Final
+from dataclasses import replace
+from typing import Any, Final
 
 from router_core.formats import Format, Operation
 from router_core.json_document import Json
@@ -45,14 +46,37 @@ def compile_rule(config: RuleConfig, name: str, origin: Origin, provider: str | 
             body = action.request(body, context)
         return body
 
-    return Rule(request=request, bodiless=headers is not None or bool(action and action.bodiless), **common)  # type: ignore[arg-type]
+    rule = Rule(request=request, bodiless=headers is not None or bool(action and action.bodiless), **common)  # type: ignore[arg-type]
+    # Some actions take back in the answer what they did to the request.
+    return replace(rule, **_answer_half(action)) if action is not None and action.answers else rule
 
 
-def _answer_rule(config: RuleConfig, edits: BodyEdit, action: Rule | None, common: dict[str, object]) -> Rule:
-    tests = common["when"].body  # type: ignore[attr-defined]
+def _answer_half(action: Rule) -> dict[str, Any]:
+    """What makes an action's answer functions run as they do by themselves."""
+    fields = (
+        "answer",
+        "event",
+        "answer_headers",
+        "status",
+        "armed",
+        "whole",
+        "client_side",
+        "needles",
+        "concerns",
+    )
+    return {name: getattr(action, name) for name in fields}
 
-    def combined(function: str) -> Callable[[Json, Context], Json]:
-        also = getattr(action, function) if action else None
+
+def _answer_rule(config: RuleConfig, edits: BodyEdit, action: Rule | None, common: dict[str, Any]) -> Rule:
+    tests = common["when"].body
+    half = _answer_half(action) if action else {}
+    # Under the user's own condition.
+    half.pop("armed", None)
+
+    def combined(function: str) -> Callable[[Json, Context], Json] | None:
+        also = half.get(function)
+        if not edits_body and also is None:
+            return None
 
         def answer(value: Json, context: Context) -> Json:
             if not all(test.holds(value) for test in tests):
@@ -63,23 +87,23 @@ def _answer_rule(config: RuleConfig, edits: BodyEdit, action: Rule | None, commo
         return answer
 
     edits_body = bool(config.set or config.default or config.drop or config.rename or config.append)
-    needles: tuple[bytes, ...] = ()
-    if not (config.set or config.default or config.append or action):
-        paths = [parse_path(p) for p in (*config.drop, *config.rename)]
-        keys = [[s.name for s in p.steps if isinstance(s, Key)][-1:] for p in paths]
-        if all(k and k[0].isascii() and k[0].isprintable() for k in keys):
-            needles = tuple(f'"{k[0]}"'.encode() for k in keys)
-    elif action and not edits_body:
-        needles = action.needles
-    headers = config.headers if config.edits_headers else None
-    return Rule(
-        answer=combined("answer") if edits_body or (action and action.answer) else None,
-        event=combined("event") if edits_body or (action and action.event) else None,
-        answer_headers=(lambda context: apply_headers(headers, context.headers)) if headers else None,
-        status=action.status if action else None,
-        needles=needles,
-        **common,  # type: ignore[arg-type]
-    )
+    if edits_body:
+        half |= {"concerns": None, "needles": () if action else _needles(config)}
+    half |= {"answer": combined("answer"), "event": combined("event")}
+    if config.edits_headers:
+        half["answer_headers"] = lambda context: apply_headers(config.headers, context.headers)
+    return Rule(**common, **half)
+
+
+def _needles(config: RuleConfig) -> tuple[bytes, ...]:
+    """Keys of which an answer must hold one for the edits to find anything; empty where that cannot be said."""
+    if config.set or config.default or config.append:
+        return ()
+    paths = [parse_path(p) for p in (*config.drop, *config.rename)]
+    keys = [[s.name for s in p.steps if isinstance(s, Key)][-1:] for p in paths]
+    if not all(k and k[0].isascii() and k[0].isprintable() for k in keys):
+        return ()
+    return tuple(f'"{k[0]}"'.encode() for k in keys)
 
 
 def _when(config: WhenConfig, provider: str | None) -> When:

@@ -88,15 +88,6 @@ def ensure_system(body: Body, context: Context) -> Body:
     return body | {"messages": [{"role": "system", "content": _SYSTEM}, *messages]}
 
 
-def include_cost(body: Body, context: Context) -> Body:
-    usage = body.get("usage")
-    if "usage" in body and not isinstance(usage, dict):
-        return body
-    if usage and usage.get("include") is True:
-        return body
-    return body | {"usage": (usage or {}) | {"include": True}}
-
-
 _VENDOR_DROPS: Final[dict[str, tuple[str, ...]]] = {
     "cerebras": ("client_metadata",),
     "mistral": ("client_metadata", "store", "user", "service_tier", "prompt_cache_key", "safety_identifier"),
@@ -213,13 +204,6 @@ RULES: Final = (
         source="CodeBuddy's code 11101, found by capture and replay",
         when=When(format=_CHAT, surface=_GENERATE, quirk=("ensure_system",)),
         request=ensure_system,
-    ),
-    Rule(
-        name="openrouter-usage",
-        reason="Only with usage.include does OpenRouter say what a request cost.",
-        source="https://openrouter.ai/docs/use-cases/usage-accounting",
-        when=When(format=_CHAT, surface=_GENERATE, quirk=("usage_include",)),
-        request=include_cost,
     ),
     Rule(
         name="chat-reasoning-history",

@@ -29,7 +29,8 @@ def quirks() -> list[str]:
 
 def _section(rule: Rule) -> str:
     lines = [f"### `{rule.name}`", "", rule.reason, "", f"- When: {describe(rule.when)}"]
-    lines.append(f"- Changes: {' and '.join(_changes(rule))}")
+    if changes := _changes(rule):
+        lines.append(f"- Changes: {' and '.join(changes)}")
     if rule.own:
         lines.append("- Also where the client's own request goes to its own host")
     if rule.source:

@@ -212,6 +212,17 @@ class RuleConfig(Part):
             raise ValueError("a rule does nothing; add set, default, drop, rename, append, headers or action")
         return self
 
+    @model_validator(mode="after")
+    def _acts_there(self) -> RuleConfig:
+        from router_core.rewrite.catalogue import BY_NAME
+
+        action = BY_NAME.get(self.action or "")
+        if action is not None and self.on == "request" and action.request is None:
+            raise ValueError(f"{self.action} rewrites answers; write on: answer")
+        if action is not None and self.on == "answer" and not action.answers:
+            raise ValueError(f"{self.action} rewrites requests; write on: request, or leave it out")
+        return self
+
     @property
     def edits_headers(self) -> bool:
         return self.headers != HeadersConfig()

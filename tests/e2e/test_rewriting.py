@@ -19,11 +19,13 @@ from tests.e2e.instance import Detour, base_config
 from tests.upstream import FakeThread
 
 MESSAGES = [{"role": "user", "content": "hello"}]
+NAMES = ("anthropic", "codebuddy", "openai", "codex", "openrouter")
+KIMI = {"id": "moonshotai/kimi-k2.5", "provider": {"order": ["moonshotai"], "allow_fallbacks": False}}
 
 
 @pytest.fixture(scope="module")
 def upstreams(fakes: FakeThread) -> dict[str, FakeUpstream]:
-    return {name: fakes.start(f"rewriting-{name}") for name in ("anthropic", "codebuddy", "openai", "codex")}
+    return {name: fakes.start(f"rewriting-{name}") for name in NAMES}
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +39,7 @@ def detour(
         name: {"base_url": upstream.base_url(formats.get(name, "openai-chat"))}
         for name, upstream in upstreams.items()
     }
+    config["providers"]["openrouter"]["models"] = [KIMI]
     config["credentials"] = [{"id": name, "provider": name, "api_key": "env:KEY"} for name in upstreams]
     config["models"] = {"clever": "anthropic/claude-sonnet-4-5-20250929", "quick": "openai/gpt-5.1"}
     config["rewrites"] = [
@@ -89,6 +92,21 @@ def test_usage_is_asked_for_and_kept_from_a_client_that_did_not(
     assert seen.document["stream_options"] == {"include_usage": True}
     assert (seen.document["user"], dict(seen.headers).get("x-team")) == ("u1", "blue")
     assert all(chunk.choices and chunk.usage is None and chunk.model == "quick" for chunk in chunks)
+
+
+def test_openrouter_is_told_who_is_to_host_a_model(
+    detour: Detour, upstreams: dict[str, FakeUpstream]
+) -> None:
+    with clients.openai_sdk(detour.gateway_url + "/v1", ca=detour.tls()) as client:
+        ask = client.chat.completions.create
+        ask(model="openrouter/moonshotai/kimi-k2.5", messages=MESSAGES)
+        document = last(upstreams["openrouter"]).document
+        assert (document["provider"], document["usage"]) == (KIMI["provider"], {"include": True})
+        own = {"order": ["novita"], "sort": "price"}
+        ask(model="openrouter/moonshotai/kimi-k2.5", messages=MESSAGES, extra_body={"provider": own})
+        assert last(upstreams["openrouter"]).document["provider"] == own
+        ask(model="openrouter/z-ai/glm-4.7", messages=MESSAGES)
+        assert "provider" not in last(upstreams["openrouter"]).document
 
 
 BODY = (

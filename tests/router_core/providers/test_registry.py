@@ -198,6 +198,8 @@ def test_operations_and_websockets_can_be_switched_off() -> None:
 
 
 def test_headers_and_models_merge_lists_replace() -> None:
+    known = REGISTRY.providers["anthropic"].model("claude-opus-5")
+    assert known is not None and known.context_length is not None
     anthropic = built(
         anthropic={
             "headers": {"X-Team": "blue"},
@@ -209,6 +211,8 @@ def test_headers_and_models_merge_lists_replace() -> None:
     assert anthropic.headers == {"anthropic-version": "2023-06-01", "x-team": "blue"}
     assert [m.id for m in anthropic.models][:2] == ["claude-opus-5", "claude-next"]
     assert anthropic.models[0].max_output_tokens == 1
+    # What is not written stays.
+    assert anthropic.models[0].context_length == known.context_length
     assert anthropic.model("claude-haiku-4-5") is not None
     assert (anthropic.passthrough, anthropic.quirks) == ((), frozenset())
 

@@ -257,6 +257,8 @@ def test_answers_can_be_edited_too() -> None:
         {"headers": {"set": {"x": "a\r\nb"}}},
         {"headers": {"set": {"not a name": "1"}}},
         {"action": "supress-thinking"},
+        {"action": "suppress-thinking"},
+        {"on": "answer", "action": "anthropic-sampling"},
         {"on": "tuesday", "drop": "a"},
     ],
 )
@@ -268,6 +270,24 @@ def test_mistakes_are_told(rule: dict[str, Any]) -> None:
 def test_an_unknown_action_is_told_the_nearest() -> None:
     with pytest.raises(ValidationError, match="did you mean 'suppress-thinking'"):
         RuleConfig.model_validate({"action": "supress-thinking"})
+
+
+def test_an_action_is_told_where_it_belongs() -> None:
+    with pytest.raises(ValidationError, match="rewrites answers; write on: answer"):
+        RuleConfig.model_validate({"action": "suppress-thinking"})
+
+
+def test_an_action_takes_back_in_the_answer_what_it_did_to_the_request() -> None:
+    config = RuleConfig.model_validate({"action": "chat-long-names"})
+    rules = Rules([compile_rule(config, "mine", Origin.USER)])
+    long = "mcp__" + "x" * 80
+    tool = {"type": "function", "function": {"name": long}}
+    x = wire.exchange(Format.OPENAI_CHAT, serialise({"model": "m", "messages": [], "tools": [tool]}))
+    short = parse(wire.prepared(x, rules=rules).body)["tools"][0]["function"]["name"]
+    assert len(short) == 64
+    answer = {"choices": [{"message": {"tool_calls": [{"function": {"name": short}}]}}]}
+    out, _ = wire.answered(x, serialise(answer), rules=rules)
+    assert parse(out)["choices"][0]["message"]["tool_calls"][0]["function"]["name"] == long
 
 
 def test_rules_run_in_the_order_format_provider_user() -> None:

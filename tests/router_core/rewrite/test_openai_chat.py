@@ -8,6 +8,7 @@ import pytest
 
 from router_core.formats import Format
 from router_core.json_document import parse, serialise
+from router_core.providers.model import ModelInfo
 from tests.router_core import wire
 from tests.router_core.rewrite.cases import Case, Defaults
 
@@ -15,6 +16,12 @@ case = Defaults({"format": Format.OPENAI_CHAT, "model": "gpt-4.1"})
 ASK = {"role": "user", "content": "hi"}
 SYSTEM = {"role": "system", "content": "be brief"}
 LONG = "mcp__" + "x" * 80
+HOSTS = {"order": ["moonshotai", "fireworks"], "allow_fallbacks": False}
+HOSTED: dict[str, Any] = {
+    "quirks": frozenset({"provider_preferences"}),
+    "model": "kimi-k2.5",
+    "models": (ModelInfo("kimi-k2.5", provider=HOSTS),),
+}
 
 
 def talk(*messages: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -54,6 +61,17 @@ CASES = [
          quirks=frozenset({"ensure_system"})),
     case("openrouter-usage", "missing", talk(), talk(usage={"include": True}), quirks=frozenset({"usage_include"})),
     case("openrouter-usage", "asked for", talk(usage={"include": True}), None, quirks=frozenset({"usage_include"})),
+    case("openrouter-usage", "what else stands there stays", talk(usage={"x": 1}), talk(usage={"x": 1, "include": True}),
+         quirks=frozenset({"usage_include"})),
+    case("openrouter-provider", "nothing chosen", talk(), talk(provider=HOSTS), **HOSTED),
+    case("openrouter-provider", "a wish of another kind", talk(provider={"data_collection": "deny"}),
+         talk(provider={"data_collection": "deny", **HOSTS}), **HOSTED),
+    case("openrouter-provider", "chosen already", talk(provider={"order": ["novita"]}), None, **HOSTED),
+    case("openrouter-provider", "sorted already", talk(provider={"sort": "price"}), None, **HOSTED),
+    case("openrouter-provider", "no object", talk(provider="novita"), None, **HOSTED),
+    case("openrouter-provider", "another model", talk(), None, **HOSTED | {"model": "kimi-k2"}),
+    case("openrouter-provider", "another format", {"input": "hi"}, {"input": "hi", "provider": HOSTS},
+         format=Format.OPENAI_RESPONSES, **HOSTED),
     case("chat-reasoning-history", "DeepSeek reads reasoning_content", talk({"role": "assistant", "reasoning": "r", "content": "a"}),
          talk({"role": "assistant", "reasoning_content": "r", "content": "a"}), provider="deepseek"),
     case("chat-reasoning-history", "OpenRouter reads reasoning", talk({"role": "assistant", "content": "a", "reasoning_content": "r"}),
