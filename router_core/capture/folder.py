@@ -22,6 +22,8 @@ from router_core.capture.record import SUFFIX, NotARecord, Summary, summarise
 SPOOL: Final = ".spool"
 PROCESS: Final = f"{os.getpid()}-{secrets.token_hex(4)}"
 """Names this process's spool: in a container the next process may well have the same number."""
+ABANDONED: Final = 600.0
+"""Seconds after which a file that has not got its name is left over: it takes a moment."""
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
@@ -123,7 +125,9 @@ def prune(
 
     `keep` are records that are being written. Returns what was deleted.
     """
-    oldest = (time.time() if now is None else now) - days * 86400
+    now = time.time() if now is None else now
+    oldest = now - days * 86400
+    _sweep(folder, now - ABANDONED)
     files: list[tuple[Path, os.stat_result]] = []
     for path in paths(folder):
         with contextlib.suppress(OSError):
@@ -141,6 +145,14 @@ def prune(
         with contextlib.suppress(OSError):
             day.rmdir()
     return deleted
+
+
+def _sweep(folder: Path, before: float) -> None:
+    """Deletes files that a crash left before they had their names."""
+    for path in folder.glob(f"[0-9]*-[0-9]*-[0-9]*/.*{SUFFIX}.*"):
+        with contextlib.suppress(OSError):
+            if path.stat().st_mtime < before:
+                path.unlink()
 
 
 def adopt(folder: Path) -> int:

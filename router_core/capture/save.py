@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from router_core.capture.file import RecordFile
 from router_core.capture.folder import record_path
 from router_core.capture.record import Hop, Record
 from router_core.capture.redaction import Redactor
@@ -13,7 +14,7 @@ from router_core.capture.sheet import Sheet
 def save(record: Record, folder: Path, redactor: Redactor) -> Path:
     """The file that `record` now stands in. Raises OSError, ValueError for an impossible id."""
     path = record_path(folder, record.id, record.opening.created)
-    sheet = Sheet(record.opening, path, path, redactor)
+    sheet = Sheet(record.opening, RecordFile(path), redactor)
     for hop in (record.client, *record.attempts):
         _hop(sheet, hop)
     for frame in record.frames:

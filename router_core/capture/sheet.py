@@ -7,15 +7,13 @@ is the hop's: 0 for the client's, else the attempt's.
 from __future__ import annotations
 
 import base64
-import os
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any, Final
 
 import orjson
 
 from router_core.capture.chunks import Chunk, ChunkRedactor, Piece
-from router_core.capture.folder import private_folder
+from router_core.capture.file import RecordFile
 from router_core.capture.mirror import Mirror
 from router_core.capture.record import FORMAT, VERSION, Opening
 from router_core.capture.redaction import BODY, Place, Redactor, place_of
@@ -85,11 +83,9 @@ class BodyLines:
 class Sheet:
     """The record of one exchange, from its first line to its last."""
 
-    def __init__(self, opening: Opening, path: Path, final: Path, redactor: Redactor) -> None:
-        """Lines go to `path`; `final` is where the file belongs in the end, often the same."""
-        self.path = path
+    def __init__(self, opening: Opening, file: RecordFile, redactor: Redactor) -> None:
+        self.file = file
         self.size = 0
-        self._final = final
         self.redactor = redactor
         self._stopped = False
         self._lines: list[bytes] = []
@@ -228,28 +224,13 @@ class Sheet:
             return
         data = b"".join(self._lines)
         self._lines.clear()
-        try:
-            handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        except FileNotFoundError:
-            private_folder(self.path.parent)
-            handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        try:
-            while data:
-                data = data[os.write(handle, data) :]
-        finally:
-            os.close(handle)
-
-    def keep(self) -> None:
-        """Puts the file where it belongs. Raises OSError."""
-        if self.path != self._final:
-            private_folder(self._final.parent)
-            self.path.replace(self._final)
+        self.file.append(data)
 
     def discard(self) -> None:
         """Deletes the file. Raises OSError."""
         self._lines.clear()
         self._stopped = True
-        self.path.unlink(missing_ok=True)
+        self.file.discard()
 
     def _body_lines(self, closing: float | None) -> list[dict[str, Any]]:
         """Lines of all bodies; upstream's first, since the client's may point to them."""

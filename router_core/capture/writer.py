@@ -25,6 +25,7 @@ from typing import Any, Final
 import orjson
 
 from router_core.capture import folder as captures
+from router_core.capture.file import RecordFile
 from router_core.capture.queue import Item
 from router_core.capture.record import Opening
 from router_core.capture.redaction import Redactor
@@ -115,7 +116,7 @@ class Writer:
         for number, sheet in tuple(self._sheets.items()):
             try:
                 sheet.flush()
-                sheet.keep()
+                sheet.file.keep()
             except Exception as error:
                 self._failed(number, error)
 
@@ -139,7 +140,7 @@ class Writer:
         folder, known = Path(self._settings.folder), Opening(**opening)
         final = captures.record_path(folder, known.id, known.created)
         path = captures.spool_path(folder, known.id) if spooled else final
-        self._sheets[number] = Sheet(known, path, final, redactor)
+        self._sheets[number] = Sheet(known, RecordFile(path, final), redactor)
         self._dirty.add(number)
 
     def finish(self, number: int, at: float, values: dict[str, Any], keep: bool) -> None:
@@ -149,7 +150,7 @@ class Writer:
         sheet.end(at, values)
         sheet.flush()
         if keep:
-            sheet.keep()
+            sheet.file.keep()
             self.stats.recorded += 1
         else:
             sheet.discard()
@@ -162,7 +163,7 @@ class Writer:
         if sheet := self._sheets.get(number):
             sheet.cut(at, reason)
             sheet.flush()
-            sheet.keep()
+            sheet.file.keep()
             self._forget(number)
 
     # -- the rest -------------------------------------------------------------------------------------
@@ -186,7 +187,7 @@ class Writer:
         if now - self._pruned_at < PRUNE_INTERVAL and self.stats.bytes - self._pruned_bytes < PRUNE_BYTES:
             return
         self._pruned_at, self._pruned_bytes = now, self.stats.bytes
-        keep = frozenset(sheet.path for sheet in self._sheets.values())
+        keep = frozenset(sheet.file.path for sheet in self._sheets.values())
         folder = Path(self._settings.folder)
         self.stats.pruned += len(captures.prune(folder, self._settings.days, self._settings.size, keep))
 

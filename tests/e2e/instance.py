@@ -17,8 +17,8 @@ from typing import Any, Self
 import httpx
 
 READY = re.compile(r"^detour ready proxy=(?P<proxy>\S+) gateway=(?P<gateway>\S+) admin=(?P<admin>\S+)$")
-START = 30.0
-STOP = 10.0
+START = 60.0
+STOP = 40.0
 TIMEOUT = 20.0
 ROOT = Path(__file__).resolve().parents[2]
 
