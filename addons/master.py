@@ -9,11 +9,12 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from mitmproxy import addonmanager, exceptions, flow, hooks, master, options
-from mitmproxy.addons import core, next_layer, proxyserver
+from mitmproxy.addons import core, next_layer
 from mitmproxy.utils import asyncio_utils
 
 from addons import headers
 from addons.certificates import Certificates
+from addons.listening import Proxyserver
 
 logger = logging.getLogger(__name__)
 
@@ -114,11 +115,11 @@ class DirectAddonManager(addonmanager.AddonManager):
 class LeanMaster(master.Master):
     """Serves the proxy. `addons` come before mitmproxy's own, in the given order."""
 
-    def __init__(self, opts: options.Options, *addons: object) -> None:
+    def __init__(self, opts: options.Options, *addons: object, server: Proxyserver | None = None) -> None:
         super().__init__(opts)
         headers.install()
         self.addons = DirectAddonManager(self)
-        self.proxyserver = proxyserver.Proxyserver()
+        self.proxyserver = server or Proxyserver()
         self.addons.add(
             core.Core(),
             *addons,
@@ -135,8 +136,7 @@ class LeanMaster(master.Master):
         with asyncio_utils.install_exception_handler(self._asyncio_exception_handler):
             loop.set_task_factory(eager_tasks)
             try:
-                if not await self.proxyserver.setup_servers():
-                    raise next(s.last_exception for s in self.proxyserver.servers if s.last_exception)
+                await self.proxyserver.setup_servers()
                 await self.running()
                 self.serving.set()
                 await self.should_exit.wait()

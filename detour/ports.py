@@ -1,9 +1,8 @@
-"""Listening addresses: how they are written, who holds one, and how many clients may queue at it."""
+"""Listening addresses: how they are written, and who holds one."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,16 +23,6 @@ def parse_address(text: str) -> Address:
     """``HOST:PORT`` or ``[HOST]:PORT``. The configuration's loader has checked the form."""
     host, _, port = text.rpartition(":")
     return Address(host.strip("[]"), int(port))
-
-
-def settled(address: Address) -> Address:
-    """`address`, with a free port in the place of 0: mitmproxy takes two listeners on port 0 for one."""
-    if address.port:
-        return address
-    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.bind((address.host, 0))
-        return Address(address.host, probe.getsockname()[1])
 
 
 def bind_error(address: Address) -> OSError | None:
@@ -62,9 +51,3 @@ def who_listens(port: int) -> str | None:
             if any(str(fd.readlink()) in inodes for fd in (process / "fd").iterdir()):
                 return f"{(process / 'comm').read_text().strip()} (pid {process.name})"
     return None
-
-
-def raise_backlog(listener: socket.socket, backlog: int) -> None:
-    """Let `backlog` clients wait to be accepted; mitmproxy's 100 drop the rest of a burst."""
-    with socket.socket(fileno=os.dup(listener.fileno())) as same:
-        same.listen(backlog)

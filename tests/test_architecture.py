@@ -15,8 +15,8 @@ FORBIDDEN = {
     "detour": {"tests", "scripts"},
 }
 MITMPROXY_OUTSIDE_ADDONS = {
-    # The launcher makes mitmproxy's options.
-    "detour/launcher.py",
+    # It makes mitmproxy's options.
+    "detour/instance.py",
 }
 
 

@@ -15,6 +15,7 @@ import uvicorn
 from detour.admin.app import make_app
 from detour.admin.context import Context
 from detour.admin.token import TokenError, ensure_token
+from detour.listeners import Listener
 from detour.paths import paths
 from detour.ports import Address
 from router_core.core import Core
@@ -47,8 +48,6 @@ class _Server(uvicorn.Server):
 class Admin:
     """The running admin server."""
 
-    address: str
-    """``HOST:PORT`` as bound."""
     context: Context
     _server: _Server
     _task: asyncio.Task[Any]
@@ -61,15 +60,13 @@ class Admin:
         self.context.close()
 
 
-async def serve_admin(address: Address, core: Core) -> Admin:
-    """Serve `core` at `address` until `Admin.close`. Raises OSError and `detour.admin.token.TokenError`."""
+async def serve_admin(listener: Listener, core: Core) -> Admin:
+    """Serve `core` at `listener` until `Admin.close`. Raises `detour.admin.token.TokenError`."""
     token = ensure_token(paths(core.config).admin_token)
-    listener = _listen(address)
-    host, port = listener.getsockname()[:2]
     context = Context(core)
     context.log.install()
     config = uvicorn.Config(
-        make_app(context, token, Address(address.host, port)),
+        make_app(context, token, Address(listener.host, listener.bound.port)),
         log_config=None,
         access_log=False,
         lifespan="off",
@@ -77,30 +74,17 @@ async def serve_admin(address: Address, core: Core) -> Admin:
         server_header=False,
         proxy_headers=False,
         limit_concurrency=MAX_CONNECTIONS,
+        backlog=MAX_CONNECTIONS,
         timeout_graceful_shutdown=GRACE,
         timeout_keep_alive=30,
     )
     server = _Server(config)
-    task = asyncio.create_task(server.serve([listener]), name="admin")
+    task = asyncio.create_task(server.serve(list(listener.sockets)), name="admin")
     task.add_done_callback(_report)
     await asyncio.wait(
         [task, asyncio.create_task(server.listening.wait())], return_when=asyncio.FIRST_COMPLETED
     )
-    return Admin(str(Address(host, port)), context, server, task)
-
-
-def _listen(address: Address) -> socket.socket:
-    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((address.host, address.port))
-        listener.listen(MAX_CONNECTIONS)
-        listener.setblocking(False)
-    except OSError:
-        listener.close()
-        raise
-    return listener
+    return Admin(context, server, task)
 
 
 def _report(task: asyncio.Task[Any]) -> None:

@@ -15,13 +15,13 @@ from urllib.parse import urlsplit
 from detour import __version__, ca, runtime
 from detour.doctor.finding import Finding, bad, note, ok
 from detour.environment import reachable
+from detour.listeners import LISTENERS
 from detour.paths import paths
 from detour.ports import bind_error, parse_address, who_listens
 from router_core.config import secrets
 from router_core.config.loader import Loaded
 from router_core.config.schema import Config, CredentialConfig
 
-LISTENERS: Final = ("proxy", "gateway", "admin")
 PROXY_VARIABLES: Final = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")
 
 

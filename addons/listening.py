@@ -1,0 +1,43 @@
+"""mitmproxy's proxy server on sockets that were bound before it, by whoever knows where they come from."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Mapping, Sequence
+
+from mitmproxy import ctx
+from mitmproxy.addons import proxyserver
+from mitmproxy.proxy import mode_servers, mode_specs
+
+
+class Proxyserver(proxyserver.Proxyserver):
+    """`sockets` are by mode, as written in mitmproxy's option; a mode without any opens its own."""
+
+    def __init__(
+        self, sockets: Mapping[str, Sequence[socket.socket]] | None = None, backlog: int = 100
+    ) -> None:
+        super().__init__()
+        self._sockets = sockets or {}
+        self._backlog = backlog
+
+    async def setup_servers(self) -> bool:
+        """Start one server for each mode. Raises what the first that cannot be started raises."""
+        for text in ctx.options.mode:
+            mode = mode_specs.ProxyMode.parse(text)
+            server: mode_servers.ServerInstance = mode_servers.ServerInstance.make(mode, self)
+            if sockets := self._sockets.get(text):
+                self._serve_on(sockets, server)
+            self.servers._instances[mode] = server
+            await server.start()
+        await self.servers.changed.send()
+        return True
+
+    def _serve_on(self, sockets: Sequence[socket.socket], server: mode_servers.ServerInstance) -> None:
+        async def listen(_host: str, _port: int) -> list[asyncio.Server]:
+            return [
+                await asyncio.start_server(server.handle_stream, sock=sock, backlog=self._backlog)
+                for sock in sockets
+            ]
+
+        server.listen = listen  # type: ignore[attr-defined]

@@ -1,0 +1,142 @@
+"""One process that serves: the routing core, mitmproxy's master with Detour's addons, and the admin server."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from mitmproxy import options
+
+from addons.listening import Proxyserver
+from addons.master import LeanMaster
+from addons.suite import Suite
+from detour.ca import CAPaths
+from detour.listeners import MODES, Listener
+from detour.paths import paths
+from detour.telemetry import start as start_telemetry
+from router_core.capture.recorder import Recorder
+from router_core.config.loader import Loaded
+from router_core.config.schema import Config
+from router_core.config.secrets import SecretError
+from router_core.core import Core
+from router_core.usage.address import LedgerError
+from router_core.usage.setup import make_ledger
+
+GC_THRESHOLDS: Final = (20_000, 20, 50)
+"""A request makes some thousand short-lived objects; with Python's own thresholds the collector would look
+for cycles several times within each."""
+
+
+class StartError(Exception):
+    """The instance cannot serve; the message names the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    core: Core
+    serving: asyncio.Task[None]
+    """Ends when the master does."""
+
+
+async def start(
+    stack: AsyncExitStack,
+    loaded: Loaded,
+    listeners: dict[str, Listener],
+    ca: CAPaths,
+    capture_run: str | None = None,
+) -> Instance:
+    """Serve `listeners` until `stack` is closed. Raises StartError; what was begun by then ends with `stack`."""
+    core = await _core(stack, loaded, capture_run)
+    serving = await _master(stack, core, listeners, ca)
+    if "admin" in listeners:
+        from detour.admin.server import TokenError, serve_admin
+
+        try:
+            admin = await serve_admin(listeners["admin"], core)
+        except TokenError as error:
+            raise StartError(str(error)) from None
+        stack.push_async_callback(admin.close)
+    # What is here now stays: the collector need not look at it again.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
+    return Instance(core, serving)
+
+
+async def _core(stack: AsyncExitStack, loaded: Loaded, capture_run: str | None) -> Core:
+    where = paths(loaded.config)
+    core = Core(loaded, where.state)
+    core.recorder = make_recorder(loaded, capture_run)
+    try:
+        ledger = core.activity.ledger = make_ledger(loaded.config, where.data)
+    except LedgerError as error:
+        raise StartError(str(error)) from None
+    if telemetry := start_telemetry():
+        core.activity.watchers.append(telemetry.finished)
+        stack.push_async_callback(asyncio.to_thread, telemetry.close)
+    if ledger:
+        ledger.start()
+        stack.push_async_callback(asyncio.to_thread, ledger.close)
+    stack.push_async_callback(asyncio.to_thread, core.recorder.close)
+    try:
+        await core.start()
+    except SecretError as error:
+        raise StartError(f"access.keys: {error}") from None
+    stack.push_async_callback(core.stop)
+    core.recorder.know(core.secrets())
+    return core
+
+
+def make_recorder(loaded: Loaded, run: str | None = None) -> Recorder:
+    """For the records of an instance. Starts nothing before there is something to record."""
+    where = paths(loaded.config)
+    carriers = [c.header for p in loaded.registry.providers.values() for c in (*p.auth, *p.oauth)]
+    headers = dict.fromkeys(carriers)
+    return Recorder(loaded.config.capture, where.captures, where.capture_key, headers=headers, run=run)
+
+
+async def _master(
+    stack: AsyncExitStack, core: Core, listeners: dict[str, Listener], ca: CAPaths
+) -> asyncio.Task[None]:
+    """The master's task, once it listens."""
+    served = {name: listener for name, listener in listeners.items() if name in MODES}
+    sockets = {listener.mode: listener.sockets for listener in served.values()}
+    server = Proxyserver(sockets, core.config.limits.backlog)
+    master = LeanMaster(options.Options(), Suite(core), server=server)
+    configure(master, core.config, list(sockets), ca)
+    serving = asyncio.create_task(master.run())
+
+    async def end() -> None:
+        master.shutdown()
+        await asyncio.wait([serving])
+
+    stack.push_async_callback(end)
+    up = asyncio.create_task(master.serving.wait())
+    await asyncio.wait([up, serving], return_when=asyncio.FIRST_COMPLETED)
+    if serving.done():
+        up.cancel()
+        try:
+            await serving
+        except OSError as error:
+            raise StartError(str(error)) from None
+    return serving
+
+
+def configure(master: LeanMaster, config: Config, modes: list[str], ca: CAPaths) -> None:
+    """mitmproxy's options for `config`."""
+    quiet = max(config.upstream.first_byte_timeout, config.upstream.idle_timeout)
+    master.options.update(
+        mode=modes,
+        confdir=str(ca.confdir),
+        connection_strategy="lazy",
+        upstream_cert=False,
+        # A stream may be as quiet as our own time limits allow, which are the ones that count.
+        tcp_timeout=int(max(600, quiet + 60)),
+        ssl_verify_upstream_trusted_ca=str(Path(config.upstream.ca_bundle).expanduser())
+        if config.upstream.ca_bundle
+        else None,
+    )

@@ -1,0 +1,132 @@
+"""The sockets that an instance listens on: opened all at once, before anything else begins."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from detour.ports import Address, parse_address, who_listens
+from router_core.config.schema import Config
+
+MODES: Final = {
+    "proxy": "regular",
+    # A reverse proxy for a place that does not exist: each request gets its destination from its plan.
+    "gateway": "reverse:http://gateway.invalid",
+}
+"""mitmproxy's mode for each listener that mitmproxy serves."""
+
+LISTENERS: Final = (*MODES, "admin")
+"""In the order of the ready line."""
+
+
+class ListenError(Exception):
+    """One line for each address that cannot be listened on: what, by whom, and the remedy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    name: str
+    """One of `LISTENERS`."""
+    host: str
+    """As the configuration writes it."""
+    sockets: tuple[socket.socket, ...]
+    """Bound; a host name may have several addresses, on one port."""
+
+    @property
+    def bound(self) -> Address:
+        host, port = self.sockets[0].getsockname()[:2]
+        return Address(host, port)
+
+    @property
+    def mode(self) -> str:
+        """mitmproxy's mode with the address, as its option is written."""
+        return f"{MODES[self.name]}@{Address(self.host, self.bound.port)}"
+
+    def close(self) -> None:
+        for sock in self.sockets:
+            sock.close()
+
+
+def configured(config: Config) -> dict[str, Address]:
+    """The addresses that `config` names."""
+    written = {name: getattr(config.listen, name) for name in LISTENERS}
+    return {name: parse_address(value) for name, value in written.items() if value}
+
+
+def private() -> dict[str, Address]:
+    """For an instance that serves one command: nobody but it would know the address of the admin port."""
+    return {name: Address("127.0.0.1", 0) for name in MODES}
+
+
+def open_listeners(addresses: dict[str, Address]) -> dict[str, Listener]:
+    """A listener for each of `addresses`. Raises ListenError, with all of them closed, if one cannot be opened."""
+    opened: dict[str, Listener] = {}
+    problems = []
+    for name, address in addresses.items():
+        try:
+            opened[name] = Listener(name, address.host, bind(address))
+        except OSError as error:
+            problems.append(_problem(name, address, error))
+    if problems:
+        close_all(opened.values())
+        raise ListenError("\n".join(problems))
+    return opened
+
+
+def close_all(listeners: Iterable[Listener]) -> None:
+    for listener in listeners:
+        listener.close()
+
+
+def bind(address: Address) -> tuple[socket.socket, ...]:
+    """A socket for each address of the host, all on one port, the first bound first. Raises OSError."""
+    found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    sockets: list[socket.socket] = []
+    port, missing = address.port, None
+    with contextlib.ExitStack() as undo:
+        for family, kind, protocol, _, (host, *_) in dict.fromkeys(found):
+            sock = socket.socket(family, kind, protocol)
+            undo.callback(sock.close)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            try:
+                sock.bind((host, port))
+            except OSError as error:
+                # A name's IPv6 address, where IPv6 is off.
+                if error.errno != errno.EADDRNOTAVAIL or len(found) == 1:
+                    raise
+                missing = error
+                continue
+            port = port or sock.getsockname()[1]
+            sock.setblocking(False)
+            sockets.append(sock)
+        if missing and not sockets:
+            raise missing
+        undo.pop_all()
+    return tuple(sockets)
+
+
+def _problem(name: str, address: Address, error: OSError) -> str:
+    match error.errno:
+        case errno.EADDRINUSE:
+            holder = who_listens(address.port)
+            why = f"{os.strerror(errno.EADDRINUSE)}{f' by {holder}' if holder else ''}"
+            remedy = "stop it or choose another port"
+        case errno.EACCES:
+            why, remedy = "only root may", "choose a port from 1024 on, or grant CAP_NET_BIND_SERVICE"
+        case errno.EADDRNOTAVAIL:
+            why, remedy = "this machine does not have the address", "choose one that `ip address` shows"
+        case _:
+            why, remedy = error.strerror or str(error), "choose another address"
+    return f"listen.{name}: cannot listen on {address}: {why}; {remedy}"
+
+
+def ready_line(listeners: dict[str, Listener]) -> str:
+    """What an instance says on standard output when it serves."""
+    return " ".join(["detour ready", *(f"{n}={listeners[n].bound}" for n in LISTENERS if n in listeners)])
