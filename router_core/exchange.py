@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, Protocol
 
+from router_core.errors import Refusal
 from router_core.formats import Format, Operation
 from router_core.providers.model import Endpoint, Provider
-
-if TYPE_CHECKING:
-    from router_core.routing.passthrough import Passthrough
-    from router_core.routing.plan import Plan
+from router_core.verdict import Verdict
 
 type Headers = list[tuple[str, str]]
 """In wire order, names as received; compare names in lower case."""
@@ -155,6 +153,39 @@ class Attempt:
     """What the upstream reported before the attempt failed; the answer's own counts are the exchange's."""
 
 
+class AttemptSource(Protocol):
+    """Where an exchange's attempts come from: `router_core.routing` makes a `Plan` or a `Passthrough`."""
+
+    @property
+    def told(self) -> list[dict[str, str]]:
+        """For records: the targets in order, and what was passed over with the reason."""
+        ...
+
+    async def next(self) -> Attempt | Refusal | None:
+        """The next attempt; a refusal, or None, when there is none."""
+        ...
+
+    def answered(self, attempt: Attempt, headers: Headers | None = None, status: int = 200) -> None:
+        """The upstream's answer has begun, and is the client's."""
+        ...
+
+    async def report(self, attempt: Attempt, outcome: Outcome) -> Verdict:
+        """How `attempt` ended. Each is reported once."""
+        ...
+
+    def pass_over(self, attempt: Attempt, reason: str) -> None:
+        """`attempt` was not sent."""
+        ...
+
+    def best_answer(self, attempts: list[Attempt] | None = None) -> Attempt | None:
+        """Of the failed attempts that had an answer, the one that tells the client most."""
+        ...
+
+    def close(self) -> None:
+        """Nothing more is asked or reported."""
+        ...
+
+
 @dataclass(slots=True)
 class Exchange:
     id: str
@@ -170,7 +201,7 @@ class Exchange:
     websocket: bool = False
     session: str | None = None
     """The conversation's id, see `router_core.routing.affinity`."""
-    plan: Plan | Passthrough | None = None
+    plan: AttemptSource | None = None
     attempts: list[Attempt] = field(default_factory=list)
     fired: list[str] = field(default_factory=list)
     """Names of the rewrite rules that changed something, in order."""

@@ -16,9 +16,10 @@ from router_core.formats import Format
 from router_core.formats.errors import WireError, error_body
 from router_core.formats.failures import read_body, read_event, wire
 from router_core.framing import Framing
-from router_core.json_document import Json, parse, serialise, splice
+from router_core.json_document import parse, serialise, splice
 from router_core.rewrite.stage import Stage
 from router_core.sse import ArrayReader, Event, EventReader, Reader, looks_like_stream
+from router_core.translator import AnswerTranslator, EventTranslator
 
 MAX_WHOLE: Final = 64 << 20
 """Bytes of an answer that is kept in memory because it must change as a whole."""
@@ -31,26 +32,6 @@ class Pipe(Protocol):
 
     def close(self) -> bytes:
         """What is left, once the upstream's answer is complete."""
-        ...
-
-
-class EventTranslator(Protocol):
-    """Translates the events of one answer; an event may become none or several."""
-
-    def feed(self, event: Event) -> list[Event]: ...
-
-    def close(self) -> list[Event]: ...
-
-
-class AnswerTranslator(Protocol):
-    """Translates one answer into the client's format."""
-
-    def events(self) -> EventTranslator: ...
-
-    def body(self, body: Json) -> Json: ...
-
-    def error(self, status: int, body: bytes) -> tuple[int, bytes]:
-        """The client's status and body for an upstream's error."""
         ...
 
 

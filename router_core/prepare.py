@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import Final
 from urllib.parse import quote, unquote_plus, urlsplit
 
 from router_core import encoding
@@ -32,9 +32,7 @@ from router_core.rewrite.gemini import ENVELOPE
 from router_core.rewrite.headers import HeaderEdit
 from router_core.rewrite.models import TRANSLATION, name_model
 from router_core.rewrite.rules import Rules
-
-if TYPE_CHECKING:
-    from router_core.pipes import AnswerTranslator
+from router_core.translator import Translator
 
 CREDENTIAL_HEADERS: Final = frozenset(
     {
@@ -78,18 +76,6 @@ _FORMAT_HEADERS: Final = {
 """Beginnings of headers that mean nothing in another format."""
 _FORMAT_NEEDS: Final = {Format.ANTHROPIC: ("anthropic-version", "2023-06-01")}
 """Headers without which a format answers nothing, for requests that were written in another one."""
-
-
-class Translator(Protocol):
-    """Between two formats; `router_core.formats` makes it, `Rules.translator` holds it."""
-
-    def request(self, exchange: Exchange, attempt: Attempt) -> Json | Refusal:
-        """The body for the attempt's upstream, or why it cannot be expressed."""
-        ...
-
-    def answer(self, exchange: Exchange, attempt: Attempt) -> AnswerTranslator:
-        """What translates the answer to the request that was translated last for `attempt`."""
-        ...
 
 
 @dataclass(slots=True)

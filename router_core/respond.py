@@ -16,7 +16,6 @@ from router_core.formats.errors import WireError
 from router_core.framing import ArrayFraming, LineFraming, SseFraming
 from router_core.pipes import (
     MAX_WHOLE,
-    AnswerTranslator,
     BodyPipe,
     ErrorPipe,
     EventPipe,
@@ -32,6 +31,7 @@ from router_core.rewrite.headers import HeaderEdit
 from router_core.rewrite.rule import Rule
 from router_core.rewrite.rules import Rules
 from router_core.rewrite.stage import Stage, mark
+from router_core.translator import AnswerTranslator
 
 logger = logging.getLogger(__name__)
 

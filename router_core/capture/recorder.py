@@ -27,8 +27,6 @@ from router_core.exchange import Attempt, Exchange, Headers, Request
 
 if TYPE_CHECKING:
     from router_core.prepare import Outgoing
-    from router_core.routing.passthrough import Passthrough
-    from router_core.routing.plan import Plan
 
 logger = logging.getLogger(__name__)
 
@@ -174,7 +172,7 @@ class Recording:
         for attempt in exchange.attempts:
             if attempt.outcome:
                 self._put(0, "outcome", attempt.number, _outcome(attempt))
-        if exchange.plan is not None and (plan := _plan(exchange.plan)):
+        if exchange.plan is not None and (plan := exchange.plan.told):
             self._put(0, "plan", plan)
         attempts = exchange.attempts
         failed = any(a.outcome and (a.outcome.error or (a.outcome.status or 0) >= 400) for a in attempts)
@@ -333,12 +331,6 @@ def _outcome(attempt: Attempt) -> dict[str, Any]:
         "timeout": outcome.timeout or None,
         "cancelled": outcome.cancelled or None,
     }
-
-
-def _plan(plan: Plan | Passthrough) -> list[dict[str, Any]]:
-    """The targets in order, and what was passed over with the reason, as plain values."""
-    targets = [{"target": name} for name in dict.fromkeys(target.name for target in plan.targets)]
-    return targets + [{"target": skipped.name, "skipped": skipped.reason} for skipped in plan.skipped]
 
 
 def _ending(exchange: Exchange) -> dict[str, Any]:

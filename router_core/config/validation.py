@@ -12,6 +12,8 @@ from pydantic import BaseModel, ValidationError
 
 from router_core.config.document import Node, Path, suggest_key
 from router_core.config.problems import Problem, masked, nearest, shown
+from router_core.rewrite import catalogue
+from router_core.rewrite.schema import KNOWN_RULES
 
 type ErrorDetails = Mapping[str, Any]
 
@@ -48,6 +50,7 @@ def validate[M: BaseModel](
     configuration can still run and a person sees all mistakes at once.
     """
     problems: list[Problem] = []
+    known = {**(context or {}), KNOWN_RULES: catalogue.BY_NAME}
     if not isinstance(tree.value, dict):
         problems.append(Problem(file, tree.line, "the file holds no mapping", "write KEY: VALUE lines"))
         tree = Node({}, tree.line)
@@ -55,7 +58,7 @@ def validate[M: BaseModel](
     # Each round removes at least one node, or empties the document.
     while True:
         try:
-            return model.model_validate(tree.plain(), context=context), tree, problems
+            return model.model_validate(tree.plain(), context=known), tree, problems
         except ValidationError as error:
             broken: set[Path] = set()
             for details in error.errors(include_url=False):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Final
 
 from router_core.rewrite import (
@@ -38,9 +37,3 @@ BUILT_IN: Final[tuple[Rule, ...]] = (
 )
 DOCUMENTED: Final = (models.TRANSLATION, *BUILT_IN, models.NAME_MODEL)
 BY_NAME: Final[dict[str, Rule]] = {rule.name: rule for rule in BUILT_IN}
-
-
-def suggest(name: str) -> str:
-    """The remedy for the unknown name of a rule."""
-    near = difflib.get_close_matches(name[:100], list(BY_NAME), n=1)
-    return f"did you mean {near[0]!r}?" if near else "docs/rewrites.md lists them all"

@@ -17,8 +17,8 @@ from router_core.rewrite.schema import RuleConfig
 
 if TYPE_CHECKING:
     from router_core.config.schema import Config, Limits
-    from router_core.prepare import Translator
     from router_core.providers.registry import Registry
+    from router_core.translator import Translator
 
 
 class Rules:

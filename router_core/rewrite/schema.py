@@ -37,13 +37,24 @@ They run in this order within a rule. Paths are those of `router_core.rewrite.pa
 
 from __future__ import annotations
 
+import difflib
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    ValidationInfo,
+    model_validator,
+)
 
 from router_core.formats import Format, Operation
 from router_core.rewrite.paths import Key, parse_path
+
+KNOWN_RULES: Final = "known_rules"
+"""The key of pydantic's validation context that holds the names of the built-in rules; unchecked without."""
 
 
 class Part(BaseModel):
@@ -110,12 +121,13 @@ def _listed(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
-def _known(name: str) -> str:
-    # Late, since the catalogue's rules know providers, and providers know this schema.
-    from router_core.rewrite.catalogue import BY_NAME, suggest
-
-    if name not in BY_NAME:
-        raise ValueError(f"{name!r} is no built-in rewrite; {suggest(name)}")
+def _known(name: str, info: ValidationInfo) -> str:
+    # The catalogue's rules know providers, and providers know this schema: it cannot ask the catalogue itself.
+    known = (info.context or {}).get(KNOWN_RULES)
+    if known is not None and name not in known:
+        near = difflib.get_close_matches(name[:100], known, n=1)
+        remedy = f"did you mean {near[0]!r}?" if near else "docs/rewrites.md lists them all"
+        raise ValueError(f"{name!r} is no built-in rewrite; {remedy}")
     return name
 
 

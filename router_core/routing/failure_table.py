@@ -7,27 +7,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final
 
 from router_core.routing.errors_on_wire import WireError
 from router_core.routing.resets import Scope
-
-
-class FailureKind(StrEnum):
-    SUCCESS = "success"
-    CLIENT_FAULT = "client_fault"
-    REQUEST_MISS = "request_miss"
-    AUTH = "auth"
-    PAYMENT = "payment"
-    NOT_FOUND = "not_found"
-    MODEL_UNSUPPORTED = "model_unsupported"
-    RATE_LIMIT = "rate_limit"
-    CAPACITY = "capacity"
-    TRANSIENT = "transient"
-    CHALLENGE = "challenge"
-    CANCELLED = "cancelled"
-
+from router_core.verdict import FailureKind
 
 MINUTE, HALF_HOUR, HOUR = 60.0, 1800.0, 3600.0
 BACKOFF_LIMIT: Final = HALF_HOUR

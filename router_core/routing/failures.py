@@ -30,8 +30,9 @@ from router_core.config.units import parse_duration
 from router_core.exchange import Outcome
 from router_core.formats import Operation
 from router_core.routing.errors_on_wire import WireError, read_error
-from router_core.routing.failure_table import MINUTE, TABLE, FailureKind, Row, codes, phrases
+from router_core.routing.failure_table import MINUTE, TABLE, Row, codes, phrases
 from router_core.routing.resets import Reset, Scope, anthropic_scope, read_reset, retry_after
+from router_core.verdict import FailureKind
 
 RETRIED: Final = frozenset(FailureKind) - {
     FailureKind.SUCCESS,
@@ -68,16 +69,6 @@ class Failure:
     @property
     def cools(self) -> bool:
         return bool(self.cooldown or self.backoff or self.reset)
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    kind: FailureKind
-    retry: bool
-    """Whether `Plan.next` may be asked for another attempt."""
-    until: float | None
-    """Until when the credential rests (seconds since the epoch), or None."""
-    reason: str
 
 
 def classify(

@@ -32,8 +32,9 @@ from typing import Final
 
 from router_core.config.schema import Routing
 from router_core.routing.cooldown import QUOTA, Cooldown, CredentialState, Key, bits, key_of
-from router_core.routing.failure_table import BACKOFF_LIMIT, FailureKind
+from router_core.routing.failure_table import BACKOFF_LIMIT
 from router_core.routing.failures import Failure
+from router_core.verdict import FailureKind
 
 MAX_KEYS: Final = 256
 """Cooldowns per credential; model names come from clients, so their number must have an end."""

@@ -8,9 +8,10 @@ import math
 from router_core.errors import Code, Refusal
 from router_core.exchange import Attempt, Exchange, Headers, Outcome
 from router_core.routing.choice import FREE
-from router_core.routing.failures import Failure, Verdict, classify
+from router_core.routing.failures import Failure, classify
 from router_core.routing.live import Live
-from router_core.routing.targets import Skipped, Target
+from router_core.routing.targets import Skipped, Target, told
+from router_core.verdict import Verdict
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +27,10 @@ class Passthrough:
         self._live = live
         self._taken = False
         self._failure: Failure | None = None
+
+    @property
+    def told(self) -> list[dict[str, str]]:
+        return told(self.targets, self.skipped)
 
     def preview(self) -> list[tuple[Target, str | None, str]]:
         return []

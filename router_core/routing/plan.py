@@ -23,12 +23,12 @@ from router_core.routing.affinity import Binding, SessionName, answer_names
 from router_core.routing.breaker import Circuit
 from router_core.routing.choice import FREE, Choice, Chooser
 from router_core.routing.cooldown import CredentialState
-from router_core.routing.failure_table import FailureKind
-from router_core.routing.failures import RETRIED, Failure, Verdict, classify
+from router_core.routing.failures import RETRIED, Failure, classify
 from router_core.routing.live import Live
 from router_core.routing.status import describe
-from router_core.routing.targets import UPGRADE_REQUIRED, Skipped, Target
+from router_core.routing.targets import UPGRADE_REQUIRED, Skipped, Target, told
 from router_core.routing.websocket import Message, handshake_refused
+from router_core.verdict import FailureKind, Verdict
 
 logger = logging.getLogger(__name__)
 
@@ -86,6 +86,10 @@ class Plan:
     def targets(self) -> list[Target]:
         """What can be tried, in the order of now."""
         return list(self._chooser.targets())
+
+    @property
+    def told(self) -> list[dict[str, str]]:
+        return told(self.targets, self.skipped)
 
     def preview(self) -> list[tuple[Target, str | None, str]]:
         """(target, credential id, why) in order, without taking a turn; for `detour explain`."""

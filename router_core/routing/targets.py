@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -57,6 +57,15 @@ class Skipped:
     name: str
     reason: str
     why: Why = Why.STATE
+
+
+def told(targets: Iterable[Target], skipped: Iterable[Skipped]) -> list[dict[str, str]]:
+    """The targets in order, then what was passed over with the reason, as plain values for records."""
+    names = dict.fromkeys(target.name for target in targets)
+    return [
+        *({"target": name} for name in names),
+        *({"target": entry.name, "skipped": entry.reason} for entry in skipped),
+    ]
 
 
 def tree_of(live: Live, exchange: Exchange) -> Tree | Refusal:

@@ -16,9 +16,9 @@ from typing import Any, Final
 import orjson
 
 from router_core.exchange import Headers, Outcome
-from router_core.routing.failure_table import FailureKind
 from router_core.routing.windows import Window
 from router_core.times import moment, number
+from router_core.verdict import FailureKind
 
 MAX_ERROR: Final = 64 << 10
 _ENDS: Final = frozenset({"response.completed", "response.incomplete", "response.done", "response.cancelled"})

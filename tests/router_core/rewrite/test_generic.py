@@ -18,7 +18,7 @@ from router_core.rewrite.headers import HeaderEdit
 from router_core.rewrite.paths import GONE, edit, parse_path, rename
 from router_core.rewrite.rule import Origin
 from router_core.rewrite.rules import Rules
-from router_core.rewrite.schema import RuleConfig
+from router_core.rewrite.schema import KNOWN_RULES, RuleConfig
 from tests.router_core import wire
 
 BODY: dict[str, Any] = {
@@ -264,12 +264,12 @@ def test_answers_can_be_edited_too() -> None:
 )
 def test_mistakes_are_told(rule: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
-        RuleConfig.model_validate(rule)
+        RuleConfig.model_validate(rule, context={KNOWN_RULES: catalogue.BY_NAME})
 
 
 def test_an_unknown_action_is_told_the_nearest() -> None:
     with pytest.raises(ValidationError, match="did you mean 'suppress-thinking'"):
-        RuleConfig.model_validate({"action": "supress-thinking"})
+        RuleConfig.model_validate({"action": "supress-thinking"}, context={KNOWN_RULES: catalogue.BY_NAME})
 
 
 def test_an_action_is_told_where_it_belongs() -> None:

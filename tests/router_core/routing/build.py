@@ -15,13 +15,13 @@ from router_core.exchange import Attempt, ClientInfo, Exchange, Headers, Outcome
 from router_core.formats import Format, Operation
 from router_core.providers.model import AuthHeader, Endpoint, ModelInfo, Provider
 from router_core.providers.registry import Registry
-from router_core.routing.failures import Verdict
 from router_core.routing.passthrough import Passthrough
 from router_core.routing.plan import Plan
 from router_core.routing.router import Router
 from router_core.routing.targets import Translatable, same_format
 from router_core.state.memory import MemoryStore
 from router_core.state.store import Change
+from router_core.verdict import Verdict
 
 EPOCH = 1_800_000_000.0
 """Where the wall clock of the tests begins: 2027-01-15 08:00 UTC."""

@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from router_core.config.schema import Config
-from router_core.routing.failure_table import FailureKind
 from router_core.routing.failures import parse_row
 from router_core.routing.names import EFFORTS
+from router_core.verdict import FailureKind
 
 PAGE = (Path(__file__).parents[3] / "docs" / "routing.md").read_text()
 EXAMPLES = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)

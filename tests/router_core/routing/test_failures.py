@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from router_core.exchange import Outcome
 from router_core.formats import Operation
-from router_core.routing.failure_table import TABLE, FailureKind
+from router_core.routing.failure_table import TABLE
 from router_core.routing.failures import RETRIED, Failure, classify, parse_row
+from router_core.verdict import FailureKind
 from tests.router_core.routing.build import EPOCH, World, credential, verdict
 
 K = FailureKind

@@ -9,7 +9,7 @@ import pytest
 from router_core.errors import Code, Refusal
 from router_core.exchange import Attempt, Outcome
 from router_core.formats import Format, Operation
-from router_core.routing.failure_table import FailureKind
+from router_core.verdict import FailureKind
 from tests.router_core.routing.build import (
     ANTHROPIC,
     CODEX,

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from router_core.exchange import Outcome
 from router_core.formats import Format
-from router_core.routing.failure_table import FailureKind
 from router_core.routing.failures import classify
 from router_core.routing.websocket import handshake_refused, read_message, reconnects
+from router_core.verdict import FailureKind
 from tests.router_core.routing.build import CODEX, EPOCH, World, attempt, credential
 
 LIMITS = {
