@@ -81,7 +81,3 @@ def options(
     ] = False,
 ) -> None:
     """Route the traffic of AI command-line tools to the credentials you choose."""
-
-
-def main() -> None:
-    app(prog_name="detour")

@@ -20,8 +20,9 @@ from typing import Final
 from detour.files import private_folder
 
 READY: Final = "detour ready "
-START_TIMEOUT: Final = 60.0
-"""Seconds until an instance that has not said that it is ready counts as failed."""
+START_TIMEOUT: Final = 180.0
+"""Seconds until an instance that has not said that it is ready counts as failed. The first start on a machine
+compiles every module, which takes a busy one more than half a minute."""
 LOG_SIZE: Final = 4 << 20
 """Bytes at which the log of private instances is begun anew."""
 

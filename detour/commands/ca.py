@@ -22,7 +22,9 @@ class Store(StrEnum):
     JAVA = "java"
 
 
-app = typer.Typer(help="Show, export and renew the certificate authority that tools have to trust.")
+app = typer.Typer(
+    help="Show, export and renew the certificate authority that tools have to trust.", add_completion=False
+)
 
 
 def _ensure(config: Path | None) -> CAPaths:

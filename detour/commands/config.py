@@ -15,7 +15,9 @@ import typer
 from detour.commands.options import USAGE, ConfigOption, fail, load
 
 app = typer.Typer(
-    help="Carry the configuration to another machine in one encrypted file.", no_args_is_help=True
+    help="Carry the configuration to another machine in one encrypted file.",
+    no_args_is_help=True,
+    add_completion=False,
 )
 
 PassphraseOption = Annotated[

@@ -12,7 +12,9 @@ import typer
 from detour.commands import remote
 from detour.commands.options import FAILED, ConfigOption, JsonOption, fail, load, print_columns, print_json
 
-app = typer.Typer(help="Show the state of each credential, try it, or end its cooldowns.")
+app = typer.Typer(
+    help="Show the state of each credential, try it, or end its cooldowns.", add_completion=False
+)
 
 
 @app.callback(invoke_without_command=True)

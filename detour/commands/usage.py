@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from router_core.usage.question import Question, Row
 
 app = typer.Typer(
-    help="Show what was used and what it cost: by day, provider, model, credential, client, session or tool."
+    help="Show what was used and what it cost: by day, provider, model, credential, client, session or tool.",
+    add_completion=False,
 )
 
 CsvOption = Annotated[bool, typer.Option("--csv", help="Print comma-separated values.")]

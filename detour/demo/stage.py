@@ -15,11 +15,11 @@ from rich.console import Console
 
 import detour
 from detour.fakes import FakeUpstream, ThrowawayCA
+from detour.private import START_TIMEOUT
 
 ACCOUNTS = ("account-one", "account-two", "account-three")
 CLIENT_KEY = "the-key-that-the-tool-has"
-START = 30.0
-STOP = 10.0
+STOP = 30.0
 _LAST_WORDS = 20
 
 
@@ -104,10 +104,14 @@ class Stage:
                 stderr=log,
             )
         try:
-            await asyncio.wait_for(self._ready(), START)
-        except (TimeoutError, StartError):
+            await asyncio.wait_for(self._ready(), START_TIMEOUT)
+        except TimeoutError:
             await self.__aexit__()
-            raise StartError(self.last_words() or f"it said nothing within {START:g} s") from None
+            late = f"it was not ready within {START_TIMEOUT:g} s"
+            raise StartError("\n".join(filter(None, (self.last_words(), late)))) from None
+        except StartError:
+            await self.__aexit__()
+            raise StartError(self.last_words() or "it ended without a word") from None
         return self
 
     async def __aexit__(self, *exc: object) -> None:

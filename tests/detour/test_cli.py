@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from detour import __version__
+from detour.__main__ import main
 from detour.cli import COMMANDS, app
 
 ROOT = Path(__file__).parents[2]
@@ -81,6 +82,19 @@ def test_every_command_explains_itself(invoke, name):
     usage, said = [line.strip() for line in shown.stdout.splitlines() if line.strip()][:2]
     assert f" {name} " in usage and usage.startswith("Usage: ")
     assert said.endswith((".", ",", ";")) or len(said) > 40
+    assert "--install-completion" not in shown.stdout
+
+
+def test_an_interrupted_start_says_nothing(monkeypatch, capfd):
+    def interrupted(**_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("detour.cli.app", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        main()
+
+    assert ended.value.code == 130
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from detour import demo
+from detour.demo import stage
 from detour.demo.scenes import SCENES, Failed, Scene
 
 
@@ -38,4 +39,12 @@ def test_a_scene_that_fails_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert code == 1
     assert "✗ the provider saw nothing" in output
     assert "1 of 1 failed: The one that fails" in output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_start_that_takes_too_long_is_called_that(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(stage, "START_TIMEOUT", 0.01)
+    code, output = play(monkeypatch, tmp_path)
+    assert code == 1
+    assert "it was not ready within 0.01 s" in output
     assert list(tmp_path.iterdir()) == []

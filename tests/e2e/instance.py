@@ -17,9 +17,9 @@ from typing import Any, Self
 import httpx
 
 READY = re.compile(r"^detour ready proxy=(?P<proxy>\S+) gateway=(?P<gateway>\S+) admin=(?P<admin>\S+)$")
-START = 60.0
-STOP = 40.0
-TIMEOUT = 20.0
+START = 180.0
+STOP = 60.0
+TIMEOUT = 60.0
 ROOT = Path(__file__).resolve().parents[2]
 
 # What a developer's shell has must not leak into the instance: real keys and a real proxy.
