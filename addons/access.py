@@ -1,22 +1,51 @@
-"""Who may use Detour: client keys on the proxy (407) and on the gateway (401)."""
+"""Who may use Detour: clients of certain networks, and client keys on the proxy (407) and on the gateway (401)."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 import hmac
+import ipaddress
+import logging
+import socket
+from typing import Final
 from urllib.parse import parse_qs, urlsplit
 from weakref import WeakKeyDictionary
 
+from cachetools import TTLCache
 from mitmproxy import connection, http
 
 from router_core.core import Core
+
+logger = logging.getLogger(__name__)
+
+OPEN_MODES: Final = frozenset({"regular", "reverse", "transparent"})
+"""mitmproxy's modes that listen for whoever comes; the others know their clients."""
+
+SAID_CLIENTS: Final = 256
+SAID_SECONDS: Final = 600.0
+"""A client that goes on trying is logged once in this time; so many are remembered."""
 
 
 class Access:
     def __init__(self, core: Core) -> None:
         self.core = core
+        self._said: TTLCache[str, bool] = TTLCache(SAID_CLIENTS, SAID_SECONDS)
+        """Addresses whose refusal stands in the log already."""
         self._admitted: WeakKeyDictionary[connection.Client, str] = WeakKeyDictionary()
+
+    def client_connected(self, client: connection.Client) -> None:
+        networks = self.core.config.access.networks
+        if not networks or client.proxy_mode.type_name not in OPEN_MODES:
+            return
+        address = _address(client.peername[0])
+        if any(address in network for network in networks) or _is_this_machine(address):
+            return
+        client.error = "its address is outside access.networks"
+        self.core.connections.refused += 1
+        if str(address) not in self._said:
+            self._said[str(address)] = True
+            logger.warning("%s is cut off: it is outside access.networks", address)
 
     def http_connect(self, flow: http.HTTPFlow) -> None:
         self._check_proxy(flow)
@@ -67,6 +96,25 @@ def gateway_key(request: http.Request) -> str:
         if value := request.headers.get(name):
             return value.strip()
     return parse_qs(urlsplit(request.path).query).get("key", [""])[0]
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """A client's address, an IPv4 one also where an IPv6 socket took it."""
+    address = ipaddress.ip_address(text.partition("%")[0])
+    return (address.ipv4_mapped if address.version == 6 else None) or address
+
+
+def _is_this_machine(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    """Whether `address` is one of this machine's: to get there, the kernel would start from there."""
+    if address.is_loopback:
+        return True
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((str(address), 9))  # sends nothing
+            return _address(probe.getsockname()[0]) == address
+    except OSError:
+        return False
 
 
 def _proxy_password(header: str) -> str:

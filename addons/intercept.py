@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import logging
+from typing import Final
 
 from mitmproxy import tls
 from mitmproxy.proxy import mode_specs
 from mitmproxy.proxy.layers import modes
 
+from addons.transparent import is_transparent
 from router_core.core import Core
 
 logger = logging.getLogger(__name__)
+
+
+ENCRYPTED_CLIENT_HELLO: Final = 0xFE0D
+"""Type of the TLS extension (RFC 9849 10.1)."""
 
 
 class Intercept:
@@ -19,8 +25,6 @@ class Intercept:
 
     def __init__(self, core: Core) -> None:
         self.core = core
-        self.tunnelled = 0
-        """Connections that were passed through without being looked at."""
 
     def tls_clienthello(self, data: tls.ClientHelloData) -> None:
         try:
@@ -29,7 +33,6 @@ class Intercept:
             # Whatever happens, what is not known to be a provider's is not decrypted.
             data.ignore_connection = True
             logger.exception("cannot tell whether to intercept; the connection is tunnelled")
-        self.tunnelled += data.ignore_connection
 
     def _is_ours(self, data: tls.ClientHelloData) -> bool:
         context = data.context
@@ -38,9 +41,22 @@ class Intercept:
         if len(context.layers) == 2 and isinstance(context.layers[0], modes.HttpProxy):
             return True  # TLS to the proxy itself, around the CONNECT
         host = data.client_hello.sni
-        if host is None and context.server.address:
+        if host is None and context.server.address and not is_transparent(context.client):
             host = context.server.address[0]
-        if host is None:
-            return False
+        counted = self.core.connections
+        # Browsers send the extension with random bytes to every host (GREASE, RFC 9849 6.2). Beside a
+        # provider's name it hides nothing; beside another one it may hide any.
+        if host is not None and self._is_intercepted(host):
+            counted.decrypted += 1
+            return True
+        if any(kind == ENCRYPTED_CLIENT_HELLO for kind, _ in data.client_hello.extensions):
+            counted.ech += 1
+        elif data.client_hello.sni is None:
+            counted.unnamed += 1
+        else:
+            counted.tunnelled += 1
+        return False
+
+    def _is_intercepted(self, host: str) -> bool:
         host = host.lower().rstrip(".")
         return host in self.core.registry.hosts or host in self.core.config.capture.hosts

@@ -83,8 +83,7 @@ class Route:
         if is_gateway(flow):
             found = surfaces.match_gateway(self.core.registry, flow.request.method, flow.request.path)
         else:
-            host = provider_host(flow)
-            found = surfaces.match_host(self.core.registry, host, flow.request.method, flow.request.path)
+            found = self._match_host(flow)
         call = self._call_for(flow, found)
         if call is None:
             flow.request.stream = True  # not for us: nothing is kept, nothing is looked at
@@ -98,6 +97,12 @@ class Route:
             call.refusal = too_large(self.core.config.limits.body)
         if call.refusal is None and is_gateway(flow):
             call.refusal = self._refused_key(flow)
+
+    def _match_host(self, flow: http.HTTPFlow) -> surfaces.Match | None:
+        host = provider_host(flow)
+        if is_misdirected(flow, host):
+            return None  # on to where it was going, with what it carries itself
+        return surfaces.match_host(self.core.registry, host, flow.request.method, flow.request.path)
 
     def _call_for(self, flow: http.HTTPFlow, found: surfaces.Match) -> Call | None:
         config = self.core.config
@@ -289,6 +294,16 @@ class Route:
 def provider_host(flow: http.HTTPFlow) -> str:
     """The host that the client means, from what it cannot fake without talking to somebody else."""
     return (flow.client_conn.sni or flow.request.host).lower().rstrip(".")
+
+
+def is_misdirected(flow: http.HTTPFlow, host: str) -> bool:
+    """Whether the request names another host than its TLS connection was opened for (RFC 9110 7.4)."""
+    if flow.client_conn.sni is None or not (named := flow.request.host_header):
+        return False
+    try:
+        return (urlsplit(f"//{named}").hostname or "").rstrip(".") != host
+    except ValueError:
+        return True
 
 
 def unreachable(exchange: Exchange) -> Refusal:

@@ -13,6 +13,7 @@ from addons.gateway import Gateway
 from addons.intercept import Intercept
 from addons.relay import Relay
 from addons.route import Route
+from addons.transparent import Transparent
 from addons.upstream import Upstream
 from addons.usage import Usage
 from addons.websocket import Websocket
@@ -65,6 +66,7 @@ def chain(core: Core) -> list[object]:
     route = Route(core, access, failover)
     return [
         access,
+        Transparent(core),
         Intercept(core),
         upstream,
         failover,

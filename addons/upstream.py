@@ -10,11 +10,12 @@ from typing import cast
 from urllib.parse import unquote, urlsplit
 from weakref import WeakKeyDictionary
 
-from mitmproxy import connection, ctx, http, tls
+from mitmproxy import connection, http, tls
 from mitmproxy.net.server_spec import ServerSpec
 from mitmproxy.proxy import server_hooks
 
 from addons import socks
+from addons.handlers import handler_of
 from router_core.core import Core
 
 logger = logging.getLogger(__name__)
@@ -32,7 +33,7 @@ class Upstream:
         socks.install()
 
     def client_connected(self, client: connection.Client) -> None:
-        handler = _handler(client)
+        handler = handler_of(client)
         if handler is None:
             return
         # mitmproxy allows five connections per client and address and holds each for its whole life, so
@@ -86,7 +87,7 @@ class Upstream:
 
     def _give_up(self, client: connection.Client, server: connection.Connection) -> None:
         self._timers.pop(server, None)
-        handler = _handler(client)
+        handler = handler_of(client)
         if handler is None:
             return
         via = server.via[1] if isinstance(server, connection.Server) and server.via else None
@@ -130,7 +131,3 @@ def outbound_proxy(url: str | None) -> ServerSpec | None:
         host.account = unquote(parts.username).encode(), unquote(parts.password or "").encode()
     scheme = parts.scheme.removesuffix("h")
     return cast(ServerSpec, (scheme, (host, parts.port or PROXY_PORTS[parts.scheme])))
-
-
-def _handler(client: connection.Client):
-    return ctx.master.addons.get("proxyserver").connections.get(client.id)

@@ -6,18 +6,21 @@ import asyncio
 import logging
 import signal
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from detour import instance, listeners, logs, private, runtime
 from detour.ca import CAError, ensure_ca
+from detour.gateway import marks
 from detour.instance import StartError
 from detour.listeners import Listener, ListenError
 from detour.paths import paths
 from router_core.config.loader import ConfigError, Loaded, load
+from router_core.credentials import aside
 
 logger = logging.getLogger(__name__)
 
@@ -59,22 +62,26 @@ def serve(
         with logs.configured(log_format, loaded.config.log):
             for warning in loaded.warnings:
                 logger.warning("%s", warning)
-            return _run(_serve(loaded, private_to, recorded))
+            return _run(_serve(loaded, private_to, recorded), marks.of(loaded.config))
     except logs.LogError as error:
         print(error, file=sys.stderr)
         return 1
 
 
-def _run(serving: Coroutine[Any, Any, int]) -> int:
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.run(serving)
-    return uvloop.run(serving)
+def _run(serving: Coroutine[Any, Any, int], mark: int | None) -> int:
+    loop: Callable[[], asyncio.AbstractEventLoop] = marks.FastLoop
+    if mark is not None:
+        loop = partial(marks.MarkingLoop, mark)
+        aside.new_loop = partial(marks.MarkingSelectorLoop, mark)
+    with asyncio.Runner(loop_factory=loop) as runner:
+        return runner.run(serving)
 
 
 async def _serve(loaded: Loaded, private_to: int | None, recorded: CaptureRun | None) -> int:
     stop = asyncio.Event()
+    if not private_to and (problem := marks.problem(loaded.config)):
+        print(problem, file=sys.stderr)
+        return 1
     try:
         opened = listeners.open_listeners(
             listeners.private() if private_to else listeners.configured(loaded.config)
@@ -108,6 +115,7 @@ def _announce(loaded: Loaded, opened: dict[str, Listener]) -> None:
             proxy=bound.get("proxy"),
             gateway=bound.get("gateway"),
             admin=bound.get("admin"),
+            transparent=bound.get("transparent"),
             config=str(loaded.path.resolve()) if loaded.path else None,
         ),
     )

@@ -17,10 +17,11 @@ MODES: Final = {
     "proxy": "regular",
     # A reverse proxy for a place that does not exist: each request gets its destination from its plan.
     "gateway": "reverse:http://gateway.invalid",
+    "transparent": "transparent",
 }
 """mitmproxy's mode for each listener that mitmproxy serves."""
 
-LISTENERS: Final = (*MODES, "admin")
+LISTENERS: Final = ("proxy", "gateway", "admin", "transparent")
 """In the order of the ready line."""
 
 
@@ -60,7 +61,7 @@ def configured(config: Config) -> dict[str, Address]:
 
 def private() -> dict[str, Address]:
     """For an instance that serves one command: nobody but it would know the address of the admin port."""
-    return {name: Address("127.0.0.1", 0) for name in MODES}
+    return {name: Address("127.0.0.1", 0) for name in ("proxy", "gateway")}
 
 
 def open_listeners(addresses: dict[str, Address]) -> dict[str, Listener]:
@@ -69,7 +70,7 @@ def open_listeners(addresses: dict[str, Address]) -> dict[str, Listener]:
     problems = []
     for name, address in addresses.items():
         try:
-            opened[name] = Listener(name, address.host, bind(address))
+            opened[name] = Listener(name, address.host, bind(address, dual=name == "transparent"))
         except OSError as error:
             problems.append(_problem(name, address, error))
     if problems:
@@ -83,9 +84,17 @@ def close_all(listeners: Iterable[Listener]) -> None:
         listener.close()
 
 
-def bind(address: Address) -> tuple[socket.socket, ...]:
-    """A socket for each address of the host, all on one port, the first bound first. Raises OSError."""
-    found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+def bind(address: Address, *, dual: bool = False) -> tuple[socket.socket, ...]:
+    """A socket for each address of the host, all on one port, the first bound first. Raises OSError.
+
+    With `dual`, ``::`` stands for every address of IPv4 too.
+    """
+    hosts = ["::", "0.0.0.0"] if dual and address.host == "::" else [address.host]
+    found = [
+        info
+        for host in hosts
+        for info in socket.getaddrinfo(host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    ]
     sockets: list[socket.socket] = []
     port, missing = address.port, None
     with contextlib.ExitStack() as undo:
@@ -122,6 +131,8 @@ def _problem(name: str, address: Address, error: OSError) -> str:
             why, remedy = "only root may", "choose a port from 1024 on, or grant CAP_NET_BIND_SERVICE"
         case errno.EADDRNOTAVAIL:
             why, remedy = "this machine does not have the address", "choose one that `ip address` shows"
+        case errno.EAFNOSUPPORT:
+            why, remedy = "IPv6 is off on this machine", f"switch it on, or listen on 0.0.0.0:{address.port}"
         case _:
             why, remedy = error.strerror or str(error), "choose another address"
     return f"listen.{name}: cannot listen on {address}: {why}; {remedy}"

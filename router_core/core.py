@@ -19,6 +19,7 @@ from router_core.config import secrets
 from router_core.config.loader import ConfigError, Loaded, load
 from router_core.config.secrets import SecretError
 from router_core.config.watch import watch
+from router_core.connections import Connections
 from router_core.credentials.pool import Pool
 from router_core.errors import Refusal
 from router_core.exchange import Exchange
@@ -52,6 +53,7 @@ class Core:
         """Client keys by name; empty means that no key is asked for."""
         self.activity = Activity()
         """What is under way; whoever serves gives it a ledger."""
+        self.connections = Connections()
         self.router.live.budgets = lambda: self.budgets
         self.recorder: Recorder | None = None
         """What records exchanges, if whoever serves has made one."""

@@ -6,16 +6,15 @@ import asyncio
 import logging
 
 from mitmproxy import ctx
-from mitmproxy.proxy import commands, events, layer
+from mitmproxy.proxy import commands, layer
 from mitmproxy.proxy.layers.http import HttpLayer
-from mitmproxy.proxy.server import ConnectionHandler
-from mitmproxy.utils import asyncio_utils
 
 from addons.call import Call
 from addons.failover.clients import install
 from addons.failover.events import DeadlinePassed, HookFinished
 from addons.failover.layer import FailoverLayer
 from addons.failover.selfcheck import problems
+from addons.handlers import handler_of, inject
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +61,7 @@ class Failover:
             if not getattr(subject, "intercepted", False):
                 return True
             task = asyncio.create_task(subject.wait_for_resume())
-        elif handler := _handler(layer.context.client.id):
+        elif handler := handler_of(layer.context.client):
             task = asyncio.create_task(handler.handle_hook(hook))
         else:
             return True  # the client is gone, and with it everything that waits
@@ -72,26 +71,15 @@ class Failover:
 
         def finished(task: asyncio.Task) -> None:
             self._running.discard(task)
-            _inject(layer.context.client.id, HookFinished(layer, hook))
+            inject(layer.context.client, HookFinished(layer, hook))
 
         task.add_done_callback(finished)
         return False
 
     def watch(self, call: Call) -> None:
         """Let the deadlines that `call` arms reach its stream."""
-        connection_id = call.flow.client_conn.id
-        call.on_deadline = lambda: _inject(connection_id, DeadlinePassed(call))
-
-
-def _handler(connection_id: str) -> ConnectionHandler | None:
-    return ctx.master.addons.get("proxyserver").connections.get(connection_id)
-
-
-def _inject(connection_id: str, event: events.Event) -> None:
-    """Let `event` enter at the top of the client connection's layers, if it is still there."""
-    handler = _handler(connection_id)
-    if handler is not None:
-        asyncio_utils.create_task(handler.server_event(event), name="inject event", keep_ref=True)
+        client = call.flow.client_conn
+        call.on_deadline = lambda: inject(client, DeadlinePassed(call))
 
 
 def _replace(old: HttpLayer) -> FailoverLayer:

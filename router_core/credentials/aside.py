@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
+
+new_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.SelectorEventLoop
+"""Makes the other loop; to be replaced before it is needed first."""
 
 _starting = threading.Lock()
 _loop: asyncio.AbstractEventLoop | None = None
@@ -25,7 +28,7 @@ def _other_loop() -> asyncio.AbstractEventLoop:
     global _loop
     with _starting:
         if _loop is None:
-            _loop = asyncio.SelectorEventLoop()
+            _loop = new_loop()
             # A daemon: an endpoint that hangs does not keep the process from ending.
             threading.Thread(target=_loop.run_forever, name="detour-refresh", daemon=True).start()
         return _loop
