@@ -33,13 +33,19 @@ class Container:
         self.end = start
         self.names = names
         """Keys of the scanned members, as they stand."""
+        self.head = 0
+        """Items at the beginning of an array that stay and stand there as one piece."""
+        self.second: int | None = None
+        """The offset behind the first comma, where no span tells it."""
         self.spans: list[Span] = []
+        """Of the parts behind them."""
         self.inner: dict[int, Container] = {}
         """Edited containers among the parts, by index."""
         self.pairs: dict[int, int] = {}
         self.shared = 0
-        """Items at the end of an array that were not scanned because they stay."""
+        """Items at the end of an array that stay, likewise."""
         self.rested = False
+        self._head = (b"", b"", b"")
         self._out: list[tuple[bytes, bytes, bytes]] = []
 
     def add(
@@ -52,6 +58,14 @@ class Container:
         self.spans.append(Span(start, key_start, key_end, value_start, value_end, end))
         return end + 1
 
+    def begin(self, body: bytes, start: int, end: int) -> int:
+        """Notes the head, from `start` to `end`; returns the offset behind the comma that follows it."""
+        after = skip_space(body, end)
+        if body[after] not in b",]":
+            raise IndexError
+        self._head = (body[self.start + 1 : start], body[start:end], body[end:after])
+        return after + 1
+
     def close(self, body: bytes, position: int, end: int) -> Container:
         """The parts are complete; what stands between `position` and the bracket before `end` stays."""
         self._body = body
@@ -62,12 +76,25 @@ class Container:
         if not self._rest and spans:
             self._closing = body[spans[-1].value_end : spans[-1].end]
         self._before = body[self.start + 1 : skip_space(body, self.start + 1)]
-        second = spans[1].start if len(spans) > 1 else position if self._rest else None
+        second = self._second(position)
         self._between = self._before if second is None else body[second : skip_space(body, second)]
         self.colon = b":"
         if isinstance(self.old, dict) and self.old and (first := KEY.match(body, self.start + 1)):
             self.colon = body[first.end(1) : first.end()]
         return self
+
+    def _second(self, position: int) -> int | None:
+        """Where the white space before the second part begins, which is how new parts are set off."""
+        if self.second is not None:
+            return self.second
+        if self.head and self.spans:
+            return self.spans[0].start
+        if len(self.spans) > 1:
+            return self.spans[1].start
+        return position if self._rest else None
+
+    def span(self, i: int) -> Span:
+        return self.spans[i - self.head]
 
     def key(self, i: int) -> bytes:
         return self._body[self.spans[i].key_start : self.spans[i].value_start]
@@ -77,19 +104,26 @@ class Container:
         before = self._between if self._out else self._before
         after = b""
         if index >= 0:
-            span = self.spans[index]
+            span = self.span(index)
             if index and self._out:
                 before = self._body[span.start : span.key_start if span.key_end else span.value_start]
-            if index < len(self.spans) - 1 or self._rest:
+            if index < self.head + len(self.spans) - 1 or self._rest:
                 after = self._body[span.value_end : span.end]
         self._out.append((before, text, after))
+
+    def put_head(self) -> None:
+        """Adds the items at the beginning, as they are."""
+        self._out.append(self._head)
 
     def put_rest(self) -> None:
         """Adds the parts that were not scanned, as they are."""
         self.rested = True
         stripped = self._rest.rstrip(b" \t\n\r")
         self._closing = self._rest[len(stripped) :]
-        self._out.append((b"", stripped, b""))
+        if self._out:
+            self._out.append((b"", stripped, b""))
+        else:
+            self._out.append((self._before, stripped.lstrip(b" \t\n\r"), b""))
 
     def join(self) -> bytes:
         inner = b",".join([before + text + after for before, text, after in self._out])

@@ -8,6 +8,7 @@ value that only moved is copied as well.
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 import orjson
@@ -18,8 +19,8 @@ from router_core.json_text import Json, parse, serialise
 __all__ = ["Json", "parse", "serialise", "splice"]
 
 _SPACES: Final = b" \t\n\r"
-_SMALL: Final = 16 << 10
-"""Bytes up to which comparing and writing all of a body costs less than finding the edited places."""
+_SPACED: Final = re.compile(rb'[ \t\n\r]|."[^"\\]*"(?:[ \t\n\r]|:[ \t\n\r])', re.DOTALL)
+"""The beginning of a text that orjson would not have spelled so."""
 
 
 def splice(body: bytes, before: Json, after: Json) -> bytes:
@@ -30,7 +31,7 @@ def splice(body: bytes, before: Json, after: Json) -> bytes:
     """
     if after is before:
         return body
-    if len(body) <= _SMALL and (short := _rewritten(body, before, after)) is not None:
+    if not _SPACED.match(body) and (short := _rewritten(body, before, after)) is not None:
         return short
     start = len(body) - len(body.lstrip(_SPACES))
     end = len(body.rstrip(_SPACES))
@@ -41,7 +42,11 @@ def splice(body: bytes, before: Json, after: Json) -> bytes:
 
 
 def _rewritten(body: bytes, before: Json, after: Json) -> bytes | None:
-    """`after` as text, where `body` is spelled like orjson spells and so nothing else would change."""
+    """`after` as text, where `body` is spelled like orjson spells and so nothing else would change.
+
+    JavaScript and the official SDKs spell so. To compare and write all of a body costs a quarter of what
+    reading it costs; to find the edited places costs as much as that.
+    """
     try:
         return orjson.dumps(after) if orjson.dumps(before) == body else None
     except TypeError:

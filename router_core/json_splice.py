@@ -95,31 +95,43 @@ class Splicer:
         return found.close(body, position, position)
 
     def _locate_items(self, old: list[Json], new: list[Json], start: int, end: int | None) -> Container:
+        """Only what lies between the items that stay at the beginning and those that stay at the end."""
         body = self._body
-        shared = 0
-        if end is not None:
-            while shared < min(len(old), len(new)) and old[-1 - shared] is new[-1 - shared]:
-                shared += 1
-        count = len(old) - shared
+        least = min(len(old), len(new))
+        head = shared = 0
+        while head < least and old[head] is new[head]:
+            head += 1
+        while shared < least - head and old[-1 - shared] is new[-1 - shared]:
+            shared += 1
         found = Container(old, new, start, [])
-        found.shared = shared
-        found.pairs = _pair(old[:count], new[: len(new) - shared])
+        found.head, found.shared = head, shared
+        found.pairs = _pair(old, new, head, shared)
         made = {i: new[j] for j, i in found.pairs.items()}
         position = start + 1
-        for i in range(count):
+        if head:
+            first = skip_space(body, position)
+            position = found.begin(body, first, self._scanner.skip_items(first, old[:head]))
+            if 1 < head == len(old):
+                found.second = skip_space(body, self._scanner.skip(first, old[0])) + 1
+        for i in range(head, len(old) - shared):
             value_start = skip_space(body, position)
             value_end = self._part(found, old[i], made.get(i, _GONE), value_start)
             position = found.add(body, position, 0, 0, value_start, value_end)
         if end is None:
-            end = position if old else skip_space(body, position) + 1
-            position = end
+            if shared:
+                last = self._scanner.skip_items(skip_space(body, position), old[-shared:])
+                end = skip_space(body, last) + 1
+            else:
+                end = position = position if old else skip_space(body, position) + 1
+            if body[end - 1] != 0x5D:
+                raise IndexError
         return found.close(body, position, end)
 
     def _part(self, found: Container, old: Json, new: Json, start: int, index: int = -1) -> int:
         """Notes where a member's or item's value stands, and returns its end."""
         if new is not old and _same_container(old, new):
             inner = self._locate(old, new, start, None)
-            found.inner[len(found.spans) if index < 0 else index] = inner
+            found.inner[found.head + len(found.spans) if index < 0 else index] = inner
             end = inner.end
         else:
             end = self._scanner.skip(start, old)
@@ -138,7 +150,9 @@ class Splicer:
 
     def _emit(self, found: Container) -> bytes:
         if isinstance(found.new, list):
-            for j in range(len(found.new) - found.shared):
+            if found.head:
+                found.put_head()
+            for j in range(found.head, len(found.new) - found.shared):
                 i = found.pairs.get(j)
                 if i is None:
                     found.put(self._fresh(found.new[j]))
@@ -173,7 +187,7 @@ class Splicer:
     def _value(self, found: Container, i: int, new: Json) -> bytes:
         if i in found.inner:
             return self._emit(found.inner[i])
-        span = found.spans[i]
+        span = found.span(i)
         old = found.old[i] if isinstance(found.old, list) else found.old[found.names[i]]
         return self._body[span.value_start : span.value_end] if new is old else self._fresh(new)
 
@@ -229,6 +243,27 @@ class _Scanner:
                 return end
             # Only a container or a string shows how the text is written: 1.0 and 1e0 are the same number.
             self._compact = not isinstance(value, dict | list | str)
+        return self._skip(position)
+
+    def skip_items(self, position: int, values: list[Json]) -> int:
+        """The offset behind the last of `values`, items that follow each other from `position` on."""
+        body = self._body
+        if self._compact:
+            try:
+                guess = orjson.dumps(values)
+            except TypeError:
+                guess = b""
+            end = position + len(guess) - 2
+            if guess and body.startswith(guess[1:-1], position) and body[end] in b",]":
+                return end
+        for value in values[:-1]:
+            position = skip_space(body, self.skip(position, value))
+            if body[position] != 0x2C:
+                raise IndexError
+            position = skip_space(body, position + 1)
+        return self.skip(position, values[-1])
+
+    def _skip(self, position: int) -> int:
         if self._scan is None:
             # One character for each byte, so that offsets are the same; the values do not matter.
             self._text = self._body.decode("latin-1")
@@ -271,13 +306,17 @@ def _same_container(old: Json, new: Json) -> bool:
     )
 
 
-def _pair(old: list[Json], new: list[Json]) -> dict[int, int]:
-    """Which item of `old` each item of `new` is, or was made from: {index in new: index in old}."""
-    where = {id(item): i for i, item in enumerate(old) if _trackable(item)}
-    pairs = {j: where[id(item)] for j, item in enumerate(new) if id(item) in where}
+def _pair(old: list[Json], new: list[Json], head: int, shared: int) -> dict[int, int]:
+    """Which item of `old` each item of `new` is, or was made from: {index in new: index in old}.
+
+    Only of the items behind the first `head` and before the last `shared`.
+    """
+    ours, theirs = range(head, len(old) - shared), range(head, len(new) - shared)
+    where = {id(old[i]): i for i in ours if _trackable(old[i])}
+    pairs = {j: where[id(new[j])] for j in theirs if id(new[j]) in where}
     taken = set(pairs.values())
-    loose_old = [i for i in range(len(old)) if i not in taken]
-    loose_new = [j for j in range(len(new)) if j not in pairs]
+    loose_old = [i for i in ours if i not in taken]
+    loose_new = [j for j in theirs if j not in pairs]
     if len(loose_old) == len(loose_new):
         return pairs | dict(zip(loose_new, loose_old, strict=True))
     for j in loose_new:

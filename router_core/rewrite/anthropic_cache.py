@@ -43,24 +43,24 @@ def order_cache_ttls(body: Body, context: Context) -> Body:
     return _unmarked(body, frozenset(late), ("cache_control", "ttl")) if late else body
 
 
-def _marked(body: Body) -> Iterator[tuple[str, dict[str, Json]]]:
+def _marked(body: Body) -> Iterator[tuple[str, Body]]:
     """(section, object) for each cache_control mark, in the order of each section."""
-    for section in ("system", "tools", "messages"):
+    for section in ("system", "tools"):
         for item in objects(body.get(section)):
-            if section != "messages":
-                if _has_mark(item):
-                    yield section, item
-                continue
-            for block in objects(item.get("content")):
-                if _has_mark(block):
-                    yield section, block
-                for inner in objects(block.get("content")):
-                    if _has_mark(inner):
-                        yield section, inner
-
-
-def _has_mark(item: dict[str, Json]) -> bool:
-    return item.get("cache_control") is not None
+            if item.get("cache_control") is not None:
+                yield section, item
+    for message in objects(body.get("messages")):
+        content = message.get("content")
+        # Most are texts, of conversations that may have thousands of turns.
+        if isinstance(content, list):
+            for block in content:
+                if isinstance(block, dict):
+                    if block.get("cache_control") is not None:
+                        yield "messages", block
+                    if isinstance(inner := block.get("content"), list):
+                        for part in objects(inner):
+                            if part.get("cache_control") is not None:
+                                yield "messages", part
 
 
 def _unmarked(body: Body, holders: frozenset[int], path: tuple[str, ...]) -> Body:

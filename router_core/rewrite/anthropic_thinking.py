@@ -5,7 +5,7 @@ https://docs.claude.com/en/docs/build-with-claude/extended-thinking
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from router_core.json_document import Json
@@ -55,7 +55,9 @@ def _without_thinking(body: Body, context: Context, gone: Callable[[Json], bool]
     messages = body.get("messages")
     if not isinstance(messages, list):
         return body
-    last = messages[-1] if messages else None
+    if not any(gone(block) for block in _thinking(messages)):
+        return body
+    last = messages[-1]
 
     def message(value: Json) -> Json:
         if not isinstance(value, dict) or value.get("role") != "assistant":
@@ -73,6 +75,17 @@ def _without_thinking(body: Body, context: Context, gone: Callable[[Json], bool]
 
     new = changed(messages, message)
     return body if new is messages or not new else body | {"messages": new}
+
+
+def _thinking(messages: list[Json]) -> Iterator[Body]:
+    """The thinking blocks of a conversation. It may have thousands of turns, so this takes the shortest way."""
+    for message in messages:
+        if isinstance(message, dict) and message.get("role") == "assistant":
+            content = message.get("content")
+            if isinstance(content, list):
+                for block in content:
+                    if isinstance(block, dict) and block.get("type") == "thinking":
+                        yield block
 
 
 def _is_thinking(block: Json) -> bool:

@@ -101,10 +101,11 @@ def shorten_names(body: Body, context: Context) -> Body:
     shorten = shortening.shortener(context)
 
     def item(value: Json) -> Json:
-        if not isinstance(value, dict):
-            return value
-        for key in ("id", "call_id", "name"):
-            value = shortening.field(value, key, shorten)
+        if isinstance(value, dict):
+            for key in ("id", "call_id", "name"):
+                # Asked here, since there may be thousands of items and hardly ever a long one.
+                if isinstance(text := value.get(key), str) and len(text) > shortening.LIMIT:
+                    value = shortening.field(value, key, shorten)
         return value
 
     return at(shortening.tools(body, shorten, nested=None), "input", item)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from functools import lru_cache
 from typing import Final
 
 _HEAD: Final = 48
@@ -21,7 +22,12 @@ GEMINI_BYPASSES: Final = frozenset(
 
 def is_claude(signature: str) -> bool:
     """Whether a Claude model may have made `signature`: ``E...``, ``CAIS...``, or ``R...`` (encoded twice)."""
-    signature = signature.strip()
+    # A conversation brings the same ones with every turn.
+    return _is_claude(signature.strip()[:_HEAD])
+
+
+@lru_cache(maxsize=4096)
+def _is_claude(signature: str) -> bool:
     head = _head(signature)
     if signature.startswith("R"):
         return head is not None and head.startswith((b"E", b"R", b"CA"))
@@ -36,17 +42,24 @@ def is_gemini(signature: str) -> bool:
     signature = signature.strip()
     if not signature or signature in GEMINI_BYPASSES:
         return bool(signature)
-    if is_openai(signature) or "#" in signature or (is_claude(signature) and not signature.startswith("E")):
-        return False
+    return "#" not in signature and not is_openai(signature) and _is_gemini(signature[:_HEAD])
+
+
+@lru_cache(maxsize=4096)
+def _is_gemini(signature: str) -> bool:
     head = _head(signature)
-    return head is not None and (not signature.startswith("E") or _is_gemini_message(head))
+    if signature.startswith("E"):
+        return _is_gemini_message(head)
+    return head is not None and not _is_claude(signature)
 
 
 def is_openai(encrypted: str) -> bool:
     """Whether OpenAI may have made `encrypted`: a Fernet token, version byte 0x80 and a timestamp."""
     encrypted = encrypted.strip()
+    if len(encrypted) < 64 or not encrypted.startswith("gAAAA"):
+        return False
     head = _head(encrypted)
-    return encrypted.startswith("gAAAA") and head is not None and head[:1] == b"\x80" and len(encrypted) >= 64
+    return head is not None and head[:1] == b"\x80"
 
 
 def _head(text: str) -> bytes | None:

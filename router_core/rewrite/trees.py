@@ -10,10 +10,12 @@ from router_core.rewrite.paths import GONE
 
 def changed(items: list[Json], function: Callable[[Json], Json]) -> list[Json]:
     """Each item through `function`, without those that it makes GONE; the same list where all stay."""
-    new = [function(item) for item in items]
-    if all(a is b for a, b in zip(new, items, strict=True)):
-        return items
-    return [item for item in new if item is not GONE]
+    rest = iter(items)
+    for i, item in enumerate(rest):
+        new = function(item)
+        if new is not item:
+            return [n for n in (*items[:i], new, *map(function, rest)) if n is not GONE]
+    return items
 
 
 def at(body: dict[str, Json], key: str, function: Callable[[Json], Json]) -> dict[str, Json]:

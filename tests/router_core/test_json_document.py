@@ -90,6 +90,10 @@ def test_items_reorder_drop_and_grow() -> None:
     assert splice(body, before, [{"z": 0}, a, b, c]) == b'[{"z":0},{"a": 1.0}, {"b": 2.0}, {"c": 3.0}]'
     assert splice(body, before, [a, {**b, "d": 4}]) == b'[{"a": 1.0}, {"b": 2.0,"d": 4}]'
     assert splice(body, before, []) == b"[]"
+    assert splice(body, before, [a, b, c, 1]) == b'[{"a": 1.0}, {"b": 2.0}, {"c": 3.0}, 1]'
+    assert splice(body, before, [a, c]) == b'[{"a": 1.0}, {"c": 3.0}]'
+    assert splice(body, before, [a, 1, 2, c]) == b'[{"a": 1.0}, 1, 2, {"c": 3.0}]'
+    assert splice(body, before, [b, c]) == b'[{"b": 2.0}, {"c": 3.0}]'
 
 
 @given(VALUES, STYLES)
@@ -136,6 +140,43 @@ def test_untouched_members_keep_their_bytes(data: st.DataObject, style: dict[str
     for key, value in after.items():
         if key in before and before[key] is value:
             assert json.dumps(old[key], **style).encode().split(b"\n")[0] in out
+
+
+LEAVES = [1.5, "x", "é\n", {"a": [1, {"b": "c"}], "d": None}, ["p", "q"], {}, [], "y" * 3]
+
+
+@given(st.data(), STYLES, st.booleans())
+def test_long_lists_keep_the_bytes_of_what_stays(
+    data: st.DataObject, style: dict[str, Any], odd: bool
+) -> None:
+    """In the shape of conversations; `odd`: one number that is spelled as nobody would."""
+    turns = data.draw(st.lists(st.lists(st.sampled_from(LEAVES), max_size=5), max_size=12))
+    old = {"first": 1, "turns": [{"n": i, "parts": parts} for i, parts in enumerate(turns)], "last": 2}
+    text = json.dumps(old, **style)
+    if odd:
+        text = text.replace("1.5", "1.50E0")
+    before = parse(text.encode())
+    changed = []
+    for turn in before["turns"]:
+        match data.draw(st.sampled_from(["keep"] * 6 + ["drop", "part", "grow", "insert"])):
+            case "keep":
+                changed.append(turn)
+            case "part":
+                changed.append({**turn, "parts": turn["parts"][1:]})
+            case "grow":
+                changed.append({**turn, "parts": [*turn["parts"], "new"]})
+            case "insert":
+                changed += [{"new": 1}, turn]
+    after = {**before, "turns": changed}
+    out = splice(text.encode(), before, after).decode()
+    assert parse(out.encode()) == after
+    # A text of the same style, but for the numbers: nothing else was spelled anew.
+    if style == {"separators": (",", ":")}:
+        expected = json.dumps(after, **style)
+        assert out == (expected.replace("1.5", "1.50E0") if odd else expected)
+    elif changed == before["turns"]:
+        assert out == text
+    assert text.count("1.50E0") >= out.count("1.50E0") == (out.count("1.5") if odd else 0)
 
 
 @given(st.binary(max_size=60))
