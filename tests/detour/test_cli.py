@@ -85,6 +85,20 @@ def test_every_command_explains_itself(invoke, name):
     assert "--install-completion" not in shown.stdout
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("command", [("check", "--schema"), ("env",)])
+def test_an_output_that_cannot_be_written_is_said_in_a_line(tmp_path, command):
+    env = {"HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    with Path("/dev/full").open("wb") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "detour", *command], stdout=full, stderr=subprocess.PIPE, text=True, env=env
+        )
+
+    assert ended.returncode == 1
+    assert ended.stderr.endswith("detour: output: No space left on device\n")
+    assert "Traceback" not in ended.stderr
+
+
 def test_an_interrupted_start_says_nothing(monkeypatch, capfd):
     def interrupted(**_):
         raise KeyboardInterrupt
