@@ -60,11 +60,22 @@ async def start(
         except TokenError as error:
             raise StartError(str(error)) from None
         stack.push_async_callback(admin.close)
+    if "transparent" in listeners and core.config.transparent.addresses == "resolve":
+        _keep_addresses(stack, core)
     # What is here now stays: the collector need not look at it again.
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
     return Instance(core, serving)
+
+
+def _keep_addresses(stack: AsyncExitStack, core: Core) -> None:
+    """Keep the providers' addresses in a gateway box's rules."""
+    from detour.gateway import refresh
+    from detour.gateway.ruleset import ruleset
+
+    if task := refresh.start(core, ruleset(core.config).families):
+        stack.callback(task.cancel)
 
 
 async def _core(stack: AsyncExitStack, loaded: Loaded, capture_run: str | None) -> Core:

@@ -27,6 +27,7 @@ def state(context: Context) -> dict[str, Any]:
         "config": str(context.loaded.path) if context.loaded.path else None,
         "listen": context.core.config.listen.model_dump(),
         "exchanges": {"running": len(list(activity.running())), "finished": activity.finished_total},
+        "connections": asdict(context.core.connections),
         "credentials": credentials,
         "ledger": ledger(context),
         "warnings": [str(problem) for problem in context.loaded.warnings],

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from detour import __version__
@@ -133,9 +134,20 @@ class _Instance(Collector):
         )
         running = len(list(context.activity.running()))
         yield GaugeMetricFamily("detour_exchanges_running", "Exchanges under way.", running)
+        yield self._connections()
         yield from self._credentials()
         yield from self._ledger()
         yield from self._budgets()
+
+    def _connections(self) -> Metric:
+        counted = CounterMetricFamily(
+            "detour_connections",
+            "Connections of clients to other hosts, by what became of them.",
+            labels=["fate"],
+        )
+        for name, number in asdict(self._context.core.connections).items():
+            counted.add_metric([name], number)
+        return counted
 
     def _credentials(self) -> Iterator[Metric]:
         state = GaugeMetricFamily(

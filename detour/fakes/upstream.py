@@ -34,8 +34,9 @@ class FakeUpstream:
     """One listening address. Bound as soon as it is made, so that `base_url` can go into a configuration.
 
     `keys` are the credentials that it accepts, any when None. `pages` are answers for paths that are no
-    surface; `max_streams` is how many an HTTP/2 connection allows at a time; a `lenient` one
-    serves every format below any path. All of `record`, `script` and `open` may be used from other threads.
+    surface; `max_streams` is how many an HTTP/2 connection allows at a time; a `lenient` one serves every format
+    below any path. `sock` listens already, in the place of a socket on loopback. All of `record`, `script` and
+    `open` may be used from other threads.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class FakeUpstream:
         host: str = "localhost",
         host_names: Iterable[str] = ("localhost", "127.0.0.1"),
         listener: Listener = "serve",
+        sock: socket.socket | None = None,
         keys: Iterable[str] | None = None,
         compress: bool = True,
         max_streams: int = 1000,
@@ -70,7 +72,7 @@ class FakeUpstream:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
-        self._socket = (
+        self._socket = sock or (
             socket.create_server(("127.0.0.1", 0), backlog=_BACKLOG) if listener != "refuse" else _closed()
         )
 

@@ -10,13 +10,15 @@ import ssl
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 import httpx
 
-READY = re.compile(r"^detour ready proxy=(?P<proxy>\S+) gateway=(?P<gateway>\S+) admin=(?P<admin>\S+)$")
+READY = re.compile(
+    r"^detour ready proxy=(?P<proxy>\S+) gateway=(?P<gateway>\S+) admin=(?P<admin>\S+)( transparent=\S+)?$"
+)
 START = 180.0
 STOP = 60.0
 TIMEOUT = 60.0
@@ -36,10 +38,20 @@ class _PrefersHttp2(ssl.SSLContext):
 
 
 class Detour:
-    """A context manager: ready to serve inside, stopped after. `log` holds its standard error."""
+    """A context manager: ready to serve inside, stopped after. `log` holds its standard error.
 
-    def __init__(self, config: dict[str, Any], folder: Path, env: dict[str, str] | None = None) -> None:
+    `within` is a command that runs the one which follows it, as ``ip netns exec NAME``.
+    """
+
+    def __init__(
+        self,
+        config: dict[str, Any],
+        folder: Path,
+        env: dict[str, str] | None = None,
+        within: Sequence[str] = (),
+    ) -> None:
         self.folder = folder
+        self.within = within
         config, keys = _by_environment(config)
         self.config = folder / "detour.yaml"
         self.config.write_text(json.dumps({"data_dir": str(folder / "data"), **config}, indent=1))
@@ -57,7 +69,7 @@ class Detour:
         self.output: list[str] = []
 
     def __enter__(self) -> Self:
-        command = [sys.executable, "-m", "detour", "run", "--config", str(self.config)]
+        command = [*self.within, sys.executable, "-m", "detour", "run", "--config", str(self.config)]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 command, env=self.env, cwd=self.folder, stdout=subprocess.PIPE, stderr=log, text=True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from detour.commands.gateway import rules
+from detour.commands.gateway import rules, status, up
 
 app = typer.Typer(
     help="Lead a network's provider connections to Detour on a gateway box.",
@@ -12,5 +12,7 @@ app = typer.Typer(
     add_completion=False,
 )
 
+app.command()(up.up)
 app.command()(rules.down)
+app.command()(status.status)
 app.command("print")(rules.print_)

@@ -1,0 +1,1 @@
+"""A gateway box in network namespaces: real nftables, real dnsmasq, real clients."""
