@@ -30,7 +30,8 @@ async def state(request: Request) -> Any:
 async def credentials(request: Request) -> Any:
     """Each credential: state, reason, since, until, windows, cooldowns of single models, last error."""
     context = context_of(request)
-    return {"credentials": documents.credentials(context), "disabled": sorted(context.disabled)}
+    found = documents.credentials(context)
+    return {"credentials": found, "disabled": sorted(c["id"] for c in found if c["state"] == "disabled")}
 
 
 @answered
@@ -44,20 +45,20 @@ async def reset_credential(request: Request) -> Any:
 
 @answered
 async def disable_credential(request: Request) -> Any:
-    """Takes a credential out of use until it is enabled again or Detour restarts."""
+    """Takes a credential out of use until it is enabled again, also over restarts."""
     return await _switch(request, True)
 
 
 @answered
 async def enable_credential(request: Request) -> Any:
-    """Puts a credential back that the API disabled."""
+    """Puts a credential back that was taken out of use."""
     return await _switch(request, False)
 
 
 async def _switch(request: Request, disabled: bool) -> Any:
     context = context_of(request)
     name = _credential(request, context)
-    await context.disable(name, disabled)
+    context.core.router.switch(name, disabled)
     return _status(context, name)
 
 

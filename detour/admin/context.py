@@ -29,8 +29,6 @@ class Context:
         self.closing = asyncio.Event()
         """Set when live streams have to end."""
         self.log = LogRing()
-        self.disabled: frozenset[str] = frozenset()
-        """Ids of the credentials that were taken out of use here."""
         self.capture_mode: str | None = None
         """The general mode of recording that was chosen here."""
         self._written = core.loaded
@@ -79,12 +77,6 @@ class Context:
             await self._apply()
         return loaded.warnings
 
-    async def disable(self, credential: str, disabled: bool) -> None:
-        """Take a credential out of use, or back; the configuration's own ``enabled`` stays in force."""
-        async with self._changing:
-            self.disabled = self.disabled | {credential} if disabled else self.disabled - {credential}
-            await self._apply()
-
     async def record(self, mode: str) -> None:
         """Record in this general mode, whatever the configuration says, until the end of the process."""
         async with self._changing:
@@ -96,13 +88,7 @@ class Context:
         capture = config.capture
         if self.capture_mode:
             capture = capture.model_copy(update={"mode": self.capture_mode})
-        changed = tuple(
-            c.model_copy(update={"enabled": False}) if c.id in self.disabled else c
-            for c in config.credentials
-        )
-        loaded = dataclasses.replace(
-            self._written, config=config.model_copy(update={"credentials": changed, "capture": capture})
-        )
+        loaded = dataclasses.replace(self._written, config=config.model_copy(update={"capture": capture}))
         await self.core.reload(loaded)
 
     def close(self) -> None:

@@ -234,9 +234,7 @@ async def credentials(request: Request) -> Response:
         by_provider.setdefault(status["provider"], []).append(status)
     providers = context.core.registry.providers
     named = {name: providers[name].display_name for name in by_provider if name in providers}
-    return render(
-        request, "credentials.html", by_provider=by_provider, named=named, disabled=context.disabled
-    )
+    return render(request, "credentials.html", by_provider=by_provider, named=named)
 
 
 @page
@@ -249,7 +247,7 @@ async def change_credential(request: Request) -> Response:
         context.core.router.reset(name)
         said = f"The cooldowns of {name} are over."
     elif action in ("disable", "enable"):
-        await context.disable(name, action == "disable")
+        context.core.router.switch(name, action == "disable")
         said = f"{name} is {'out of use' if action == 'disable' else 'in use again'}."
     else:
         raise Missing(f"{action!r} is nothing that can be done to a credential.")

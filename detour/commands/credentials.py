@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -98,6 +99,32 @@ def test(
         print("No credential is active. detour credentials says what each one lacks.")
     if any(result.result == "failed" for result in results):
         raise typer.Exit(FAILED)
+
+
+@app.command()
+def disable(
+    id: Annotated[str, typer.Argument(metavar="ID")], config: ConfigOption = None, json: JsonOption = False
+) -> None:
+    """Take a credential out of use in the running instance, until `enable`, also over restarts."""
+    _switch("disable", id, config, json)
+
+
+@app.command()
+def enable(
+    id: Annotated[str, typer.Argument(metavar="ID")], config: ConfigOption = None, json: JsonOption = False
+) -> None:
+    """Put a credential back into use that `disable` or the dashboard took out."""
+    _switch("enable", id, config, json)
+
+
+def _switch(action: str, id: str, config: Path | None, json: bool) -> None:
+    answer = remote.call(load(config), "POST", "credentials", id, action)
+    if answer is None:
+        raise fail("no instance is running; `enabled: false` of the credential leaves it out from the start")
+    if json:
+        print_json(answer)
+    else:
+        print(f"{id} is {answer['state']}")
 
 
 @app.command()

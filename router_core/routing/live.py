@@ -26,12 +26,14 @@ from router_core.routing.names import Names
 from router_core.routing.records import (
     binding_of,
     binding_record,
+    cooldown_change,
     cooldown_of,
-    cooldown_record,
     count_of,
     count_record,
+    switch_change,
+    switch_of,
     window_of,
-    window_record,
+    windows_change,
 )
 from router_core.routing.rotation import Rotation
 from router_core.routing.scheduler import Scheduler
@@ -76,6 +78,8 @@ class Live:
         self.rotation = Rotation()
         self.affinity = Affinity(config.routing.affinity_ttl, clock, self._binding_changed)
         self.quotas = Quotas({}, wall)
+        self._switches: dict[str, dict[str, Any]] = {}
+        """What was decided by hand about credentials, by id: ``off`` and ``at``."""
         self._windows: dict[str, dict[str, Window]] = {}
         self._pausing: set[asyncio.Future[None]] = set()
         self.apply(config, registry, pool)
@@ -87,7 +91,8 @@ class Live:
         comes back starts anew.
         """
         rows = [parse_row(entry) for entry in config.routing.failures]
-        active = [c for c in pool.credentials.values() if c.active]
+        self._switches = {name: v for name, v in self._switches.items() if name in pool.credentials}
+        active = [c for c in pool.credentials.values() if c.active and not self.is_off(c.id)]
         names = Names(config, registry.providers, active)
         self.config, self.registry, self.pool, self.rows, self.names = config, registry, pool, rows, names
         self._seat(active)
@@ -161,6 +166,19 @@ class Live:
             state.scheduler.health.authorised(state)
             self.wake()
 
+    # -- decided by hand
+
+    def is_off(self, credential_id: str) -> bool:
+        """Whether somebody took the credential out of use."""
+        switch = self._switches.get(credential_id)
+        return switch is not None and switch["off"]
+
+    def switch(self, credential_id: str, off: bool) -> None:
+        """Takes a credential out of use until it is switched back, also over restarts."""
+        self._switches[credential_id] = {"off": off, "at": self.wall()}
+        self.apply(self.config, self.registry, self.pool)
+        self.store.changed(switch_change(credential_id, self._switches[credential_id]))
+
     # -- quotas
 
     def observe(self, state: CredentialState, headers: Headers) -> None:
@@ -173,7 +191,7 @@ class Live:
             return
         known = self._windows.setdefault(state.credential.id, {})
         known |= found
-        self.store.changed(_windows_change(state.credential.id, known))
+        self.store.changed(windows_change(state.credential.id, known))
         self._check_quota(state)
 
     def charge(self, owner: str, *, tokens: int = 0, requests: int = 0) -> None:
@@ -230,13 +248,14 @@ class Live:
     # -- copies
 
     def snapshot(self) -> list[Change]:
-        """All state that outlives the process: cooldowns, quota windows, counts and bindings."""
-        changes = [
-            _cooldown_change(state, key, cooldown)
+        """All state that outlives the process."""
+        changes = [switch_change(name, switch) for name, switch in self._switches.items()]
+        changes += [
+            cooldown_change(state, key, cooldown)
             for state in self.credentials.values()
             for key, cooldown in state.cooldowns.items()
         ]
-        changes += [_windows_change(name, windows) for name, windows in self._windows.items()]
+        changes += [windows_change(name, windows) for name, windows in self._windows.items()]
         changes += [
             Change("count", owner, count_record(count), key) for owner, key, count in self.quotas.items()
         ]
@@ -252,6 +271,11 @@ class Live:
 
     def _adopt(self, change: Change) -> None:
         match change.kind:
+            case "switch":
+                known = self._switches.get(change.name, {"at": 0.0})
+                if change.name in self.pool.credentials and float(change.value["at"]) > known["at"]:
+                    self._switches[change.name] = switch_of(change.value)
+                    self.apply(self.config, self.registry, self.pool)
             case "cooldown":
                 state = self.credentials[change.name]
                 if "over" in change.value:
@@ -276,7 +300,7 @@ class Live:
 
     def _cooldown_changed(self, state: CredentialState, key: Key, cooldown: Cooldown | None) -> None:
         if cooldown is not None:
-            self.store.changed(_cooldown_change(state, key, cooldown))
+            self.store.changed(cooldown_change(state, key, cooldown))
         else:
             self.store.changed(Change("cooldown", state.credential.id, {"over": self.wall()}, key))
             self.wake()
@@ -291,11 +315,3 @@ class Live:
     def _count_changed(self, owner: str, key: str, count: Count, tokens: int, requests: int) -> None:
         record: dict[str, Any] = {**count_record(count), "add": [tokens, requests]}
         self.store.changed(Change("count", owner, record, key))
-
-
-def _cooldown_change(state: CredentialState, key: Key, cooldown: Cooldown) -> Change:
-    return Change("cooldown", state.credential.id, cooldown_record(cooldown, state.fingerprint), key)
-
-
-def _windows_change(credential_id: str, windows: dict[str, Window]) -> Change:
-    return Change("windows", credential_id, {w.name: window_record(w) for w in windows.values()})

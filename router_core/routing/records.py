@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from router_core.routing.affinity import Binding
-from router_core.routing.cooldown import Cooldown
+from router_core.routing.cooldown import Cooldown, CredentialState, Key
 from router_core.routing.windows import Count, Window
+from router_core.state.store import Change
 
 type Record = dict[str, Any]
 
@@ -45,6 +46,10 @@ def binding_of(record: Record) -> Binding:
     return Binding(str(record["credential"]), str(record["provider"]), None if model is None else str(model))
 
 
+def switch_of(record: Record) -> Record:
+    return {"off": bool(record["off"]), "at": float(record["at"])}
+
+
 def window_record(window: Window) -> Record:
     return {
         "used": window.used,
@@ -73,3 +78,15 @@ def count_record(count: Count) -> Record:
 
 def count_of(record: Record) -> Count:
     return Count(float(record["start"]), float(record["end"]), int(record["tokens"]), int(record["requests"]))
+
+
+def cooldown_change(state: CredentialState, key: Key, cooldown: Cooldown) -> Change:
+    return Change("cooldown", state.credential.id, cooldown_record(cooldown, state.fingerprint), key)
+
+
+def switch_change(credential_id: str, switch: Record) -> Change:
+    return Change("switch", credential_id, dict(switch))
+
+
+def windows_change(credential_id: str, windows: dict[str, Window]) -> Change:
+    return Change("windows", credential_id, {w.name: window_record(w) for w in windows.values()})

@@ -140,7 +140,13 @@ class Router:
         live = self.live
         now = live.wall()
         return [
-            status_of(credential, live.credentials.get(credential.id), live.windows(credential.id), now)
+            status_of(
+                credential,
+                live.credentials.get(credential.id),
+                live.is_off(credential.id),
+                live.windows(credential.id),
+                now,
+            )
             for credential in live.pool.credentials.values()
         ]
 
@@ -157,6 +163,13 @@ class Router:
         self.live.forget_windows(credential_id)
         self.live.breakers.reset()
         self.live.wake()
+        return True
+
+    def switch(self, credential_id: str, off: bool) -> bool:
+        """Takes a credential out of use, or puts it back; False when there is none of that id."""
+        if credential_id not in self.live.pool.credentials:
+            return False
+        self.live.switch(credential_id, off)
         return True
 
     # -- what a store asks

@@ -10,6 +10,8 @@ from router_core.credentials.model import Credential
 from router_core.routing.cooldown import NO_MODEL, QUOTA, CredentialState
 from router_core.routing.windows import Window
 
+TAKEN_OUT = "it was taken out of use; `detour credentials enable` puts it back"
+
 
 @dataclass(frozen=True, slots=True)
 class CooldownStatus:
@@ -32,8 +34,8 @@ class CredentialStatus:
     id: str
     provider: str
     state: str
-    """``ready``, ``cooling``, ``half_open``, ``exhausted``, ``busy`` or ``inactive``; cooling of single
-    models stands in `models`."""
+    """``ready``, ``cooling``, ``half_open``, ``exhausted``, ``busy`` ``disabled`` (taken out of use by
+    hand) or ``inactive``; cooling of single models stands in `models`."""
     reason: str
     since: float | None = None
     until: float | None = None
@@ -66,16 +68,17 @@ class _Summary:
 
 
 def status_of(
-    credential: Credential, state: CredentialState | None, windows: list[Window], now: float
+    credential: Credential, state: CredentialState | None, off: bool, windows: list[Window], now: float
 ) -> CredentialStatus:
-    """`state` is None for a credential that is not active; `now` is the wall clock."""
+    """`state` is None for a credential that is not active; `off` says that somebody took it out of use;
+    `now` is the wall clock."""
     config = credential.config
     if state is None or not credential.active:
         return CredentialStatus(
             config.id,
             config.provider,
-            "inactive",
-            credential.inactive or "its provider is not known",
+            "disabled" if off else "inactive",
+            TAKEN_OUT if off else credential.inactive or "its provider is not known",
             priority=config.priority,
             weight=config.weight,
             prefix=config.prefix,

@@ -28,6 +28,7 @@ class MemoryStore:
         self.path = path
         """The file; None keeps nothing."""
         self._owner: Owner | None = None
+        self._writing: asyncio.Task[None] | None = None
 
     async def start(self, owner: Owner) -> None:
         self._owner = owner
@@ -35,14 +36,22 @@ class MemoryStore:
             owner.adopt(await asyncio.to_thread(read, self.path))
 
     async def close(self) -> None:
-        if self.path is not None and self._owner is not None:
-            try:
-                await asyncio.to_thread(write, self.path, self._owner.snapshot())
-            except OSError as e:
-                logger.warning("the routing state cannot be written to %s: %s", self.path, e.strerror)
+        if self._writing is not None:
+            await self._writing
+        await self._write()
 
     def changed(self, change: Change) -> None:
-        pass
+        # What somebody decided is not left to how the process ends.
+        if change.kind == "switch" and (self._writing is None or self._writing.done()):
+            self._writing = asyncio.create_task(self._write())
+
+    async def _write(self) -> None:
+        if self.path is None or self._owner is None:
+            return
+        try:
+            await asyncio.to_thread(write, self.path, self._owner.snapshot())
+        except OSError as e:
+            logger.warning("the routing state cannot be written to %s: %s", self.path, e.strerror)
 
     async def lease(self, name: str, limit: int) -> object:
         return None

@@ -25,7 +25,7 @@ from redis.backoff import NoBackoff
 
 from router_core.state import scripts
 from router_core.state.link import Link, Unanswered
-from router_core.state.store import Change, Owner
+from router_core.state.store import Change, ChangeKind, Owner
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +40,8 @@ MAX_PENDING: Final = 20_000
 BATCH: Final = 500
 BINDING_LIFE: Final = 3600.0
 MAX_BINDINGS: Final = 65_536
+SWITCH_LIFE: Final = 365 * 86400
+"""Seconds that Redis keeps what was decided by hand, after nobody has asked for it."""
 
 type _Slot = tuple[str, str, str]
 
@@ -78,6 +80,7 @@ class RedisStore:
         self._tasks: list[asyncio.Task[None]] = []
         self._cooldown = self._redis.register_script(scripts.COOLDOWN)
         self._value = self._redis.register_script(scripts.VALUE)
+        self._switch = self._redis.register_script(scripts.SWITCH)
         self._count = self._redis.register_script(scripts.COUNT)
         self._tell = self._redis.register_script(scripts.TELL)
         self._lease = self._redis.register_script(scripts.LEASE)
@@ -198,6 +201,10 @@ class RedisStore:
                 await self._count(
                     keys=[_key("count", change.name, change.key), stream], args=args, client=pipe
                 )
+            case "switch":
+                value = change.value
+                args = [orjson.dumps(value), value["at"], SWITCH_LIFE * 1000, self._origin, message]
+                await self._switch(keys=[_key("switch", change.name), stream], args=args, client=pipe)
             case "turn":
                 await self._tell(keys=[stream], args=[self._origin, message], client=pipe)
 
@@ -241,10 +248,10 @@ class RedisStore:
                     (change.kind, change.name, orjson.dumps(change.key).decode()), change
                 )
         self._wanted.set()
-        for kind in ("cooldown", "count", "windows", "binding"):
+        for kind in ("switch", "cooldown", "count", "windows", "binding"):
             await self._load(kind)
 
-    async def _load(self, kind: str) -> None:
+    async def _load(self, kind: ChangeKind) -> None:
         cursor, found = 0, 0
         while True:
             scan = self._redis.scan(cursor, match=_key(kind, "*"), count=BATCH)
@@ -360,7 +367,7 @@ def _sum(old: Change, new: Change) -> Change:
     return Change("count", new.name, {**new.value, "add": add}, new.key)
 
 
-def _stored(kind: str, key: str, value: Any) -> Iterable[Change]:
+def _stored(kind: ChangeKind, key: str, value: Any) -> Iterable[Change]:
     """The changes that a stored value stands for."""
     name = key.removeprefix(_key(kind, ""))
     with suppress(orjson.JSONDecodeError, KeyError, ValueError):
@@ -370,6 +377,6 @@ def _stored(kind: str, key: str, value: Any) -> Iterable[Change]:
             name, _, limit = name.rpartition(":")
             figures = {k.decode(): float(v) for k, v in value.items()}
             return [Change("count", name, figures, limit)]
-        if value:
-            return [Change("windows" if kind == "windows" else "binding", name, orjson.loads(value))]
+        if value and kind in ("windows", "binding", "switch"):
+            return [Change(kind, name, orjson.loads(value))]
     return []

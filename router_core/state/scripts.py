@@ -35,6 +35,17 @@ redis.call('PEXPIRE', KEYS[2], 3600000)
 return 1
 """
 
+SWITCH: Final = """
+-- What was decided last holds, whoever writes last.
+-- KEYS: key, stream.  ARGV: value, moment of the decision, ttl ms, origin, message
+local old = redis.call('GET', KEYS[1])
+if old and cjson.decode(old)['at'] >= tonumber(ARGV[2]) then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[3])
+redis.call('XADD', KEYS[2], 'MAXLEN', '~', 20000, '*', 'o', ARGV[4], 'm', ARGV[5])
+redis.call('PEXPIRE', KEYS[2], 3600000)
+return 1
+"""
+
 COUNT: Final = """
 -- Sums of what each process adds, in the window that the first to count began.
 -- KEYS: hash of the window, stream.  ARGV: start, end, tokens, requests, ttl ms, origin, name, key

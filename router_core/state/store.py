@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-type ChangeKind = Literal["cooldown", "drop", "binding", "windows", "count", "turn"]
+type ChangeKind = Literal["cooldown", "drop", "binding", "windows", "count", "turn", "switch"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,7 @@ class Change:
     windows       credential id          -                       window name to `window_record`
     count         ``credential:ID`` ...  window of the limit     ``start end tokens requests``, ``add``
     turn          provider               [model, priority]       credential ids, in turn
+    switch        credential id          -                       ``off``: taken out of use by hand; ``at``: when
     ============  =====================  ======================  =========================================
     """
 

@@ -36,10 +36,10 @@ async def test_credentials_are_reset_disabled_and_enabled(admin: httpx.AsyncClie
     found = {c["id"]: c for c in (await get(admin, "credentials"))["credentials"]}
     assert found["office"]["state"] == "ready"
     off = (await admin.post("/api/v1/credentials/office/disable")).json()
-    assert off["state"] == "inactive"
+    assert (off["state"], "detour credentials enable" in off["reason"]) == ("disabled", True)
     assert (await get(admin, "credentials"))["disabled"] == ["office"]
     assert (await admin.post("/api/v1/config/reload")).status_code == 200
-    assert not core.pool.credentials["office"].active
+    assert "office" not in core.router.live.credentials
     assert (await admin.post("/api/v1/credentials/office/enable")).json()["state"] == "ready"
     assert (await admin.post("/api/v1/credentials/office/reset")).status_code == 200
     for action in ("reset", "disable", "enable"):

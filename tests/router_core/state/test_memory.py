@@ -32,6 +32,28 @@ async def test_what_one_process_learned_the_next_one_knows(tmp_path: Path) -> No
     assert second.until("a", "claude-a") == 600
 
 
+async def test_what_was_taken_out_of_use_stays_so_even_after_a_crash(tmp_path: Path) -> None:
+    path = tmp_path / "routing.json"
+    world = World(credential("a"), credential("b"))
+    world.router.live.store = store = MemoryStore(path)
+    await store.start(world.router)
+    assert world.router.switch("a", True) and not world.router.switch("nobody", True)
+    assert store._writing
+    await store._writing  # nothing is closed
+
+    second = World(credential("a"), credential("b"))
+    second.router.live.store = store = MemoryStore(path)
+    await store.start(second.router)
+    assert [s.state for s in second.router.status()] == ["disabled", "ready"]
+    assert list(second.router.live.credentials) == ["b"]
+    second.router.switch("a", False)
+    await store.close()
+
+    third = World(credential("a"), credential("b"))
+    await MemoryStore(path).start(third.router)
+    assert [s.state for s in third.router.status()] == ["ready", "ready"]
+
+
 async def test_without_a_place_nothing_is_kept() -> None:
     store = MemoryStore(None)
     world = World(credential("a"))

@@ -179,6 +179,17 @@ async def test_turns_conversations_and_windows_are_shared(join: Join) -> None:
     await eventually(lambda: two.router.live.windows(str(taken.credential_id)))
 
 
+async def test_what_was_taken_out_of_use_is_out_everywhere_and_later(join: Join) -> None:
+    one, two = await join(), await join()
+    one.router.switch("a", True)
+    await eventually(lambda: two.router.status()[0].state == "disabled")
+    late = await join()
+    await eventually(lambda: late.router.status()[0].state == "disabled")
+    two.router.live.wall = lambda: time.time() + 1
+    two.router.switch("a", False)
+    await eventually(lambda: one.router.status()[0].state == late.router.status()[0].state == "ready")
+
+
 async def test_limits_are_counted_together(join: Join) -> None:
     limited_one = credential("a", limits=[{"window": "day", "requests": 20, "reset_at": "04:00"}], priority=1)
     worlds = [await join(limited_one, credential("b")) for _ in range(3)]
