@@ -139,7 +139,9 @@ class Stage:
     def _environment(self) -> dict[str, str]:
         """Nothing of the user's own configuration, proxies or keys; this very copy of Detour."""
         kept = {
-            k: v for k, v in os.environ.items() if k in ("PATH", "LANG", "LC_ALL", "SYSTEMROOT", "TMPDIR", "LD_LIBRARY_PATH")
+            k: v
+            for k, v in os.environ.items()
+            if k in ("PATH", "LANG", "LC_ALL", "SYSTEMROOT", "TMPDIR", "LD_LIBRARY_PATH")
         }
         secrets = {_variable(name): self.key(name) for name in ACCOUNTS}
         package = Path(detour.__file__).resolve().parents[1]

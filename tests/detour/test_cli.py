@@ -91,7 +91,11 @@ def test_an_output_that_cannot_be_written_is_said_in_a_line(tmp_path, command):
     env = {"HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
     with Path("/dev/full").open("wb") as full:
         ended = subprocess.run(
-            [sys.executable, "-m", "detour", *command], stdout=full, stderr=subprocess.PIPE, text=True, env=env
+            [sys.executable, "-m", "detour", *command],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=env,
         )
 
     assert ended.returncode == 1
