@@ -130,6 +130,7 @@ RULES: Final = (
         when=When(format=(Format.ANTHROPIC,), surface=BOTH),
         own=True,
         request=drop_unsigned_thinking,
+        reads=("messages",),
     ),
     Rule(
         name="anthropic-foreign-thinking",
@@ -138,6 +139,7 @@ RULES: Final = (
         source="CLIProxyAPI internal/signature; issues #1584, #2172, #3052",
         when=When(format=(Format.ANTHROPIC,), surface=BOTH),
         request=drop_foreign_thinking,
+        reads=("messages",),
     ),
     Rule(
         name="anthropic-max-tokens",
@@ -152,6 +154,7 @@ RULES: Final = (
         source="https://docs.claude.com/en/docs/build-with-claude/extended-thinking; " + _CPA,
         when=When(format=(Format.ANTHROPIC,), surface=BOTH),
         request=forced_tool_without_thinking,
+        reads=("tool_choice", "thinking", "output_config"),
     ),
     Rule(
         name="anthropic-thinking-budget",
@@ -159,6 +162,7 @@ RULES: Final = (
         source="https://docs.claude.com/en/docs/build-with-claude/extended-thinking",
         when=When(format=(Format.ANTHROPIC,), surface=GENERATE),
         request=budget_below_max_tokens,
+        reads=("thinking", "max_tokens"),
     ),
     Rule(
         name="anthropic-sampling",
@@ -166,6 +170,7 @@ RULES: Final = (
         source=_CPA + " (native sampling rule, verified live)",
         when=When(format=(Format.ANTHROPIC,), surface=GENERATE, model=("claude-*", "*/claude-*")),
         request=one_sampler,
+        reads=("thinking", "temperature", "top_p"),
     ),
     Rule(
         name="anthropic-cache-marks",
@@ -174,6 +179,7 @@ RULES: Final = (
         source="https://docs.claude.com/en/docs/build-with-claude/prompt-caching; " + _CPA,
         when=When(format=(Format.ANTHROPIC,), surface=BOTH),
         request=limit_cache_marks,
+        reads=("system", "tools", "messages"),
     ),
     Rule(
         name="anthropic-cache-ttl",
@@ -181,6 +187,7 @@ RULES: Final = (
         source="https://docs.claude.com/en/docs/build-with-claude/prompt-caching; " + _CPA,
         when=When(format=(Format.ANTHROPIC,), surface=BOTH),
         request=order_cache_ttls,
+        reads=("system", "tools", "messages"),
     ),
     Rule(
         name="anthropic-empty-domains",
@@ -188,6 +195,7 @@ RULES: Final = (
         source=_CPA,
         when=When(format=(Format.ANTHROPIC,), surface=BOTH),
         request=drop_empty_domains,
+        reads=("tools",),
     ),
     Rule(
         name="anthropic-count-tokens",

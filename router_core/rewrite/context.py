@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from router_core.exchange import Attempt, Exchange
 from router_core.formats import Format, Operation
@@ -13,6 +13,8 @@ from router_core.providers.model import ModelInfo, Provider
 from router_core.rewrite.headers import HeaderEdit
 
 logger = logging.getLogger(__name__)
+
+MAX_NOTES: Final = 100
 
 
 @dataclass(slots=True)
@@ -71,8 +73,11 @@ class Context:
         return self.exchange.stream or bool(self.state.get("force-stream"))
 
     def note(self, rule: str, text: str) -> None:
-        self.notes.append(f"{rule}: {text}")
-        logger.debug("%s %s: %s", self.exchange.id, rule, text)
+        line = f"{rule}: {text}"
+        # A stream may meet the same with every event.
+        if line not in self.notes and len(self.notes) < MAX_NOTES:
+            self.notes.append(line)
+            logger.debug("%s %s", self.exchange.id, line)
 
     def mark(self, rule: str, reason: str) -> None:
         if rule not in self.reasons:

@@ -266,6 +266,7 @@ RULES: Final = (
         source="https://ai.google.dev/api/caching#Schema; " + _CPA,
         when=When(format=_GEMINI, surface=_BOTH),
         request=inside(clean_schemas),
+        reads=("tools",),
     ),
     Rule(
         name="gemini-max-output-tokens",
@@ -273,6 +274,7 @@ RULES: Final = (
         source="https://ai.google.dev/gemini-api/docs/models; CLIProxyAPI gemini_executor.go",
         when=When(format=_GEMINI, surface=_GENERATE),
         request=inside(cap_output),
+        reads=("generationConfig", "generation_config"),
     ),
     Rule(
         name="gemini-turn-order",
@@ -280,6 +282,7 @@ RULES: Final = (
         source="CLIProxyAPI helps/gemini_content_turns.go",
         when=When(format=_GEMINI, surface=_BOTH),
         request=inside(user_first),
+        reads=("contents",),
     ),
     Rule(
         name="gemini-thought-signatures",
@@ -288,6 +291,7 @@ RULES: Final = (
         source="https://ai.google.dev/gemini-api/docs/thought-signatures; CLIProxyAPI internal/signature/gemini_sanitize.go",
         when=When(format=_GEMINI, surface=_BOTH),
         request=inside(sign_thoughts),
+        reads=("contents",),
     ),
     Rule(
         name="antigravity-part-order",
@@ -295,5 +299,6 @@ RULES: Final = (
         source="CLIProxyAPI internal/runtime/executor/antigravity_executor_*.go",
         when=When(format=_GEMINI, surface=_BOTH, quirk=(ENVELOPE, "antigravity")),
         request=inside(order_parts),
+        reads=("contents",),
     ),
 )

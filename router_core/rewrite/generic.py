@@ -25,7 +25,7 @@ def compile_rule(config: RuleConfig, name: str, origin: Origin, provider: str | 
     when = _when(config.when, provider)
     edits = _edits(config)
     action = catalogue.BY_NAME[config.action] if config.action else None
-    common = {
+    common: dict[str, Any] = {
         "name": config.name or name,
         "reason": config.because or "stated in the configuration",
         "source": "the configuration" if origin is Origin.USER else f"provider {provider}",
@@ -37,8 +37,11 @@ def compile_rule(config: RuleConfig, name: str, origin: Origin, provider: str | 
         return _answer_rule(config, edits, action, common)
     headers = config.headers if config.edits_headers else None
 
+    paths = _paths(config)
+
     def request(body: Json, context: Context) -> Json:
         if body is not None:
+            _note_misfits(context, common["name"], paths, body)
             body = edits(body, context.original)
         if headers is not None:
             apply_headers(headers, context.headers)
@@ -46,9 +49,21 @@ def compile_rule(config: RuleConfig, name: str, origin: Origin, provider: str | 
             body = action.request(body, context)
         return body
 
-    rule = Rule(request=request, bodiless=headers is not None or bool(action and action.bodiless), **common)  # type: ignore[arg-type]
+    rule = Rule(request=request, bodiless=headers is not None or bool(action and action.bodiless), **common)
     # Some actions take back in the answer what they did to the request.
     return replace(rule, **_answer_half(action)) if action is not None and action.answers else rule
+
+
+def _paths(config: RuleConfig) -> list[Path]:
+    """What the edits go through; one key alone fits every object."""
+    texts = (*config.set, *config.default, *config.drop, *config.rename, *config.append)
+    return [path for path in map(parse_path, texts) if len(path.steps) > 1]
+
+
+def _note_misfits(context: Context, name: str, paths: list[Path], body: Json) -> None:
+    for path in paths:
+        if misfit := path.misfit(body):
+            context.note(name, f"left alone, {misfit}")
 
 
 def _answer_half(action: Rule) -> dict[str, Any]:
@@ -73,6 +88,8 @@ def _answer_rule(config: RuleConfig, edits: BodyEdit, action: Rule | None, commo
     # Under the user's own condition.
     half.pop("armed", None)
 
+    paths = _paths(config)
+
     def combined(function: str) -> Callable[[Json, Context], Json] | None:
         also = half.get(function)
         if not edits_body and also is None:
@@ -81,6 +98,9 @@ def _answer_rule(config: RuleConfig, edits: BodyEdit, action: Rule | None, commo
         def answer(value: Json, context: Context) -> Json:
             if not all(test.holds(value) for test in tests):
                 return value
+            # Events are of many shapes.
+            if function == "answer":
+                _note_misfits(context, common["name"], paths, value)
             value = edits(value, value)
             return also(value, context) if also else value
 

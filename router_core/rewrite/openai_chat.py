@@ -182,6 +182,7 @@ RULES: Final = (
         source="https://platform.openai.com/docs/api-reference/chat/create#chat-create-stream_options",
         when=When(format=_CHAT, surface=_GENERATE, unless_quirk=("no_stream_options", "usage_include")),
         request=include_usage,
+        reads=("stream_options",),
         event=unasked_usage,
         armed=lambda context: (
             bool(context.state.get(USAGE))
@@ -204,6 +205,7 @@ RULES: Final = (
         source="CodeBuddy's code 11101, found by capture and replay",
         when=When(format=_CHAT, surface=_GENERATE, quirk=("ensure_system",)),
         request=ensure_system,
+        reads=("messages",),
     ),
     Rule(
         name="chat-reasoning-history",
@@ -212,6 +214,7 @@ RULES: Final = (
         source=_NINE + "; api-docs.deepseek.com, openrouter.ai/docs, console.groq.com/docs/reasoning",
         when=When(format=_CHAT, surface=_GENERATE),
         request=history_field,
+        reads=("messages",),
     ),
     Rule(
         name="chat-echo-reasoning",
@@ -220,6 +223,7 @@ RULES: Final = (
         source=_NINE + ", reasoningInject",
         when=When(format=_CHAT, surface=_GENERATE, quirk=("echo_reasoning",)),
         request=echo_reasoning,
+        reads=("messages",),
     ),
     Rule(
         name="chat-effort-dialect",
@@ -235,6 +239,7 @@ RULES: Final = (
         source=_NINE + " (dropClientMetadata); console.groq.com/docs/openai, docs.x.ai/docs/guides/reasoning",
         when=When(format=_CHAT, surface=_GENERATE, provider=("cerebras", "mistral", "groq", "xai")),
         request=vendor_parameters,
+        reads=("messages",),
     ),
     Rule(
         name="chat-empty-tools",
@@ -242,6 +247,7 @@ RULES: Final = (
         source="CLIProxyAPI internal/runtime/executor/iflow_executor.go",
         when=When(format=_CHAT, surface=_GENERATE, quirk=("drop_empty_tools",)),
         request=drop_empty_tools,
+        reads=("tools",),
     ),
     Rule(
         name="chat-thinking-tool-choice",
@@ -249,6 +255,7 @@ RULES: Final = (
         source=_NINE + ", qwen executor",
         when=When(format=_CHAT, surface=_GENERATE, quirk=("tool_choice_auto_when_thinking",)),
         request=tool_choice_while_thinking,
+        reads=("tool_choice",),
     ),
     Rule(
         name="mistral-tool-ids",
@@ -256,6 +263,7 @@ RULES: Final = (
         source="https://docs.mistral.ai/capabilities/function_calling",
         when=When(format=_CHAT, surface=_GENERATE, quirk=("mistral_tool_ids",)),
         request=mistral_ids,
+        reads=("messages",),
     ),
     Rule(
         name="chat-long-names",
@@ -263,6 +271,7 @@ RULES: Final = (
         source="https://platform.openai.com/docs/api-reference/chat/create#chat-create-tools",
         when=When(format=_CHAT, surface=_GENERATE),
         request=shorten_names,
+        reads=("tools", "tool_choice", "messages"),
         answer=shortening.restore,
         event=shortening.restore,
         armed=lambda context: bool(context.state.get(shortening.STATE)),

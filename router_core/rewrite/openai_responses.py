@@ -165,6 +165,7 @@ RULES: Final = (
         source=_CPA + "; internal/translator/codex/openai/responses",
         when=When(format=_RESPONSES, surface=_BOTH, quirk=(CODEX,)),
         request=drop_unsupported,
+        reads=("input",),
     ),
     Rule(
         name="codex-connection-state",
@@ -173,6 +174,7 @@ RULES: Final = (
         source=_CPA,
         when=When(format=_RESPONSES, surface=_BOTH, quirk=(CODEX,)),
         request=drop_connection_state,
+        reads=("stream_options",),
         messages=False,
     ),
     Rule(
@@ -195,6 +197,7 @@ RULES: Final = (
         source=_CPA,
         when=When(format=_RESPONSES, surface=_BOTH, quirk=(CODEX,)),
         request=input_message,
+        reads=("input",),
     ),
     Rule(
         name="codex-developer-role",
@@ -202,6 +205,7 @@ RULES: Final = (
         source=_CPA,
         when=When(format=_RESPONSES, surface=_BOTH, quirk=(CODEX,)),
         request=developer_role,
+        reads=("input",),
     ),
     Rule(
         name="codex-web-search",
@@ -209,6 +213,7 @@ RULES: Final = (
         source=_CPA,
         when=When(format=_RESPONSES, surface=_BOTH, quirk=(CODEX,)),
         request=web_search,
+        reads=("tools",),
     ),
     Rule(
         name="codex-compact",
@@ -224,6 +229,7 @@ RULES: Final = (
         source=_CPA,
         when=When(format=_RESPONSES, surface=_BOTH, quirk=("openai_reasoning",)),
         request=foreign_reasoning,
+        reads=("input",),
     ),
     Rule(
         name="responses-long-names",
@@ -232,6 +238,7 @@ RULES: Final = (
         source=_CPA + "; helps/codex_input_ids.go",
         when=When(format=_RESPONSES, surface=_BOTH),
         request=shorten_names,
+        reads=("input", "tools", "tool_choice"),
         answer=shortening.restore,
         event=shortening.restore,
         armed=lambda context: bool(context.state.get(shortening.STATE)),

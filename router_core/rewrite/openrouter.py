@@ -43,6 +43,7 @@ RULES: Final = (
         source="https://openrouter.ai/docs/use-cases/usage-accounting",
         when=When(format=(Format.OPENAI_CHAT,), surface=_GENERATE, quirk=("usage_include",)),
         request=include_cost,
+        reads=("usage",),
     ),
     Rule(
         name="openrouter-provider",
@@ -52,5 +53,6 @@ RULES: Final = (
         source="https://openrouter.ai/docs/features/provider-routing",
         when=When(surface=_GENERATE, quirk=("provider_preferences",)),
         request=choose_host,
+        reads=("provider",),
     ),
 )

@@ -34,10 +34,16 @@ GONE: Final = object()
 class Key:
     name: str
 
+    def __str__(self) -> str:
+        return f".{self.name}"
+
 
 @dataclass(frozen=True, slots=True)
 class Index:
     number: int
+
+    def __str__(self) -> str:
+        return f"[{self.number}]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +108,24 @@ class Path:
 
     def present(self, value: Json) -> bool:
         return next(self.select(value), GONE) is not GONE
+
+    def misfit(self, value: Any) -> str | None:
+        """Where `value` has another shape than the path goes through, in words; None where it fits or ends."""
+        for i, step in enumerate(self.steps):
+            place = "".join(map(str, self.steps[:i])).lstrip(".") or "the body"
+            if isinstance(step, Key):
+                if not isinstance(value, dict):
+                    return f"`{place}` is no object"
+                value = value.get(step.name)
+            else:
+                if not isinstance(value, list):
+                    return f"`{place}` is no list"
+                # Items are mostly of different shapes.
+                known = isinstance(step, Index) and -len(value) <= step.number < len(value)
+                value = value[step.number] if isinstance(step, Index) and known else None
+            if value is None:
+                return None
+        return None
 
 
 def parse_path(text: str) -> Path:

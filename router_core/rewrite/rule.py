@@ -146,6 +146,8 @@ class Rule:
     when: When = field(default_factory=When)
     origin: Origin = Origin.FORMAT
     request: RequestFunction | None = None
+    reads: tuple[str, ...] = ()
+    """Fields of the body that the request function expects in their format's shape (`router_core.rewrite.shapes`)."""
     bodiless: bool = False
     """The request function also wants requests whose body is no JSON object, as None."""
     messages: bool = True

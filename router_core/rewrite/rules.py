@@ -14,6 +14,7 @@ from router_core.rewrite.context import Context
 from router_core.rewrite.generic import compile_rule
 from router_core.rewrite.rule import Origin, Rule
 from router_core.rewrite.schema import RuleConfig
+from router_core.rewrite.shapes import Misfit, misfits
 
 if TYPE_CHECKING:
     from router_core.config.schema import Config, Limits
@@ -54,15 +55,18 @@ class Rules:
 
         `body` is None where the request has none, or none that is a JSON object.
         """
+        odd = misfits(context.format, body)
         for rule in self.select(context):
-            if (
-                rule.request is None
-                or (body is None and not rule.bodiless)
-                or (context.message and not rule.messages)
-            ):
+            if rule.request is None or (context.message and not rule.messages):
+                continue
+            if body is None and not rule.bodiless:
+                if context.exchange.request.body:
+                    context.note("all", "left alone, the body is no JSON object")
                 continue
             try:
                 if not rule.when.holds(body, context):
+                    continue
+                if odd and not _may_read(rule, odd, context):
                     continue
                 context.headers.changed = False
                 changed = rule.request(body, context)
@@ -84,6 +88,14 @@ class Rules:
             and (rule.armed is None or rule.armed(context))
             and _holds_for_answer(rule, context)
         )
+
+
+def _may_read(rule: Rule, odd: dict[str, Misfit], context: Context) -> bool:
+    """Whether the fields that `rule` reads are of the right shape as a whole; says so where they are not."""
+    found = [odd[key] for key in rule.reads if key in odd]
+    for misfit in found:
+        context.note(rule.name, f"left alone, {misfit.words}")
+    return not any(misfit.whole for misfit in found)
 
 
 def _holds_for_answer(rule: Rule, context: Context) -> bool:

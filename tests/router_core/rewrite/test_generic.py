@@ -304,13 +304,6 @@ def test_rules_run_in_the_order_format_provider_user() -> None:
     assert out.fired == ["chat-max-tokens", "provider", "user"]
 
 
-def test_a_rule_that_meets_another_shape_leaves_it_alone_and_says_so() -> None:
-    x = wire.exchange(Format.ANTHROPIC, b'{"model":"claude-x","max_tokens":5,"thinking":{"budget_tokens":9},"temperature":[],"top_p":{},"messages":[]}')  # fmt: skip
-    out = wire.prepared(x, wire.provider(Format.ANTHROPIC, quirks={"claude_api"}))
-    assert isinstance(out.notes, list)
-    assert parse(out.body)["messages"] == []
-
-
 def test_names_in_the_catalogue_are_unique() -> None:
     names = [rule.name for rule in catalogue.BUILT_IN]
     assert len(names) == len(set(names)) == len(catalogue.BY_NAME)
