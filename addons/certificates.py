@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from mitmproxy import certs
 from mitmproxy.addons import tlsconfig
 from mitmproxy.proxy import context
@@ -22,3 +23,11 @@ class Certificates(tlsconfig.TlsConfig):
         if sni is None or not sni.isascii():
             return super().get_cert(conn_context)
         return self.certstore.get_cert(sni, [x509.DNSName(sni)])
+
+    def authority_key(self) -> CertificatePublicKeyTypes:
+        """The public key of the authority that signs."""
+        return self.certstore.default_ca.public_key()
+
+    def read_again(self) -> None:
+        """Sign with what is in ``confdir`` now. Connections that are open keep their certificate."""
+        self.configure({"confdir"})

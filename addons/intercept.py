@@ -35,14 +35,9 @@ class Intercept:
             logger.exception("cannot tell whether to intercept; the connection is tunnelled")
 
     def _is_ours(self, data: tls.ClientHelloData) -> bool:
-        context = data.context
-        if isinstance(context.client.proxy_mode, mode_specs.ReverseMode):
-            return True  # the gateway itself, spoken to over TLS
-        if len(context.layers) == 2 and isinstance(context.layers[0], modes.HttpProxy):
-            return True  # TLS to the proxy itself, around the CONNECT
-        host = data.client_hello.sni
-        if host is None and context.server.address and not is_transparent(context.client):
-            host = context.server.address[0]
+        if is_for_detour(data):
+            return True
+        host = destination(data)
         counted = self.core.connections
         # Browsers send the extension with random bytes to every host (GREASE, RFC 9849 6.2). Beside a
         # provider's name it hides nothing; beside another one it may hide any.
@@ -58,5 +53,20 @@ class Intercept:
         return False
 
     def _is_intercepted(self, host: str) -> bool:
-        host = host.lower().rstrip(".")
         return host in self.core.registry.hosts or host in self.core.config.capture.hosts
+
+
+def is_for_detour(data: tls.ClientHelloData) -> bool:
+    """Whether the client speaks TLS to Detour itself."""
+    context = data.context
+    if isinstance(context.client.proxy_mode, mode_specs.ReverseMode):
+        return True  # the gateway
+    return len(context.layers) == 2 and isinstance(context.layers[0], modes.HttpProxy)  # around the CONNECT
+
+
+def destination(data: tls.ClientHelloData) -> str | None:
+    """The host that the client means, or None if that cannot be told."""
+    host = data.client_hello.sni
+    if host is None and data.context.server.address and not is_transparent(data.context.client):
+        host = data.context.server.address[0]
+    return host.lower().rstrip(".") if host else None

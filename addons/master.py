@@ -120,12 +120,13 @@ class LeanMaster(master.Master):
         headers.install()
         self.addons = DirectAddonManager(self)
         self.proxyserver = server or Proxyserver()
+        self.certificates = Certificates()
         self.addons.add(
             core.Core(),
             *addons,
             self.proxyserver,
             next_layer.NextLayer(),
-            Certificates(),
+            self.certificates,
         )
         self.serving = asyncio.Event()
         """Set when all listeners are open."""

@@ -11,6 +11,7 @@ from addons.capture import Capture
 from addons.failover.addon import Failover
 from addons.gateway import Gateway
 from addons.intercept import Intercept
+from addons.refusals import Refusals
 from addons.relay import Relay
 from addons.route import Route
 from addons.transparent import Transparent
@@ -68,6 +69,7 @@ def chain(core: Core) -> list[object]:
         access,
         Transparent(core),
         Intercept(core),
+        Refusals(core),
         upstream,
         failover,
         Gateway(core),

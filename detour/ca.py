@@ -8,6 +8,7 @@ trust the earlier certificate go on to trust every host that it named.
 from __future__ import annotations
 
 import datetime
+import errno
 import ipaddress
 import logging
 import os
@@ -39,6 +40,9 @@ RENEW: Final = datetime.timedelta(days=60)
 """Rest of its life at which the certificate is issued again."""
 BACKDATE: Final = datetime.timedelta(days=2)
 """For clients whose clock is behind; mitmproxy does the same."""
+
+EARLIEST: Final = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+"""Older than any moment at which this file can run; machines without a battery start in 1970."""
 
 SIGNS: Final = x509.KeyUsage(
     digital_signature=False,
@@ -94,6 +98,11 @@ def rotate(config: Config, registry: Registry, env: Mapping[str, str] = os.envir
 def _ensure(config: Config, registry: Registry, env: Mapping[str, str], *, fresh: bool) -> CAPaths:
     found = ca_paths(paths(config, env).ca)
     hosts = intercepted(config, registry)
+    if (now := datetime.datetime.now(datetime.UTC)) < EARLIEST:
+        raise CAError(
+            f"this machine's clock says {now:%Y-%m-%d}, and no certificate would be valid where the clock is right; "
+            "set it, or switch on time synchronisation (NTP), and start again"
+        )
     try:
         # Two that start at once must not each sign with a key of its own.
         with alone_in(private_folder(found.confdir)):
@@ -105,9 +114,10 @@ def _ensure(config: Config, registry: Registry, env: Mapping[str, str], *, fresh
                 _renew(found, hosts)
             bundle.write(found.bundle, found.cert_pem, env)
     except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        remedy = "free some space on its disk" if full else "make the folder writable for you"
         raise CAError(
-            f"{error.filename or found.confdir}: {error.strerror}; make the folder writable for you and "
-            "see that its disk is not full, or name another one with ca.dir"
+            f"{error.filename or found.confdir}: {error.strerror}; {remedy}, or name another folder with ca.dir"
         ) from None
     return found
 
@@ -242,7 +252,10 @@ def _renew(found: CAPaths, hosts: tuple[str, ...] | None) -> None:
 
 def unfit(certificate: x509.Certificate, hosts: tuple[str, ...] | None) -> str | None:
     """Why `certificate` no longer fits `hosts` (None: any host), or None."""
-    if certificate.not_valid_after_utc - datetime.datetime.now(datetime.UTC) < RENEW:
+    now = datetime.datetime.now(datetime.UTC)
+    if certificate.not_valid_before_utc > now:
+        return f"it is only valid from {certificate.not_valid_before_utc:%Y-%m-%d}: a clock was wrong, or is"
+    if certificate.not_valid_after_utc - now < RENEW:
         return f"it expires on {certificate.not_valid_after_utc:%Y-%m-%d}"
     allowed = permitted(certificate)
     if hosts is None:

@@ -14,6 +14,7 @@ from mitmproxy import options
 from addons.listening import Proxyserver
 from addons.master import LeanMaster
 from addons.suite import Suite
+from detour.authority import RunningAuthority
 from detour.ca import CAPaths
 from detour.listeners import MODES, Listener
 from detour.paths import paths
@@ -134,6 +135,9 @@ async def _master(
             await serving
         except OSError as error:
             raise StartError(str(error)) from None
+    authority = RunningAuthority(core, ca, master.certificates)
+    authority.start()
+    stack.push_async_callback(authority.stop)
     return serving
 
 

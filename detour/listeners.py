@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from detour.ports import Address, parse_address, who_listens
+from detour.ports import Address, parse_address
+from router_core import processes
 from router_core.config.schema import Config
 
 MODES: Final = {
@@ -124,7 +125,7 @@ def bind(address: Address, *, dual: bool = False) -> tuple[socket.socket, ...]:
 def _problem(name: str, address: Address, error: OSError) -> str:
     match error.errno:
         case errno.EADDRINUSE:
-            holder = who_listens(address.port)
+            holder = processes.listener(address.port)
             why = f"{os.strerror(errno.EADDRINUSE)}{f' by {holder}' if holder else ''}"
             remedy = "stop it or choose another port"
         case errno.EACCES:

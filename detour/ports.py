@@ -1,11 +1,9 @@
-"""Listening addresses: how they are written, and who holds one."""
+"""Listening addresses: how they are written, and what keeps one from being taken."""
 
 from __future__ import annotations
 
-import contextlib
 import socket
 from dataclasses import dataclass
-from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,20 +32,4 @@ def bind_error(address: Address) -> OSError | None:
             probe.bind((address.host, address.port))
     except OSError as error:
         return error
-    return None
-
-
-def who_listens(port: int) -> str | None:
-    """``NAME (pid N)`` of the process that listens on TCP `port`, where the system tells (Linux's /proc)."""
-    inodes = set()
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        with contextlib.suppress(OSError):
-            for line in Path(table).read_text().splitlines()[1:]:
-                fields = line.split()
-                if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port:
-                    inodes.add(f"socket:[{fields[9]}]")
-    for process in Path("/proc").glob("[0-9]*") if inodes else ():
-        with contextlib.suppress(OSError):
-            if any(str(fd.readlink()) in inodes for fd in (process / "fd").iterdir()):
-                return f"{(process / 'comm').read_text().strip()} (pid {process.name})"
     return None

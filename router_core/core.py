@@ -25,6 +25,7 @@ from router_core.errors import Refusal
 from router_core.exchange import Exchange
 from router_core.formats.translate import translatable
 from router_core.formats.translator import FormatTranslator
+from router_core.refusals import Refusals
 from router_core.rewrite.rules import compile_rules
 from router_core.routing.router import Router
 from router_core.state import open_store
@@ -55,10 +56,14 @@ class Core:
         """What is under way; whoever serves gives it a ledger."""
         self.connections = Connections()
         self.router.live.budgets = lambda: self.budgets
+        self.refusals = Refusals()
+        """Clients that do not accept Detour's certificate."""
         self.recorder: Recorder | None = None
         """What records exchanges, if whoever serves has made one."""
         self.reread: Callable[[], Awaitable[object]] = self._reread
         """Puts the configuration file in force as it is now; called when it has changed."""
+        self.after_reload: list[Callable[[], Awaitable[None]]] = []
+        """Called when another configuration is in force."""
         self._watching: asyncio.Task[None] | None = None
         self._started = False
 
@@ -104,6 +109,8 @@ class Core:
         if self.recorder:
             self.recorder.configure(loaded.config.capture)
             self.recorder.know(self.secrets())
+        for follow in self.after_reload:
+            await follow()
 
     async def _reread(self) -> None:
         await self.reload(await asyncio.to_thread(load, self.loaded.path))

@@ -75,6 +75,19 @@ def _status(context: Context, name: str) -> Any:
 
 
 @answered
+async def refusals(request: Request) -> Any:
+    """Clients that refuse Detour's certificate: how often in a row, why, and how long they are still tunnelled."""
+    return {"refusals": documents.refusals(context_of(request))}
+
+
+@answered
+async def forget_refusals(request: Request) -> Any:
+    """Ends all tunnelling of clients that refused the certificate, as after their trust was mended."""
+    context_of(request).core.refusals.forget()
+    return {"refusals": []}
+
+
+@answered
 async def models(request: Request) -> Any:
     """What a client may ask for, and where it leads."""
     return {"models": documents.models(context_of(request))}

@@ -73,6 +73,8 @@ API: Final = [
     _post("/api/v1/credentials/{id}/reset", api.reset_credential),
     _post("/api/v1/credentials/{id}/disable", api.disable_credential),
     _post("/api/v1/credentials/{id}/enable", api.enable_credential),
+    _get("/api/v1/refusals", api.refusals),
+    _post("/api/v1/refusals/forget", api.forget_refusals),
     _get("/api/v1/models", api.models),
     _get("/api/v1/exchanges", api.exchanges),
     _get("/api/v1/exchanges/live", api.exchanges_live),

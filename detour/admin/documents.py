@@ -30,6 +30,7 @@ def state(context: Context) -> dict[str, Any]:
         "connections": asdict(context.core.connections),
         "credentials": credentials,
         "ledger": ledger(context),
+        "refusals": refusals(context),
         "warnings": [str(problem) for problem in context.loaded.warnings],
     }
 
@@ -45,6 +46,24 @@ def budgets(context: Context) -> list[dict[str, Any]]:
 
 def credentials(context: Context) -> list[dict[str, Any]]:
     return [status.to_dict() for status in context.core.router.status()]
+
+
+def refusals(context: Context) -> list[dict[str, Any]]:
+    """The clients that do not accept the certificate, the latest first; times in seconds since the epoch."""
+    known = context.core.refusals
+    return [
+        {
+            "client": refusal.client.address,
+            "name": refusal.name,
+            "host": refusal.client.host,
+            "count": refusal.count,
+            "reason": refusal.reason,
+            "at": refusal.at,
+            "tunnelled_for": round(known.tunnelled_for(refusal), 1),
+            "remedy": refusal.remedy,
+        }
+        for refusal in known.listed()
+    ]
 
 
 def models(context: Context) -> list[dict[str, Any]]:

@@ -135,6 +135,10 @@ class _Instance(Collector):
         running = len(list(context.activity.running()))
         yield GaugeMetricFamily("detour_exchanges_running", "Exchanges under way.", running)
         yield self._connections()
+        tunnelled = sum(context.core.refusals.tunnelled_for(r) > 0 for r in context.core.refusals.listed())
+        yield GaugeMetricFamily(
+            "detour_clients_tunnelled", "Clients that refused the certificate and are let through.", tunnelled
+        )
         yield from self._credentials()
         yield from self._ledger()
         yield from self._budgets()

@@ -151,6 +151,6 @@ def rotate(config: ConfigOption = None) -> None:
     print(found.cert_pem)
     if running := runtime.read(paths(loaded.config).runtime):
         print(
-            f"detour: the running instance (pid {running.pid}) signs with the earlier key; restart it",
+            f"detour: the running instance (pid {running.pid}) takes it up by itself; start tools again that run",
             file=sys.stderr,
         )

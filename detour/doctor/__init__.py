@@ -22,6 +22,7 @@ async def examine(loaded: Loaded, env: Mapping[str, str], *, offline: bool = Fal
         *machine.ports(loaded.config, env),
         *machine.admin_token(loaded.config, env),
         *machine.authority(loaded, env),
+        *machine.refusals(loaded),
         *machine.proxy_variables(loaded, env),
         *credentials,
     ]

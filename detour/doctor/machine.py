@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import math
 import os
 import platform
 import stat
@@ -12,15 +13,17 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from detour import __version__, ca, runtime
+from detour import __version__, ca, remote, runtime
 from detour.doctor.finding import Finding, bad, note, ok
 from detour.environment import reachable
 from detour.listeners import LISTENERS
 from detour.paths import paths
-from detour.ports import bind_error, parse_address, who_listens
+from detour.ports import bind_error, parse_address
+from router_core import processes
 from router_core.config import secrets
 from router_core.config.loader import Loaded
 from router_core.config.schema import Config, CredentialConfig
+from router_core.config.units import write_duration
 
 PROXY_VARIABLES: Final = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")
 
@@ -66,7 +69,7 @@ def ports(config: Config, env: Mapping[str, str]) -> Iterator[Finding]:
         elif running and getattr(running, name) == written:
             yield ok(f"listen.{name}", f"{address} is Detour's (pid {running.pid})")
         else:
-            holder = who_listens(address.port)
+            holder = processes.listener(address.port)
             by = f", held by {holder}" if holder else ""
             yield bad(f"listen.{name}", f"{address}: {error.strerror}{by}", "stop it, or choose another port")
 
@@ -113,6 +116,21 @@ def authority(loaded: Loaded, env: Mapping[str, str]) -> Iterator[Finding]:
         yield note("ca", reason, "it is issued again at the next start")
     else:
         yield ok("ca", f"{found.cert_pem}, until {certificate.not_valid_after_utc:%Y-%m-%d}")
+
+
+def refusals(loaded: Loaded) -> Iterator[Finding]:
+    """The clients that do not accept the certificate of the running instance."""
+    try:
+        answer = remote.ask(loaded, "GET", "refusals")
+    except remote.RemoteError as error:
+        yield note("instance", str(error))
+        return
+    for refusal in answer["refusals"] if answer else ():
+        what = f"{refusal['name']} does not trust the authority for {refusal['host']} ({refusal['reason']})"
+        if refusal["tunnelled_for"]:
+            left = write_duration(60.0 * math.ceil(refusal["tunnelled_for"] / 60))
+            what += f"; it is tunnelled, and not routed, for {left} more"
+        yield note("ca", what, refusal["remedy"])
 
 
 def proxy_variables(loaded: Loaded, env: Mapping[str, str]) -> Iterator[Finding]:

@@ -548,6 +548,10 @@ class CA(Section):
     """Folder of the certificate authority; below the data folder when absent."""
     name_constrained: bool = True
     """Limit the authority to the intercepted hosts."""
+    refusals: int = Field(3, ge=0)
+    """Times in a row that a client may refuse the certificate of a host before its connections there are tunnelled; 0 never tunnels."""
+    tunnel_for: Duration = 600.0
+    """How long they are tunnelled before the client is tried again."""
 
 
 class Price(Section):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 import logging
+import os
 import ssl
 import stat
 import subprocess
@@ -158,8 +160,61 @@ def test_a_broken_file_is_named_with_the_remedy(tmp_path):
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "ca").write_text("a file, not a folder")
 
-    with pytest.raises(CAError, match=r"/ca: .*name another one with ca\.dir"):
+    with pytest.raises(CAError, match=r"/ca: .*name another folder with ca\.dir"):
         ensure(tmp_path)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
+def test_a_full_disk_is_named_and_nothing_half_written_is_left(tmp_path):
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4k", "none", str(tmp_path)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("nothing can be mounted here")
+    try:
+        with pytest.raises(CAError, match=r"No space left on device; free some space .*ca\.dir"):
+            ensure(tmp_path)
+        left = [file.name for file in (tmp_path / "ca").iterdir() if file.stat().st_size]
+        assert left == ["mitmproxy-ca.pem"]  # which is whole
+        subprocess.run(["mount", "-o", "remount,size=8m", str(tmp_path)], check=True)
+
+        found = ensure(tmp_path)
+
+        assert found.cert_pem.read_bytes() in found.key_pem.read_bytes()
+        handshake(found, "api.openai.com")
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+def test_a_clock_before_any_possible_time_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(ca, "datetime", clock("1970-01-01T00:01:00+00:00"))
+
+    with pytest.raises(CAError, match=r"clock says 1970-01-01.*set it"):
+        ensure(tmp_path)
+
+    assert not (tmp_path / "ca").exists()
+
+
+def test_one_that_was_made_with_a_clock_ahead_is_issued_again(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(ca, "datetime", clock("2061-01-01T00:00:00+00:00"))
+    found = ensure(tmp_path)
+    key, _ = ca.load(found)
+    monkeypatch.undo()
+
+    ensure(tmp_path)
+
+    assert "it is only valid from 2060-12-30: a clock was wrong" in caplog.text
+    assert ca.load(found)[0].public_key() == key.public_key()
+    handshake(found, "api.openai.com")
+
+
+def clock(moment: str) -> SimpleNamespace:
+    """The module `datetime` of a machine whose clock stands at `moment`."""
+
+    class Stopped(datetime.datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime.datetime.fromisoformat(moment).astimezone(tz)
+
+    return SimpleNamespace(datetime=Stopped, timedelta=datetime.timedelta, UTC=datetime.UTC)
 
 
 def test_rotation_makes_another_key(tmp_path):

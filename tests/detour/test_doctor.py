@@ -241,3 +241,25 @@ async def test_offline_asks_nobody(tmp_path, monkeypatch):
     subjects = {f.subject for f in await doctor.examine(loaded(tmp_path), {}, offline=True)}
 
     assert {"python", "mitmproxy", "ca", "listen.proxy"} <= subjects
+
+
+def test_clients_that_refuse_the_certificate_of_the_running_instance_are_named(tmp_path, monkeypatch):
+    refusal = {
+        "name": "codex at 127.0.0.1",
+        "host": "api.openai.com",
+        "reason": "TLS alert: unknown ca",
+        "tunnelled_for": 301.0,
+        "remedy": "it reads CODEX_CA_CERTIFICATE",
+    }
+    monkeypatch.setattr(machine.remote, "ask", lambda *_: {"refusals": [refusal]})
+
+    (found,) = machine.refusals(loaded(tmp_path))
+
+    assert (found.level, found.remedy) == ("note", "it reads CODEX_CA_CERTIFICATE")
+    assert found.what.endswith(
+        "for api.openai.com (TLS alert: unknown ca); it is tunnelled, and not routed, for 6m more"
+    )
+
+
+def test_without_an_instance_nobody_refuses(tmp_path):
+    assert list(machine.refusals(loaded(tmp_path))) == []

@@ -14,6 +14,7 @@ from starlette.applications import Starlette
 from detour.admin.app import API
 from detour.admin.live import events
 from router_core.core import Core
+from router_core.refusals import Client
 from tests.detour.admin.conftest import SECRET, TOKEN
 from tests.router_core.usage.exchanges import attempt, exchange
 
@@ -210,3 +211,19 @@ async def test_unknown_paths_and_methods(admin: httpx.AsyncClient) -> None:
     assert (await get(admin, "nothing", 404))["error"]["code"] == "not_found"
     answer = await admin.delete("/api/v1/state")
     assert (answer.status_code, answer.json()["error"]["code"]) == (405, "method_not_allowed")
+
+
+async def test_clients_that_refuse_the_certificate_are_listed_until_they_are_forgotten(admin, core):
+    client = Client("192.0.2.7", "api.anthropic.com", "9c1f03ab")
+    for _ in range(3):
+        core.refusals.refused(client, "TLS alert: unknown ca", limit=3, tunnel_for=600, tool="codex")
+
+    (entry,) = (await admin.get("/api/v1/refusals")).json()["refusals"]
+    assert (entry["name"], entry["host"], entry["count"]) == ("codex at 192.0.2.7", "api.anthropic.com", 3)
+    assert 590 < entry["tunnelled_for"] <= 600
+    assert "CODEX_CA_CERTIFICATE" in entry["remedy"]
+    assert (await admin.get("/api/v1/state")).json()["refusals"][0]["count"] == 3
+    assert "detour_clients_tunnelled 1.0" in (await admin.get("/metrics")).text
+
+    assert (await admin.post("/api/v1/refusals/forget")).json() == {"refusals": []}
+    assert (await admin.get("/api/v1/refusals")).json() == {"refusals": []}

@@ -10,6 +10,7 @@ import pytest
 
 from detour.admin.pages import PAGES
 from router_core.core import Core
+from router_core.refusals import Client
 from router_core.routing.windows import Window
 from tests.detour.admin.conftest import SECRET, TOKEN
 
@@ -148,3 +149,13 @@ async def test_a_wrong_token_is_refused(anonymous: httpx.AsyncClient) -> None:
     answer = await anonymous.post("/login", data={"token": "wrong"})
     assert answer.status_code == 401
     assert "set-cookie" not in answer.headers
+
+
+async def test_the_overview_names_clients_that_are_tunnelled(browser, core):
+    client = Client("192.0.2.7", "api.anthropic.com", "9c1f03ab")
+    core.refusals.refused(client, "TLS alert: unknown ca", limit=1, tunnel_for=600, tool="<b>")
+
+    page = (await browser.get("/")).text
+
+    assert "&lt;b&gt; at 192.0.2.7 does not trust Detour’s authority for api.anthropic.com" in page
+    assert "it is tunnelled, and not routed" in page
