@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from detour.gateway.ruleset import TABLE, Ruleset
-from detour.ports import who_listens
+from router_core import processes
 
 FORWARDING: Final = {4: "net.ipv4.ip_forward", 6: "net.ipv6.conf.all.forwarding"}
 HTTPS: Final = 443
@@ -27,7 +27,7 @@ def listener(rules: Ruleset, running: str | None) -> Iterator[Problem]:
     address = rules.listener
     if running == str(address):
         return
-    holder = who_listens(address.port)
+    holder = processes.listener(address.port)
     if holder is None:
         text = (
             f"nothing listens on {address} yet: until `detour run` does, connections to providers are refused"
