@@ -23,7 +23,8 @@ class Gateway:
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         if is_gateway(flow) and flow.request.path.partition("?")[0] == "/healthz":
-            flow.response = http.Response.make(200, b'{"status":"ok"}', JSON)
+            health = {"status": "draining" if self.core.draining else "ok"}
+            flow.response = http.Response.make(200, orjson.dumps(health), JSON)
 
     def request(self, flow: http.HTTPFlow) -> None:
         """Before the route addon, which leaves a flow with an answer alone."""

@@ -8,6 +8,7 @@ from mitmproxy import ctx, exceptions
 
 from addons.access import Access
 from addons.capture import Capture
+from addons.drain import Drain
 from addons.failover.addon import Failover
 from addons.gateway import Gateway
 from addons.intercept import Intercept
@@ -78,4 +79,5 @@ def chain(core: Core) -> list[object]:
         Relay(core),
         Websocket(core),
         Capture(core),
+        Drain(core),
     ]

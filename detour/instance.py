@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,8 @@ class Instance:
     core: Core
     serving: asyncio.Task[None]
     """Ends when the master does."""
+    drain: Callable[[float], Awaitable[int]]
+    """Lets everything that is under way come to its end within so many seconds; how many connections are left."""
 
 
 async def start(
@@ -52,7 +55,7 @@ async def start(
 ) -> Instance:
     """Serve `listeners` until `stack` is closed. Raises StartError; what was begun by then ends with `stack`."""
     core = await _core(stack, loaded, capture_run)
-    serving = await _master(stack, core, listeners, ca)
+    master, serving = await _master(stack, core, listeners, ca)
     if "admin" in listeners:
         from detour.admin.server import TokenError, serve_admin
 
@@ -67,7 +70,7 @@ async def start(
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
-    return Instance(core, serving)
+    return Instance(core, serving, master.addons.get("drain").run)
 
 
 def _keep_addresses(stack: AsyncExitStack, core: Core) -> None:
@@ -113,8 +116,8 @@ def make_recorder(loaded: Loaded, run: str | None = None) -> Recorder:
 
 async def _master(
     stack: AsyncExitStack, core: Core, listeners: dict[str, Listener], ca: CAPaths
-) -> asyncio.Task[None]:
-    """The master's task, once it listens."""
+) -> tuple[LeanMaster, asyncio.Task[None]]:
+    """The master and its task, once it listens."""
     served = {name: listener for name, listener in listeners.items() if name in MODES}
     sockets = {listener.mode: listener.sockets for listener in served.values()}
     server = Proxyserver(sockets, core.config.limits.backlog)
@@ -138,7 +141,7 @@ async def _master(
     authority = RunningAuthority(core, ca, master.certificates)
     authority.start()
     stack.push_async_callback(authority.stop)
-    return serving
+    return master, serving
 
 
 def configure(master: LeanMaster, config: Config, modes: list[str], ca: CAPaths) -> None:

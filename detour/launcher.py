@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 import sys
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
@@ -17,7 +16,9 @@ from detour import instance, listeners, logs, private, runtime
 from detour.ca import CAError, ensure_ca
 from detour.gateway import marks
 from detour.instance import StartError
+from detour.lifecycle import Lifecycle
 from detour.listeners import Listener, ListenError
+from detour.notify import Notifier
 from detour.paths import paths
 from router_core.config.loader import ConfigError, Loaded, load
 from router_core.credentials import aside
@@ -45,8 +46,11 @@ def serve(
     log_format: logs.Form = "human",
     private_to: int | None = None,
     recorded: CaptureRun | None = None,
+    drain: float | None = None,
 ) -> int:
     """Serve until SIGINT or SIGTERM. Returns the exit code: 0 done, 1 could not start, 2 bad configuration.
+
+    `drain` replaces the configuration's `listen.drain`.
 
     With `private_to` the instance listens on free loopback ports, is not announced to other commands, and
     ends with the process of that number.
@@ -62,7 +66,7 @@ def serve(
         with logs.configured(log_format, loaded.config.log):
             for warning in loaded.warnings:
                 logger.warning("%s", warning)
-            return _run(_serve(loaded, private_to, recorded), marks.of(loaded.config))
+            return _run(_serve(loaded, private_to, recorded, drain), marks.of(loaded.config))
     except logs.LogError as error:
         print(error, file=sys.stderr)
         return 1
@@ -77,30 +81,32 @@ def _run(serving: Coroutine[Any, Any, int], mark: int | None) -> int:
         return runner.run(serving)
 
 
-async def _serve(loaded: Loaded, private_to: int | None, recorded: CaptureRun | None) -> int:
-    stop = asyncio.Event()
+async def _serve(
+    loaded: Loaded, private_to: int | None, recorded: CaptureRun | None, drain: float | None
+) -> int:
     if not private_to and (problem := marks.problem(loaded.config)):
         print(problem, file=sys.stderr)
         return 1
+    life = Lifecycle(Notifier())
     try:
         opened = listeners.open_listeners(
             listeners.private() if private_to else listeners.configured(loaded.config)
         )
         ca = ensure_ca(loaded.config, loaded.registry)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
         async with AsyncExitStack() as stack:
             running = await instance.start(stack, loaded, opened, ca, recorded.label if recorded else None)
             if private_to:
                 ended = asyncio.create_task(private.ended(private_to))
-                ended.add_done_callback(lambda _: stop.set())
+                ended.add_done_callback(lambda _: life.give_up())
             else:
                 _announce(loaded, opened)
                 stack.callback(runtime.remove, paths(loaded.config).runtime)
             print(listeners.ready_line(opened), flush=True)
-            await asyncio.wait(
-                [asyncio.ensure_future(stop.wait()), running.serving], return_when=asyncio.FIRST_COMPLETED
-            )
+            running.serving.add_done_callback(lambda _: life.give_up())
+            await life.serve("serving", running.core.read_again)
+            limit = running.core.config.listen.drain if drain is None else drain
+            if limit and not life.at_once.is_set():
+                await life.drained(running.drain(limit), limit)
     except (ListenError, CAError, StartError) as error:
         print(error, file=sys.stderr)
         return 1

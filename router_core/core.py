@@ -64,6 +64,8 @@ class Core:
         """Puts the configuration file in force as it is now; called when it has changed."""
         self.after_reload: list[Callable[[], Awaitable[None]]] = []
         """Called when another configuration is in force."""
+        self.draining = False
+        """Set when the process only finishes what it has begun."""
         self._watching: asyncio.Task[None] | None = None
         self._started = False
 
@@ -75,7 +77,7 @@ class Core:
         self.access_keys = {key.name: await secrets.resolve(key.key) for key in self.config.access.keys}
         await self.pool.start()
         await self.store.start(self.router)
-        self._watching = asyncio.create_task(watch(lambda: self.loaded.watched, self._file_changed))
+        self._watching = asyncio.create_task(watch(lambda: self.loaded.watched, self.read_again))
 
     async def stop(self) -> None:
         """Save what is worth keeping. Does nothing before `start`."""
@@ -115,8 +117,9 @@ class Core:
     async def _reread(self) -> None:
         await self.reload(await asyncio.to_thread(load, self.loaded.path))
 
-    async def _file_changed(self) -> None:
-        """A valid change is put in force at once; any other is reported and changes nothing."""
+    async def read_again(self) -> bool:
+        """Put the file in force as it is now; whether that went well. A mistake is reported and changes nothing."""
+        listen = self.config.listen
         try:
             await self.reread()
         except ConfigError as error:
@@ -126,8 +129,11 @@ class Core:
             logger.error("%s", error)
         else:
             logger.info("the configuration was read again: %s", self.loaded.path)
-            return
+            if self.config.listen != listen:
+                logger.warning("what changed under `listen` takes effect with the next start")
+            return True
         logger.error("the configuration has mistakes; the one in force stays")
+        return False
 
     def secrets(self) -> list[str]:
         """The secrets that are at hand: what must never be written, wherever it appears."""

@@ -36,5 +36,12 @@ class HookFinished(events.Event):
     hook: commands.StartHook
 
 
+@dataclass
+class Draining(events.Event):
+    """The client of `layer` is to open no further streams on its connection. Enters at the top."""
+
+    layer: layer.Layer
+
+
 class GetHttp1Connection(GetHttpConnection):
     """For a WebSocket handshake, which mitmproxy can only make over HTTP/1.1: a connection of its own."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 
+from hyperframe.frame import GoAwayFrame
 from mitmproxy.connection import Connection, ConnectionState, Server
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.layers.http import (
@@ -16,9 +17,12 @@ from mitmproxy.proxy.layers.http import (
     ResponseHeaders,
     ResponseProtocolError,
 )
-from mitmproxy.proxy.layers.http._http2 import Http2Client
+from mitmproxy.proxy.layers.http._http2 import Http2Client, Http2Server
+from mitmproxy.proxy.layers.websocket import WebsocketLayer
+from wsproto.events import CloseConnection
+from wsproto.frame_protocol import CloseReason
 
-from addons.failover.events import DeadlinePassed, GetHttp1Connection, HookFinished
+from addons.failover.events import DeadlinePassed, Draining, GetHttp1Connection, HookFinished
 from addons.failover.stream import FROM_UPSTREAM, FailoverStream
 from addons.witness import witnesses
 
@@ -44,7 +48,7 @@ class FailoverLayer(HttpLayer):
         """Runs a hook; False if it has to wait, and comes back as `HookFinished`. None: hooks are commands."""
 
     def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
-        if isinstance(event, DeadlinePassed | HookFinished):
+        if isinstance(event, DeadlinePassed | HookFinished | Draining):
             yield from self._injected(event)
         elif isinstance(event, events.ConnectionEvent) and self._is_forgotten(event.connection):
             return
@@ -67,8 +71,11 @@ class FailoverLayer(HttpLayer):
         if self.run_hook(hook, self) and hook.blocking:
             yield from self._handle_event(events.HookCompleted(hook))
 
-    def _injected(self, event: DeadlinePassed | HookFinished) -> layer.CommandGenerator[None]:
+    def _injected(self, event: DeadlinePassed | HookFinished | Draining) -> layer.CommandGenerator[None]:
         """What enters at the top, where a CONNECT tunnel's outer layer passes it to its only stream."""
+        if isinstance(event, Draining) and event.layer is self:
+            yield from self._say_farewell()
+            return
         if isinstance(event, HookFinished) and event.layer is self:
             if event.hook.blocking:
                 yield from self._handle_event(events.HookCompleted(event.hook))
@@ -76,6 +83,17 @@ class FailoverLayer(HttpLayer):
         for stream in list(self.streams.values()):
             if stream.child_layer or (isinstance(event, DeadlinePassed) and stream.call is event.call):
                 yield from self.event_to_child(stream, event)
+                return
+
+    def _say_farewell(self) -> layer.CommandGenerator[None]:
+        """Tell the client that the connection takes nothing more; what is under way goes on."""
+        client = self.context.client
+        if isinstance(self.connections.get(client), Http2Server):
+            # The highest id there is: what the client sends before it has read this is still served.
+            yield commands.SendData(client, GoAwayFrame(0, last_stream_id=2**31 - 1).serialize())
+        for stream in list(self.streams.values()):
+            if isinstance(stream.child_layer, WebsocketLayer):
+                yield stream.child_layer.client_ws.send2(CloseConnection(CloseReason.GOING_AWAY))
                 return
 
     def _is_forgotten(self, connection: Connection) -> bool:

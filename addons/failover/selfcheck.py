@@ -56,6 +56,8 @@ USED: dict[str, tuple[str, ...]] = {
         "close_connection",
         "is_closed",
     ),
+    "mitmproxy.proxy.layers.http._http2": ("Http2Server",),
+    "mitmproxy.proxy.layers.websocket:WebsocketConnection": ("send2",),
     "mitmproxy.proxy.layer:NextLayer": ("_ask",),
     "mitmproxy.proxy.server:ConnectionHandler": ("server_event", "open_connection", "close_connection"),
     "mitmproxy.addons.next_layer:NextLayer": ("next_layer",),

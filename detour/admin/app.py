@@ -21,15 +21,15 @@ from detour.admin.token import Keys
 from detour.ports import Address
 
 
-async def healthz(_request: Request) -> Response:
-    """Answers as long as the process does."""
-    return JSON({"status": "ok"})
+async def healthz(request: Request) -> Response:
+    """Answers as long as the process does: `ok`, or `draining` while it only finishes what it has begun."""
+    return JSON({"status": "draining" if context_of(request).core.draining else "ok"})
 
 
 async def readyz(request: Request) -> Response:
     """200 while requests are served, 503 when Detour is shutting down; says how the ledger is."""
     context = context_of(request)
-    ready = not context.closing.is_set()
+    ready = not (context.closing.is_set() or context.core.draining)
     ledger = context.ledger.status().state if context.ledger else "off"
     return JSON({"ready": ready, "ledger": ledger}, 200 if ready else 503)
 

@@ -16,6 +16,12 @@ def run(
     log_format: Annotated[
         Literal["human", "json"], typer.Option(help="How log lines are written.")
     ] = "human",
+    drain: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME", help="How long requests may go on after SIGTERM, as 30s; 0 ends at once."
+        ),
+    ] = None,
     private_to: Annotated[int | None, typer.Option(hidden=True)] = None,
     capture_run: Annotated[str | None, typer.Option(hidden=True)] = None,
     capture_host: Annotated[list[str] | None, typer.Option(hidden=True)] = None,
@@ -25,7 +31,16 @@ def run(
     from detour.launcher import CaptureRun, serve
 
     recorded = CaptureRun(capture_run, tuple(capture_host or ())) if capture_run else None
-    raise typer.Exit(serve(config, log_format, private_to, recorded))
+    raise typer.Exit(serve(config, log_format, private_to, recorded, _duration(drain)))
+
+
+def _duration(text: str | None) -> float | None:
+    from router_core.config.units import parse_duration
+
+    try:
+        return None if text is None else parse_duration(0 if text == "0" else text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--drain") from None
 
 
 def _optimised() -> None:

@@ -56,7 +56,7 @@ class Stage:
 
     def config(self) -> dict[str, Any]:
         return {
-            "listen": dict.fromkeys(("proxy", "gateway", "admin"), "127.0.0.1:0"),
+            "listen": {**dict.fromkeys(("proxy", "gateway", "admin"), "127.0.0.1:0"), "drain": 0},
             "data_dir": str(self.folder / "data"),
             "upstream": {"ca_bundle": str(self.ca.write(self.folder / "providers.pem"))},
             "providers": {

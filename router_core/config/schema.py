@@ -142,6 +142,8 @@ class Listen(Section):
     """Address of the dashboard, ``/api``, ``/metrics`` and ``/healthz``."""
     transparent: Address | None = None
     """Address to which a gateway box redirects connections; ``[::]:PORT`` takes IPv4 and IPv6."""
+    drain: Duration = 30.0
+    """How long requests and streams may go on after SIGTERM; what is open then is cut. 0 cuts at once."""
 
 
 class QuotaLimit(Section):

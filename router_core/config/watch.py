@@ -32,7 +32,7 @@ def signature(path: Path) -> Signature:
 
 async def watch(
     paths: Callable[[], Iterable[Path]],
-    changed: Callable[[], Awaitable[None]],
+    changed: Callable[[], Awaitable[object]],
     *,
     interval: float = INTERVAL,
     settle: float = SETTLE,

@@ -23,7 +23,7 @@ def responseheaders(flow):
 
 DETOUR_CONFIG = """\
 version: 1
-listen: {{proxy: "127.0.0.1:0", gateway: "127.0.0.1:0", admin: "127.0.0.1:0"}}
+listen: {{proxy: "127.0.0.1:0", gateway: "127.0.0.1:0", admin: "127.0.0.1:0", drain: 0}}
 data_dir: {folder}/data
 providers: {{anthropic: {{base_url: "http://127.0.0.1:{port}"}}}}
 credentials:

@@ -151,7 +151,8 @@ def _by_environment(config: dict[str, Any]) -> tuple[dict[str, Any], dict[str, s
 def base_config(ca_bundle: Path) -> dict[str, Any]:
     """Every listener on a free port, and time limits that a test can wait for."""
     return {
-        "listen": dict.fromkeys(("proxy", "gateway", "admin"), "127.0.0.1:0"),
+        # Tests leave connections open; those that look at the end itself say how long it may take.
+        "listen": {**dict.fromkeys(("proxy", "gateway", "admin"), "127.0.0.1:0"), "drain": 0},
         "upstream": {
             "ca_bundle": str(ca_bundle),
             "connect_timeout": "1500ms",

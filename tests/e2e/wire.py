@@ -116,6 +116,8 @@ class Http2Client:
         self._h2.initiate_connection()
         self._h2.increment_flow_control_window(1 << 24)
         self.streams: dict[int, Stream] = {}
+        self.going_away = False
+        """Whether the other side has said that it takes no further streams."""
         self._flush()
 
     def __enter__(self) -> Self:
@@ -172,6 +174,7 @@ class Http2Client:
         self._flush()
 
     def _handle(self, event: Any) -> None:
+        self.going_away |= isinstance(event, h2.events.ConnectionTerminated)
         stream = self.streams.get(getattr(event, "stream_id", 0))
         if stream is None:
             return
