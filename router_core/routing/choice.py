@@ -35,6 +35,8 @@ class Choice:
     target: Target
     state: CredentialState
     reason: str
+    ends_cooldown: bool = True
+    """Whether its success would end a cooldown; not so for what is asked in spite of one."""
 
     @property
     def key(self) -> Key:
@@ -129,6 +131,8 @@ class Chooser:
         return found if held is None else self._find(renewed, held)
 
     def _find(self, renewed: str | None, held: str | None) -> Choice | None:
+        # What costs nothing tells nothing about a limit, so it tests none.
+        free = self.exchange.surface.operation in FREE
         for target, scheduler in self._reachable():
             model, members = target.leaf.model, self.members(target, scheduler) & scheduler.only(held)
             if not members:
@@ -138,7 +142,7 @@ class Chooser:
             ready = scheduler.ready(model, members)
             # One that cools is not probed while another of its tier is ready.
             higher = members & ~scheduler.full & (scheduler.above(ready) if ready else members)
-            probe = scheduler.health.probe(model, higher) if higher else None
+            probe = scheduler.health.probe(model, higher) if higher and not free else None
             if probe is not None:
                 return Choice(target, probe, "tests whether its cooldown can end")
             if ready:
@@ -151,18 +155,29 @@ class Chooser:
         """Nothing is ready: what costs nothing goes on, and servers that failed moments ago may be tested."""
         for target, scheduler in self._reachable():
             members = self.members(target, scheduler) & scheduler.only(held) & ~scheduler.full
-            if self.exchange.surface.operation in FREE:
+            free = self.exchange.surface.operation in FREE
+            if free:
                 members &= ~scheduler.health.refused()
                 state = scheduler.pick(target.leaf.model, members)
                 if state is not None:
-                    return Choice(target, state, "it costs nothing, so a cooldown does not hold it up")
-            probe = scheduler.health.probe(target.leaf.model, members, last_resort=True)
+                    return Choice(
+                        target,
+                        state,
+                        "it costs nothing, so a cooldown does not hold it up",
+                        ends_cooldown=False,
+                    )
+            probe = None if free else scheduler.health.probe(target.leaf.model, members, last_resort=True)
             if probe is not None:
                 return Choice(target, probe, "nothing else is ready: tests whether its cooldown can end")
             # That it has no such model is an answer, and costs nothing; nobody has a better one.
             state = scheduler.pick(target.leaf.model, members & scheduler.health.unsuited(target.leaf.model))
             if state is not None:
-                return Choice(target, state, "nothing else is left, though it seemed not to have the model")
+                return Choice(
+                    target,
+                    state,
+                    "nothing else is left, though it seemed not to have the model",
+                    ends_cooldown=False,
+                )
         return None
 
     def _bound(self, target: Target, scheduler: Scheduler, ready: int) -> CredentialState | None:

@@ -28,6 +28,7 @@ import heapq
 import itertools
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Final
 
 from router_core.config.schema import Routing
@@ -42,9 +43,24 @@ MAX_KEYS: Final = 256
 PROBE_PATIENCE: Final = 15.0
 """Seconds after which a probe that has not begun to answer no longer keeps others waiting."""
 
+PROBE_RECHECK: Final = 0.5
+"""Seconds after which a probe of another process is looked for again."""
+
 MAX_JITTER: Final = 2.0
 _MISSING: Final = frozenset({FailureKind.NOT_FOUND, FailureKind.MODEL_UNSUPPORTED})
 _EARLY: Final = frozenset({FailureKind.TRANSIENT, FailureKind.CAPACITY})
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """An attempt that tests a cooldown."""
+
+    key: Key
+    """Of the cooldown: a model, or None for the whole credential."""
+    early: bool
+    """The cooldown's time is not over."""
+    life: float
+    """Seconds for which it is the only one, in all processes."""
 
 
 class Health:
@@ -186,30 +202,55 @@ class Health:
 
     # -- what attempts report
 
-    def begin(self, state: CredentialState, model: Key) -> bool:
-        """An attempt starts; True when it is a probe, for which others wait."""
-        probe = False
-        for key in (None, key_of(model)):
+    def begin(self, state: CredentialState, model: Key) -> Probe | None:
+        """An attempt starts; it may be a probe, for which others wait."""
+        held: Key = None
+        early = found = False
+        for key in (key_of(model), None):
             cooldown = state.cooldowns.get(key)
             if cooldown is None or cooldown.quota:
                 continue
-            probe = True
-            cooldown.probing = self._clock() + PROBE_PATIENCE
-            cooldown.probe_at = cooldown.probing + self.settings.probe_interval
-            self._probing[key] = self._probing.get(key, 0) | state.bit
-            heapq.heappush(self._probes, (cooldown.probing, next(self._sequence), state, key))
-        if probe:
-            self.version += 1
-        return probe
+            held, found = key, True
+            early = early or (cooldown.until > self._wall() and cooldown.retry_at == math.inf)
+            self._hold(state, key, PROBE_PATIENCE)
+            cooldown.probe_at = self._clock() + PROBE_PATIENCE + self.settings.probe_interval
+        return (
+            Probe(held, early, self.settings.probe_interval if early else PROBE_PATIENCE) if found else None
+        )
 
-    def fail(self, state: CredentialState, model: Key, failure: Failure, started: float) -> float | None:
-        """Records a failure of an attempt that began at monotonic `started`; the deadline, or None."""
+    def _hold(self, state: CredentialState, key: Key, seconds: float) -> None:
+        """Requests wait for a probe that is under way, but not for ever."""
+        cooldown = state.cooldowns[key]
+        cooldown.probing = self._clock() + seconds
+        self._probing[key] = self._probing.get(key, 0) | state.bit
+        heapq.heappush(self._probes, (cooldown.probing, next(self._sequence), state, key))
+        self.version += 1
+
+    def defer(self, state: CredentialState, probe: Probe) -> None:
+        """Another process has this probe: it is looked for again a moment later."""
+        cooldown = state.cooldowns.get(probe.key)
+        if state.index < 0 or cooldown is None:
+            return
+        if probe.early:
+            cooldown.probe_at = self._clock() + self.settings.probe_interval / 10
+            self.version += 1
+        else:
+            self._hold(state, probe.key, PROBE_RECHECK)
+
+    def fail(
+        self, state: CredentialState, model: Key, failure: Failure, started: float, *, tests: bool = True
+    ) -> float | None:
+        """Records a failure of an attempt that began at monotonic `started`; the deadline, or None.
+
+        `tests` says that it may have been a probe.
+        """
         if state.index < 0:
             return None
         now = self._wall()
         state.last_error, state.last_error_at = failure.reason, now
         if not failure.cools:
-            self.release(state, model, started)
+            if tests:
+                self.release(state, model, started)
             return None
         key = None if failure.scope == "credential" else key_of(model)
         old = state.cooldowns.get(key)

@@ -14,6 +14,8 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+import orjson
+
 from router_core.config.schema import CredentialConfig
 from router_core.credentials.model import Credential, CredentialError
 from router_core.errors import Code, Refusal
@@ -24,6 +26,7 @@ from router_core.routing.breaker import Circuit
 from router_core.routing.choice import FREE, Choice, Chooser
 from router_core.routing.cooldown import CredentialState
 from router_core.routing.failures import RETRIED, Failure, classify
+from router_core.routing.health import Probe
 from router_core.routing.live import Live
 from router_core.routing.status import describe
 from router_core.routing.targets import UPGRADE_REQUIRED, Skipped, Target, told
@@ -50,7 +53,11 @@ class _Running:
     """Until the breaker has heard how it went."""
     secret: str = field(default="", repr=False)
     oauth: bool = False
-    lease: object = None
+    probe: Probe | None = None
+    leases: list[object] = field(default_factory=list)
+    """Places under limits that all processes share, given back when the attempt ends."""
+    test: object = None
+    """The one of them that says that this is the test of a long cooldown."""
     answered: bool = False
 
 
@@ -151,14 +158,16 @@ class Plan:
             return None
         running = _Running(started, choice.target, state, circuit)
         state.scheduler.acquire(state)
-        state.scheduler.health.begin(state, leaf.model)
+        if choice.ends_cooldown and self.exchange.surface.operation not in FREE:
+            running.probe = state.scheduler.health.begin(state, leaf.model)
         live.breakers.begin(circuit)
         try:
-            if credential.config.concurrency is not None and live.store.shared:
-                running.lease = await live.store.lease(credential.id, credential.config.concurrency)
-            if running.lease is False:
+            refused = await self._lease(running, credential) if live.store.shared else None
+            if refused is not None:
                 self._release(running)
-                self._skip(choice, "at its concurrency limit elsewhere")
+                if running.probe is not None:
+                    state.scheduler.health.defer(state, running.probe)
+                self._skip(choice, refused)
                 self._pause = FULL_PAUSE
                 return None
             token = credential.source.current() or await credential.source.token()
@@ -190,6 +199,23 @@ class Plan:
             reason=choice.reason,
             started=started,
         )
+
+    async def _lease(self, running: _Running, credential: Credential) -> str | None:
+        """Takes the places that the attempt needs among all processes; the reason where there is none."""
+        lease, limit, probe = self._live.store.lease, credential.config.concurrency, running.probe
+        if limit is not None:
+            place = await lease(credential.id, limit)
+            if place is False:
+                return "at its concurrency limit elsewhere"
+            running.leases.append(place)
+        if probe is not None:
+            kind = "early" if probe.early else "probe"
+            place = await lease(f"{kind}:{credential.id}:{orjson.dumps(probe.key).decode()}", 1, probe.life)
+            if place is False:
+                return "another Detour tests whether its cooldown can end"
+            running.leases.append(place)
+            running.test = place if probe.early else None
+        return None
 
     def _without_token(self, choice: Choice, error: CredentialError, started: float) -> None:
         credential_id = choice.state.credential.id
@@ -368,9 +394,13 @@ class Plan:
         if running.circuit is not None:
             self._tell_breaker(running.circuit, running, failure)
             running.circuit = None
+        if failure.cools and running.test in running.leases:
+            # Nobody else needs to find out the same for a while.
+            running.leases.remove(running.test)
         if failure.kind in RETRIED:
             # A WebSocket session learns its model from its messages.
-            return state.scheduler.health.fail(state, attempt.model, failure, running.started)
+            health, tests = state.scheduler.health, running.probe is not None
+            return health.fail(state, attempt.model, failure, running.started, tests=tests)
         return None
 
     def _tell_breaker(self, circuit: Circuit, running: _Running, failure: Failure) -> None:
@@ -389,12 +419,15 @@ class Plan:
         state, running.state = running.state, None
         if state is None:
             return
-        state.scheduler.health.release(state, running.target.leaf.model, running.started)
+        if running.probe is not None:
+            state.scheduler.health.release(state, running.target.leaf.model, running.started)
         if running.circuit is not None:
             self._live.breakers.release(running.circuit, running.started)
         state.scheduler.release(state)
-        if running.lease:
-            self._live.store.give_back(running.lease)
+        for lease in running.leases:
+            if lease:
+                self._live.store.give_back(lease)
+        running.leases.clear()
         self._live.wake()
 
     def pass_over(self, attempt: Attempt, reason: str) -> None:

@@ -53,7 +53,7 @@ class MemoryStore:
         except OSError as e:
             logger.warning("the routing state cannot be written to %s: %s", self.path, e.strerror)
 
-    async def lease(self, name: str, limit: int) -> object:
+    async def lease(self, name: str, limit: int, life: float | None = None) -> object:
         return None
 
     def give_back(self, lease: object) -> None:

@@ -3,7 +3,8 @@
 Each process routes on its own memory. What changes there is pushed within milliseconds, what others
 changed is pulled four times a second, and after an outage both sides are laid over each other: deadlines
 by the later one, counts by their sum, the rest by the last writer. No request waits for Redis, except for
-a place under a shared concurrency limit, and there no longer than `LEASE_PATIENCE`.
+a place under a shared concurrency limit and the right to test a cooldown, and there no longer than
+`LEASE_PATIENCE`.
 """
 
 from __future__ import annotations
@@ -303,22 +304,23 @@ class RedisStore:
 
     # -- leases and locks
 
-    async def lease(self, name: str, limit: int) -> object:
+    async def lease(self, name: str, limit: int, life: float | None = None) -> object:
         free = self._returned.get(name)
-        if free and self.link.up:
+        if free and self.link.up and life is None:
             # A place that is on its way back need not go there first.
             lease = free.pop()
             self._leases.setdefault(name, set()).add(lease.holder)
             return lease
         holder = f"{self._origin}:{secrets.token_hex(6)}"
-        call = self._lease(keys=[_key("lease", name)], args=[holder, limit, int(LEASE_LIFE * 1000)])
+        call = self._lease(keys=[_key("lease", name)], args=[holder, limit, int((life or LEASE_LIFE) * 1000)])
         try:
             taken = await self.link.call(call, LEASE_PATIENCE)
         except Unanswered:
             return None
         if not taken:
             return False
-        self._leases.setdefault(name, set()).add(holder)
+        if life is None:
+            self._leases.setdefault(name, set()).add(holder)
         return Lease(name, holder)
 
     def give_back(self, lease: object) -> None:

@@ -61,8 +61,11 @@ class Store(Protocol):
     def changed(self, change: Change) -> None:
         """Hears of a change. Returns at once."""
 
-    async def lease(self, name: str, limit: int) -> object:
-        """A place among `limit` in all processes; False when there is none, None when nobody can tell."""
+    async def lease(self, name: str, limit: int, life: float | None = None) -> object:
+        """A place among `limit` in all processes; False when there is none, None when nobody can tell.
+
+        It is held until it is given back, or for `life` seconds at most.
+        """
 
     def give_back(self, lease: object) -> None:
         """Ends a lease. Returns at once."""

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from router_core.exchange import Attempt, Outcome
+from router_core.formats import Operation
 from tests.router_core.routing.build import World, answer, attempt, broken, credential, limited, ok, verdict
 
 GONE = Outcome("headers", cancelled=True)
@@ -276,3 +277,29 @@ async def test_a_straggler_that_fails_during_a_probe_leaves_the_probe_alone() ->
     w.time.pass_(61)
     assert isinstance(await w.plan().next(), Attempt)
     await plan.report(probe, ok())
+
+
+async def test_counting_tokens_does_not_put_off_the_test_of_a_long_limit() -> None:
+    world = World(credential("a"), routing={"max_wait": 0})
+    await world.ask("claude-a", limited(86_400))
+    for _ in range(10):
+        world.time.pass_(30)
+        assert await world.ask("claude-a", operation=Operation.COUNT_TOKENS) == ["a"]
+    world.time.pass_(1)
+    assert await world.ask("claude-a") == ["a"]
+    assert world.state("a", "claude-a") == "ready"
+
+
+async def test_counting_tokens_is_no_test_of_a_credential_and_ends_none() -> None:
+    world = World(credential("a", priority=1), credential("b"), routing={"max_wait": 0})
+    await world.ask("claude-a", limited(86_400))
+    world.time.pass_(301)
+    # The one that is ready counts; the test is left to a request that can tell.
+    assert await world.ask("claude-a", operation=Operation.COUNT_TOKENS) == ["b"]
+    plan, testing = await world.take("claude-a")
+    assert testing.credential_id == "a"
+    assert await world.ask("claude-a", answer(500), operation=Operation.COUNT_TOKENS) == ["b", "a"]
+    # The test is still under way.
+    assert await world.ask("claude-a") == ["b"]
+    await plan.report(testing, ok())
+    assert world.state("a", "claude-a") == "ready"

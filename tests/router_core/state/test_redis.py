@@ -15,6 +15,9 @@ from typing import Any
 import pytest
 import redis
 
+from router_core.errors import Code, Refusal
+from router_core.exchange import Attempt, Outcome
+from router_core.routing.plan import Plan
 from router_core.state import redis as store_module
 from router_core.state.redis import RedisStore
 from tests.router_core.routing.build import World, answer, attempt, credential, limited, ok
@@ -218,6 +221,54 @@ async def test_concurrency_is_limited_together(join: Join) -> None:
     async with asyncio.timeout(5):
         while not await free():  # noqa: ASYNC110
             await asyncio.sleep(0.02)
+
+
+async def test_a_half_open_credential_is_tested_by_one_of_all(join: Join) -> None:
+    one, two = await join(credential("a")), await join(credential("a"))
+    await one.ask("claude-a", limited(0.5))
+    await eventually(lambda: two.state("a", "claude-a") == "cooling")
+    await eventually(lambda: one.state("a", "claude-a") == two.state("a", "claude-a") == "half_open")
+    plans = [world.plan("claude-a") for world in (one, two)]
+    taken = await asyncio.gather(*(plan.next() for plan in plans))
+    (number,) = (i for i, each in enumerate(taken) if isinstance(each, Attempt))
+    refusal = taken[1 - number]
+    assert isinstance(refusal, Refusal) and refusal.code is Code.ALL_COOLING
+    testing, other = (one, two) if number == 0 else (two, one)
+    # A test that tells nothing is soon another's to make.
+    await plans[number].report(taken[number], Outcome("headers", cancelled=True))
+    other.time.pass_(1)
+    testing.time.pass_(1)
+
+    async def tests() -> tuple[Plan, Attempt] | None:
+        plan = other.plan("claude-a")
+        found = await plan.next()
+        other.time.pass_(1)
+        return (plan, found) if isinstance(found, Attempt) else None
+
+    async with asyncio.timeout(5):
+        while (found := await tests()) is None:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    await found[0].report(found[1], ok())
+    await eventually(lambda: testing.state("a", "claude-a") == "ready")
+
+
+async def test_a_long_limit_is_tested_by_one_of_all_in_an_interval(join: Join) -> None:
+    one, two = await join(credential("a")), await join(credential("a"))
+    await one.ask("claude-a", limited(86_400))
+    await eventually(lambda: two.state("a", "claude-a") == "cooling")
+    for world in (one, two):
+        world.time.pass_(700)
+    assert await one.ask("claude-a", limited(86_400)) == ["a"]
+    assert await two.ask("claude-a") == []
+    # Nobody has tested for an interval of Redis's time, which is the same for all.
+    store = one.router.live.store
+    assert isinstance(store, RedisStore)
+    (key,) = [k async for k in store._redis.scan_iter("*early:a*")]
+    assert 290_000 < await store._redis.pttl(key) <= 300_000
+    await store._redis.delete(key)
+    two.time.pass_(40)
+    assert await two.ask("claude-a") == ["a"]
+    await eventually(lambda: one.state("a", "claude-a") == "ready")
 
 
 async def test_the_place_of_a_process_that_died_runs_out(
