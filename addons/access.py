@@ -15,12 +15,22 @@ from weakref import WeakKeyDictionary
 from cachetools import TTLCache
 from mitmproxy import connection, http
 
+from addons.answers import refusal_response
 from router_core.core import Core
+from router_core.errors import Code, Refusal
+from router_core.formats import Format
 
 logger = logging.getLogger(__name__)
 
 OPEN_MODES: Final = frozenset({"regular", "reverse", "transparent"})
 """mitmproxy's modes that listen for whoever comes; the others know their clients."""
+
+PROXY_KEY: Final = Refusal(
+    Code.UNAUTHORIZED,
+    "This proxy needs a client key; put it into the proxy's URL: http://detour:KEY@HOST:PORT",
+    status=407,
+)
+"""Which format the client speaks is not known yet: it has only asked for a tunnel."""
 
 SAID_CLIENTS: Final = 256
 SAID_SECONDS: Final = 600.0
@@ -64,11 +74,8 @@ class Access:
         except Exception:
             name = None
         if name is None:
-            flow.response = http.Response.make(
-                407,
-                b"Detour: this proxy needs a client key; put it into the proxy's URL: http://detour:KEY@HOST:PORT\n",
-                {"proxy-authenticate": 'Basic realm="Detour"', "x-detour-error": "unauthorized"},
-            )
+            flow.response = refusal_response(Format.OPENAI_CHAT, PROXY_KEY)
+            flow.response.headers["proxy-authenticate"] = 'Basic realm="Detour"'
         else:
             self._admitted[flow.client_conn] = name
 

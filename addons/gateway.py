@@ -54,7 +54,12 @@ def is_gateway(flow: http.HTTPFlow) -> bool:
 
 
 def asked_format(request: http.Request, surface: Surface) -> Format:
-    """OpenAI's and Anthropic's lists stand at the same path; only Anthropic's clients send their version."""
-    if surface.format in (Format.GEMINI, Format.OLLAMA):
-        return surface.format
-    return Format.ANTHROPIC if "anthropic-version" in request.headers else Format.OPENAI_CHAT
+    """OpenAI's and Anthropic's lists stand at the same path."""
+    return surface.format if surface.format in (Format.GEMINI, Format.OLLAMA) else client_format(request)
+
+
+def client_format(request: http.Request) -> Format:
+    """What the client speaks, where its path does not tell: by the headers that only its format has."""
+    if "anthropic-version" in request.headers:
+        return Format.ANTHROPIC
+    return Format.GEMINI if "x-goog-api-key" in request.headers else Format.OPENAI_CHAT

@@ -90,6 +90,9 @@ class Relay:
         return headers
 
     async def response(self, flow: http.HTTPFlow) -> None:
+        if flow.response and flow.request.method == "HEAD":
+            # RFC 9110 section 9.3.2: an answer of our own has no body either; its length is what GET would get.
+            flow.response.data.content = b""
         call = calls.get(flow)
         if call is None or flow.response is None:
             return

@@ -20,7 +20,7 @@ from addons.access import Access, gateway_key
 from addons.answers import estimated_count, refusal_response, too_large
 from addons.call import Call, calls, failed
 from addons.failover.addon import Failover
-from addons.gateway import is_gateway
+from addons.gateway import client_format, is_gateway
 from addons.relay import relayed, to_headers
 from addons.upstream import outbound_proxy
 from router_core import surfaces
@@ -109,11 +109,11 @@ class Route:
         match found:
             case Surface():
                 return Call(flow, found, config)
-            case surfaces.Disabled(provider, via):
+            case surfaces.Disabled(provider, via, format):
                 refusal = Refusal(
                     Code.PROVIDER_DISABLED, f"The provider {provider.name} is disabled in the configuration."
                 )
-                return Call(flow, other(provider, via), config, refusal=refusal)
+                return Call(flow, other(provider, via, format=format), config, refusal=refusal)
             case surfaces.Passthrough(provider, "gateway", url):
                 return Call(flow, other(provider, "gateway", url), config)
             case None if is_gateway(flow):
@@ -121,7 +121,8 @@ class Route:
                     Code.NOT_FOUND,
                     f"The gateway has no {flow.request.method} {flow.request.path.partition('?')[0]}.",
                 )
-                return Call(flow, other(None, "gateway"), config, refusal=refusal)
+                format = client_format(flow.request)
+                return Call(flow, other(None, "gateway", format=format), config, refusal=refusal)
             case _:
                 return None
 
@@ -317,8 +318,14 @@ def unreachable(exchange: Exchange) -> Refusal:
     )
 
 
-def other(provider: Provider | None, via: Literal["proxy", "gateway"], url: str | None = None) -> Surface:
+def other(
+    provider: Provider | None,
+    via: Literal["proxy", "gateway"],
+    url: str | None = None,
+    format: Format | None = None,
+) -> Surface:
     """The surface of a path that is not interpreted."""
     endpoint = provider.endpoints[0] if provider else None
-    format = endpoint.format if endpoint else Format.OPENAI_CHAT
+    if format is None:
+        format = endpoint.format if endpoint else Format.OPENAI_CHAT
     return Surface(format, Operation.PASSTHROUGH, provider, endpoint, True, via, url=url)

@@ -37,6 +37,8 @@ class Disabled:
 
     provider: Provider
     via: Literal["proxy", "gateway"]
+    format: Format | None = None
+    """What the path speaks; None for one that is no surface."""
 
 
 type Match = Surface | Passthrough | Disabled | None
@@ -234,7 +236,7 @@ def match_host(registry: Registry, host: str, method: str, path: str) -> Match:
     path = path.partition("?")[0]
     surface = entry.table.find(method, path)
     if surface is not None and surface.provider is not None:
-        return surface if surface.provider.enabled else Disabled(surface.provider, "proxy")
+        return surface if surface.provider.enabled else Disabled(surface.provider, "proxy", surface.format)
     owner = entry.owner(path)
     return Passthrough(owner, "proxy") if owner.enabled else Disabled(owner, "proxy")
 
@@ -256,10 +258,11 @@ def match_gateway(registry: Registry, method: str, path: str) -> Match:
     prefix = index.prefixes.get(name)
     if prefix is None or not rest.startswith("/"):
         return None
-    if not prefix.provider.enabled:
-        return Disabled(prefix.provider, "gateway")
     suffix = slash + suffix
-    return prefix.table.find(method, suffix) or _allowed(prefix.provider, suffix, mark + query)
+    surface = prefix.table.find(method, suffix)
+    if not prefix.provider.enabled:
+        return Disabled(prefix.provider, "gateway", surface.format if surface else None)
+    return surface or _allowed(prefix.provider, suffix, mark + query)
 
 
 def _one_model(table: _Table, method: str, path: str) -> Surface | None:

@@ -83,6 +83,7 @@ class Plan:
         self._running: dict[int, _Running] = {}
         self._verdicts: dict[int, tuple[Verdict, Failure]] = {}
         self._token_errors: list[str] = []
+        self._inexpressible: list[str] = []
         self._refreshed: set[str] = set()
         self._renewed: str | None = None
         self._no_websockets = False
@@ -260,6 +261,9 @@ class Plan:
             spent = "; ".join(f"{s.name}: {s.reason}" for s in self.skipped[:3])
             left = max(1.0, math.ceil(self._budget_ends - self._live.wall()))
             return Refusal(Code.BUDGET_EXCEEDED, f"The budget is used up: {spent}.", retry_after=left)
+        if wait == math.inf and self._inexpressible and not self._token_errors:
+            # A client that asks the same again would hear the same.
+            return Refusal(Code.UNSUPPORTED, "; ".join(dict.fromkeys(self._inexpressible[:3])))
         if wait == math.inf or len(self._token_errors) >= self._chooser.count():
             reasons = self._token_errors or [f"{s.name}: {s.reason}" for s in (*self.skipped, *unready)]
             return Refusal(
@@ -437,6 +441,7 @@ class Plan:
             return
         self._count -= 1
         self._chooser.pass_over(running.target.leaf)
+        self._inexpressible.append(reason)
         self.skipped.append(Skipped(running.target.name, reason))
         self._release(running)
 

@@ -83,6 +83,8 @@ def test_the_proxy_asks_for_it(detour: Detour, fake: FakeUpstream) -> None:
         answer = client.get("http://plain.test/")
     assert answer.status_code == 407
     assert answer.headers["proxy-authenticate"].startswith("Basic")
+    assert answer.headers["x-detour-error"] == "unauthorized"
+    assert "client key" in answer.json()["error"]["message"]
     assert len(fake.record.requests) == before
 
 

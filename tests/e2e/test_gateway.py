@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator
 
 import httpx
@@ -13,7 +14,7 @@ from detour.fakes import Fault
 from detour.fakes.steps import Reply
 from tests.e2e.conftest import House
 from tests.e2e.instance import TIMEOUT
-from tests.e2e.wire import SHAPES
+from tests.e2e.wire import SHAPES, address
 
 MODELS = {
     "anthropic": "claude-sonnet-4-5-20250929",
@@ -21,6 +22,8 @@ MODELS = {
     "openai-responses": "gpt-5.1",
     "gemini": "gemini-2.5-flash",
 }
+
+HEALTHY = b'{"status":"ok"}'
 
 
 @pytest.fixture
@@ -143,14 +146,43 @@ def test_a_websocket(house: House) -> None:
     assert (seen.protocol, seen.key, seen.target) == ("websocket", "secret-openai", "/v1/responses")
 
 
-def test_a_cross_format_target_is_unsupported_until_it_is_translated(
-    house: House, client: httpx.Client
+def test_a_request_that_its_target_cannot_take_is_unsupported(house: House, client: httpx.Client) -> None:
+    path, headers, body = SHAPES["openai-responses"].request("anthropic/claude-opus-4-6")
+    before = len(house.anthropic.record.requests)
+    answer = client.post(path, headers=headers, json={**body, "previous_response_id": "resp_elsewhere"})
+    assert (answer.status_code, answer.headers["x-detour-error"]) == (400, "unsupported")
+    assert "previous_response_id" in answer.json()["error"]["message"]
+    assert len(house.anthropic.record.requests) == before
+
+
+@pytest.mark.parametrize(
+    ("headers", "keys"),
+    [
+        ({"anthropic-version": "2023-06-01"}, {"type", "error"}),
+        ({"x-goog-api-key": "k"}, {"error"}),
+        ({"authorization": "Bearer k"}, {"error"}),
+    ],
+    ids=["anthropic", "gemini", "openai"],
+)
+def test_a_path_that_is_nothing_is_said_in_the_clients_format(
+    client: httpx.Client, headers: dict[str, str], keys: set[str]
 ) -> None:
-    path, headers, body = SHAPES["anthropic"].request("openai/gpt-5.1")
-    answer = client.post(path, headers=headers, json=body)
-    assert answer.status_code in (200, 400)
-    if answer.status_code == 400:
-        assert answer.headers["x-detour-error"] == "unsupported"
-        assert answer.json()["type"] == "error"
-    else:
-        assert answer.json()["type"] == "message"
+    answer = client.post("/antropic/v1/messages", headers=headers, json={})
+    assert (answer.status_code, answer.headers["x-detour-error"]) == (404, "not_found")
+    assert answer.json().keys() == keys
+    assert ("status" in answer.json()["error"]) == ("x-goog-api-key" in headers)
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/v1/models", "/no/such/path"])
+def test_an_answer_to_head_has_no_body(house: House, path: str) -> None:
+    head = b"HEAD " + path.encode() + b" HTTP/1.1\r\nHost: gateway\r\n\r\n"
+    with socket.create_connection(address(house.detour.gateway), TIMEOUT) as connection:
+        answers = connection.makefile("rb")
+        for request in (head, b"GET /healthz HTTP/1.1\r\nHost: gateway\r\n\r\n"):
+            connection.sendall(request)
+            # A body after the first head would be read as the second one's beginning.
+            lines = list(iter(answers.readline, b"\r\n"))
+            assert lines[0].startswith(b"HTTP/1.1 ")
+            assert any(line.lower().startswith(b"content-length: ") for line in lines)
+        assert lines[0].startswith(b"HTTP/1.1 200 ")
+        assert answers.read(len(HEALTHY)) == HEALTHY

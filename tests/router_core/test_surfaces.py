@@ -48,7 +48,7 @@ def seen(match: Match) -> str:
         case Passthrough():
             return f"passthrough {match.provider.name}" + (f" {match.url}" if match.url else "")
         case Disabled():
-            return f"disabled {match.provider.name}"
+            return f"disabled {match.provider.name}" + (f" {match.format}" if match.format else "")
     return "nothing"
 
 
@@ -294,13 +294,14 @@ def test_gateway(request_line: str) -> None:
 
 
 CHANGES = {
-    "www.codebuddy.ai POST /v2/chat/completions": "disabled codebuddy",
+    "www.codebuddy.ai POST /v2/chat/completions": "disabled codebuddy openai-chat",
     "www.codebuddy.ai GET /anything/at/all": "disabled codebuddy",
-    "generativelanguage.googleapis.com POST /v1beta/models/m:generateContent": "disabled gemini",
-    "GATEWAY POST /codebuddy/v1/chat/completions": "disabled codebuddy",
+    "generativelanguage.googleapis.com POST /v1beta/models/m:generateContent": "disabled gemini gemini",
+    "GATEWAY POST /codebuddy/v1/chat/completions": "disabled codebuddy openai-chat",
+    "GATEWAY POST /codebuddy/v1/messages": "disabled codebuddy anthropic",
     "GATEWAY GET /codebuddy/anything": "disabled codebuddy",
     "GATEWAY GET /codebuddy": "disabled codebuddy",
-    "GATEWAY POST /api/provider/google/v1beta/models/m:generateContent": "disabled gemini",
+    "GATEWAY POST /api/provider/google/v1beta/models/m:generateContent": "disabled gemini gemini",
     "GATEWAY POST /v1beta/models/m:generateContent": "gemini generate - model=m stream=False",
     # moved, and still recognised where clients know it
     "chatgpt.com POST /backend-api/codex/responses": "openai-responses generate codex",
@@ -327,7 +328,7 @@ def test_a_host_of_an_enabled_and_a_disabled_provider() -> None:
     )
     registry = Registry.build(load_builtin(), {"codex": ProviderConfig(enabled=False), "other": other})
     lines = {
-        "POST /backend-api/codex/responses": "disabled codex",
+        "POST /backend-api/codex/responses": "disabled codex openai-responses",
         "GET /backend-api/codex/x": "disabled codex",
         "POST /backend-api/other/chat/completions": "openai-chat generate other",
         "GET /": "passthrough other",

@@ -202,6 +202,15 @@ async def test_a_target_that_cannot_express_the_request_is_left_out() -> None:
     assert world.router.live.credentials["a"].in_flight == 0
 
 
+async def test_a_request_that_no_target_can_express_is_unsupported() -> None:
+    world = World(credential("a"), credential("b"))
+    plan, taken = await world.take()
+    plan.pass_over(taken, "it has no such tool.")
+    refused = await plan.next()
+    assert isinstance(refused, Refusal)
+    assert (refused.code, refused.status, refused.message) == (Code.UNSUPPORTED, 400, "it has no such tool.")
+
+
 async def test_closing_gives_back_what_attempts_hold() -> None:
     world = World(credential("a", concurrency=1))
     plan, _ = await world.take()
