@@ -12,8 +12,13 @@ from mitmproxy.proxy.layers.websocket import Fragmentizer
 
 from addons.call import Call, calls, failed
 from router_core.core import Core
+from router_core.errors import Code, Refusal
+from router_core.formats import Format
+from router_core.formats.errors import error_body
+from router_core.json_document import parse, serialise
 from router_core.messages import Messages, asked_model
 from router_core.routing.plan import Plan
+from router_core.routing.targets import UPGRADE_REQUIRED
 from router_core.routing.websocket import read_message, reconnects
 
 logger = logging.getLogger(__name__)
@@ -49,8 +54,13 @@ class Websocket:
             return
         message = flow.websocket.messages[-1]
         if message.from_client:
-            self._name_model(session, message.content)
+            if elsewhere := self._name_model(session, message.content):
+                message.drop()
+                _tell(flow, elsewhere)
+                return
             message.content = session.messages.sent(message.content)
+        elif message.injected:
+            return
         elif await self._ends_session(session, message.content):
             message.drop()
             _close(flow)
@@ -58,14 +68,24 @@ class Websocket:
             message.content = session.messages.received(message.content)
         del flow.websocket.messages[:-KEEP]
 
-    def _name_model(self, session: Session, content: bytes) -> None:
-        """A handshake has no model; each ``response.create`` has."""
+    def _name_model(self, session: Session, content: bytes) -> Refusal | None:
+        """A handshake may tell no model; each ``response.create`` does. A Refusal if it is served elsewhere."""
         asked = asked_model(content)
         if asked is None:
-            return
+            return None
         exchange, attempt = session.call.under_way
+        if not self.core.router.serves(attempt.provider, asked):
+            logger.info(
+                "%s: %s is not served by %s, whose session it is", exchange.id, asked, attempt.provider.name
+            )
+            return Refusal(
+                Code.UNSUPPORTED,
+                f"This session is with {attempt.provider.name}, but {asked} is served elsewhere: connect again, or use HTTP.",
+                status=UPGRADE_REQUIRED,
+            )
         exchange.model = asked
         attempt.model, attempt.effort = self.core.router.upstream_model(attempt.provider, asked)
+        return None
 
     async def _ends_session(self, session: Session, content: bytes) -> bool:
         """Whether `content` says that the account is of no use now: the client then reconnects to another."""
@@ -82,6 +102,13 @@ class Websocket:
         failed(attempt, news.outcome, time.monotonic())
         logger.info("%s: the session ends, its account cannot go on: %s", exchange.id, verdict.reason)
         return True
+
+
+def _tell(flow: http.HTTPFlow, refusal: Refusal) -> None:
+    """Answer with an error event in the place of a response; the session can go on."""
+    error = parse(error_body(Format.OPENAI_RESPONSES, refusal))
+    event = serialise({"type": "error", "status": refusal.status, **error})
+    ctx.master.commands.call("inject.websocket", flow, True, event, True)
 
 
 def _close(flow: http.HTTPFlow) -> None:

@@ -21,6 +21,8 @@ def read(exchange: Exchange, body_limit: int) -> Refusal | None:
     """
     surface, request = exchange.surface, exchange.request
     exchange.model = surface.path_model
+    if exchange.websocket:
+        exchange.model = exchange.model or announced_model(request.headers)
     if surface.operation in BODILESS or exchange.websocket:
         exchange.stream = exchange.websocket
         return None
@@ -48,6 +50,19 @@ def read(exchange: Exchange, body_limit: int) -> Refusal | None:
         surface.path_stream if surface.path_stream is not None else _streams(surface.format, document)
     )
     return None
+
+
+def announced_model(headers: Headers) -> str | None:
+    """The model of a WebSocket handshake, whose messages name it only later: Codex tells it in a header.
+
+    ``x-codex-turn-metadata`` is a JSON object with ``model`` (codex-rs, since 0.150).
+    """
+    try:
+        metadata = parse(header(headers, "x-codex-turn-metadata").encode())
+    except ValueError:
+        return None
+    model = metadata.get("model") if isinstance(metadata, dict) else None
+    return model if isinstance(model, str) and model.strip() else None
 
 
 def _streams(format: Format, document: dict[str, Json]) -> bool:

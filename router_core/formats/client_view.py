@@ -33,6 +33,9 @@ class ClientView:
         self._kept: list[ir.Part] = []
         self._thinking: dict[int, ir.Thinking] = {}
         self._texts: dict[int, list[str]] = {}
+        """Of reasoning, and of Gemini's texts, which may be signed at their end."""
+        self._ending: tuple[str, ir.Signature] | None = None
+        self._signs_texts = context.upstream is Format.GEMINI
 
     def push(self, event: ir.Event) -> list[ir.Event]:
         match event:
@@ -70,9 +73,10 @@ class ClientView:
         elif isinstance(part, ir.Thinking):
             self._thinking[event.index] = part
         if self._context.memory is not None and event.choice == 0:
+            self._ending = None
             if isinstance(part, ir.ToolCall):
                 self._kept.append(part)
-            elif isinstance(part, ir.Thinking):
+            elif isinstance(part, ir.Thinking) or (self._signs_texts and type(part) is ir.Text):
                 self._texts[event.index] = []
         return event
 
@@ -107,6 +111,9 @@ class ClientView:
             if event.index in self._texts:
                 text = "".join(self._texts.pop(event.index))
                 self._kept.append(ir.Thinking(text, event.signature, part.redacted))
+        elif event.index in self._texts:
+            text = "".join(self._texts.pop(event.index))
+            self._ending = (text, event.signature) if event.signature else None
         events.append(event)
         return events
 
@@ -129,3 +136,5 @@ class ClientView:
     def _remember(self) -> None:
         if self._context.memory is not None:
             self._context.memory.keep(self._kept, self._ids)
+            if self._ending is not None:
+                self._context.memory.keep_ending(*self._ending)

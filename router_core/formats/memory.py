@@ -2,17 +2,19 @@
 
 Upstreams want their signed or encrypted reasoning back together with the tool calls that it led to. Most
 clients return it as a carrier; a client that drops unknown fields does not. For those, the store keeps
-what was said before each call, under the call's id, for as long as there is room.
+what was said before each call, under the call's id, for as long as there is room. What signs a turn's last
+text (Gemini) is kept under that text's digest.
 """
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from cachetools import LRUCache
 
-from router_core.formats.ir import Part, Signature, Thinking, ToolCall, Turn
+from router_core.formats.ir import Part, Signature, Text, Thinking, ToolCall, Turn
 
 STORE_BYTES: Final = 64 << 20
 """All sessions together; the entries that were not used for longest go first."""
@@ -29,10 +31,12 @@ class Recollection:
     """Of calls, by the id that the client knows."""
     ids: dict[str, str] = field(default_factory=dict)
     """The client's id of a call to the upstream's own."""
+    ending: Signature | None = None
+    """Of the turn's last text."""
 
     @property
     def size(self) -> int:
-        size = _ENTRY_BYTES
+        size = _ENTRY_BYTES + (len(self.ending.data) if self.ending else 0)
         for thinking in self.thinking:
             size += 200 + len(thinking.text) + (len(thinking.signature.data) if thinking.signature else 0)
         for id, signature in self.signatures.items():
@@ -74,11 +78,15 @@ class SessionMemory:
             return
         self._entries[self._id, calls[0].id] = entry
 
+    def keep_ending(self, text: str, signature: Signature) -> None:
+        """Remembers what signs a turn that ends with `text`."""
+        self._entries[self._id, _digest(text)] = Recollection(ending=signature)
+
     def restore(self, turn: Turn) -> Turn:
         """`turn` with the reasoning that its client left out, or as it is."""
         entry = self._entry(turn)
         if entry is None:
-            return turn
+            return self._sign(turn)
         parts: list[Part] = []
         for part in turn.parts:
             if type(part) is ToolCall and part.signature is None and part.id in entry.signatures:
@@ -87,6 +95,15 @@ class SessionMemory:
         if not any(type(part) is Thinking and part.signature for part in parts):
             parts = [*entry.thinking, *(part for part in parts if type(part) is not Thinking)]
         return Turn(turn.role, parts, turn.name)
+
+    def _sign(self, turn: Turn) -> Turn:
+        last = turn.parts[-1] if turn.parts else None
+        if type(last) is not Text or last.signature is not None:
+            return turn
+        entry = self._entries.get((self._id, _digest(last.text)))
+        if entry is None:
+            return turn
+        return Turn(turn.role, [*turn.parts[:-1], replace(last, signature=entry.ending)], turn.name)
 
     def upstream_ids(self, turn: Turn) -> dict[str, str]:
         """The client's call ids of `turn` to the ids that the upstream gave."""
@@ -97,3 +114,7 @@ class SessionMemory:
         """By the turn's first call, whose id the client must return."""
         first = next((part.id for part in turn.parts if type(part) is ToolCall), None)
         return self._entries.get((self._id, first)) if first else None
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()

@@ -127,6 +127,14 @@ class Router:
                 return leaf.model, leaf.effort
         return split_effort(name)
 
+    def serves(self, provider: Provider, name: str) -> bool:
+        """Whether `name` may be asked for on a session that is with `provider` already."""
+        try:
+            tree = self.live.names.resolve(name, provider)
+        except UnknownModel:
+            return True
+        return any(leaf.provider.name == provider.name for leaf in leaves(tree))
+
     # -- for people
 
     def models(self, client: str | None = None, provider: str | None = None) -> list[ModelEntry]:

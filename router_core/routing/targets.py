@@ -48,6 +48,8 @@ class Why(Enum):
     INCAPABLE = "incapable"
     FORMAT = "format"
     WEBSOCKET = "websocket"
+    HTTP = "http"
+    """Of another format: over HTTP it would serve."""
     STATE = "state"
     """Something that was found out while attempts were taken."""
 
@@ -102,13 +104,18 @@ def _websocket_leaves(live: Live, format: Format) -> tuple[Leaf, ...]:
 def serving(
     live: Live, exchange: Exchange, tree: Tree, translatable: Translatable
 ) -> tuple[dict[int, Target], list[Skipped]]:
-    """The targets of `tree` that can serve the request, by the identity of their leaf, and the others."""
+    """The targets of `tree` that can serve the request, by the identity of their leaf, and the others.
+
+    A WebSocket whose first target is of another format has none, so that the client goes there over HTTP.
+    """
     needs = Needs(exchange.document)
     now = live.wall()
     targets: dict[int, Target] = {}
     skipped: list[Skipped] = []
+    over_http = False
 
     def visit(node: Tree, among_others: bool) -> None:
+        nonlocal over_http
         reason = unmet(node.when, needs, now)
         if reason is not None:
             skipped.extend(Skipped(leaf.name, reason, Why.CONDITION) for leaf in leaves(node))
@@ -121,10 +128,11 @@ def serving(
             if isinstance(found, Target):
                 targets[id(node)] = found
             else:
+                over_http |= found.why is Why.HTTP and not targets
                 skipped.append(found)
 
     visit(tree, False)
-    return targets, skipped
+    return ({} if over_http else targets), skipped
 
 
 def _target(
@@ -145,9 +153,11 @@ def _target(
     endpoint = _endpoint(exchange, provider, scheduler, translatable)
     if endpoint is not None:
         return Target(leaf, endpoint)
-    if exchange.websocket:
-        return Skipped(leaf.name, "it takes no WebSockets", Why.WEBSOCKET)
     surface = exchange.surface
+    if exchange.websocket:
+        if provider.endpoint(surface.format) is None:
+            return Skipped(leaf.name, "WebSockets are not translated to its format", Why.HTTP)
+        return Skipped(leaf.name, "it takes no WebSockets", Why.WEBSOCKET)
     return Skipped(
         leaf.name, f"it does not take {surface.operation} requests of format {surface.format}", Why.FORMAT
     )
@@ -191,7 +201,7 @@ def nothing(exchange: Exchange, tree: Tree, skipped: list[Skipped]) -> Refusal:
     if whys == {Why.DISABLED}:
         return disabled(found[0].provider)
     reasons = "; ".join(f"{s.name}: {s.reason}" for s in skipped)
-    if Why.WEBSOCKET in whys:
+    if whys & {Why.WEBSOCKET, Why.HTTP}:
         return Refusal(Code.UNSUPPORTED, f"Use HTTP: {reasons}.", status=UPGRADE_REQUIRED)
     if whys == {Why.NO_CREDENTIAL}:
         names = ", ".join(dict.fromkeys(leaf.provider.name for leaf in found))

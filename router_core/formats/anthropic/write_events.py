@@ -22,6 +22,9 @@ class EventWriter:
         self._part: ir.PartStart | None = None
         self._open = False
         self._arguments: list[str] | None = None
+        self._proof: ir.Signature | None = None
+        """Of a text that has ended: it goes before the next part. Claude Code takes the last block for the
+        answer, so nothing follows a last text whose proof the session's memory keeps."""
         self._started = False
         self._refused = False
         self._failed = False
@@ -83,6 +86,9 @@ class EventWriter:
         self._part = event
         self._open = False
         self._arguments = None
+        proof, self._proof = self._proof, None
+        if proof is not None:
+            events += self._carry(proof)
         if type(part) is ir.ToolCall:
             if part.signature is not None:
                 events += self._carry(part.signature)
@@ -140,8 +146,7 @@ class EventWriter:
             case ir.Text():
                 if self._open:
                     events.append(self._stop())
-                if event.signature is not None:
-                    events += self._carry(event.signature)
+                self._proof = event.signature
                 return events
         if self._open:
             events.append(self._stop())
@@ -205,6 +210,8 @@ class EventWriter:
 
     def _end(self) -> Events:
         events = [] if self._started else self._start(ir.Start())
+        if self._proof is not None and self._context.memory is None:
+            events += self._carry(self._proof)
         finish = self._finish
         stop = ir.Stop.REFUSAL if self._refused and finish.stop is ir.Stop.END else finish.stop
         delta: dict[str, Any] = {

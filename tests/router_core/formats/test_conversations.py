@@ -169,3 +169,20 @@ def test_an_answer_that_is_no_json_is_an_error(body: bytes, streaming: bool) -> 
     )
     assert b'"type":"error"' in written
     assert streaming or status == 502
+
+
+def test_the_proof_of_a_last_text_is_kept_for_the_session() -> None:
+    """Gemini signs its last text at the end; Claude Code would take a block after the text for the answer."""
+    session = SessionStore().session("s1")
+    opening = turns.first(Format.ANTHROPIC)
+    asked = sent(Format.ANTHROPIC, Format.GEMINI, opening, session=session)
+    parts = [{"text": "Both are empty."}, {"text": "", "thoughtSignature": turns.THOUGHT}]
+    answer = {"candidates": [{"content": {"role": "model", "parts": parts}, "finishReason": "STOP"}]}
+    read = Answer(Format.ANTHROPIC, Format.GEMINI, asked.context).body(answer)
+    assert [block["type"] for block in read["content"]] == ["text"]
+    said = [{"role": "assistant", "content": read["content"]}, {"role": "user", "content": "And c.txt?"}]
+    following = {**opening, "messages": [*opening["messages"], *said]}
+    document = sent(Format.ANTHROPIC, Format.GEMINI, following, session=session).document
+    assert document["contents"][1]["parts"] == [
+        {"text": "Both are empty.", "thoughtSignature": turns.THOUGHT}
+    ]
