@@ -75,7 +75,7 @@ def chain(core: Core) -> list[object]:
         failover,
         Gateway(core),
         route,
-        Usage(),
+        Usage(core),
         Relay(core),
         Websocket(core),
         Capture(core),

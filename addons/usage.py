@@ -5,18 +5,24 @@ Stands before `Relay`, which changes answers that are here as a whole.
 
 from __future__ import annotations
 
+from time import monotonic
 from weakref import WeakKeyDictionary
 
 from mitmproxy import http
 
 from addons.call import Call, calls
-from router_core.exchange import Attempt
+from router_core.core import Core
+from router_core.exchange import Attempt, Exchange
+from router_core.exchange import Usage as Counts
+from router_core.usage.activity import Activity
 from router_core.usage.count import Meter
+from router_core.usage.pace import Pace
 from router_core.usage.tap import Tap
 
 
 class Usage:
-    def __init__(self) -> None:
+    def __init__(self, core: Core) -> None:
+        self._activity = core.activity
         self._counters: WeakKeyDictionary[http.HTTPFlow, _Counter] = WeakKeyDictionary()
 
     def responseheaders(self, flow: http.HTTPFlow) -> None:
@@ -25,7 +31,7 @@ class Usage:
             return
         # `Relay` will set the headers of the client's answer, which may have another encoding.
         encoding = flow.response.headers.get("content-encoding", "") if flow.response else ""
-        counter = self._counters[flow] = _Counter(call, encoding)
+        counter = self._counters[flow] = _Counter(call, encoding, self._activity)
         call.observers.append(counter.piece)
 
     def response(self, flow: http.HTTPFlow) -> None:
@@ -52,8 +58,9 @@ class Usage:
 class _Counter:
     """Counts for one call. An attempt that continues an answer starts from nothing."""
 
-    def __init__(self, call: Call, encoding: str) -> None:
+    def __init__(self, call: Call, encoding: str, activity: Activity) -> None:
         self.call = call
+        self._activity = activity
         self._encoding = encoding
         self._attempt: Attempt | None = None
         self._meter: Meter | None = None
@@ -66,8 +73,15 @@ class _Counter:
             return
         self._follow()
         if self._tap:
+            if self._activity.watched and self._tap.pace is None:
+                self._tap.pace = self._pace()
             self._tap.feed(data)
         self._take_over()
+
+    def _pace(self) -> Pace:
+        exchange, attempt = self.call.under_way
+        exchange.pace = Pace(attempt.endpoint.format, monotonic())
+        return exchange.pace
 
     def whole(self, body: bytes) -> None:
         self.piece(body)
@@ -100,3 +114,12 @@ class _Counter:
         if self._meter and self._meter.version != self._version and self.call.exchange:
             self._version = self._meter.version
             self.call.exchange.usage = self._meter.usage
+
+
+def reported(exchange: Exchange, attempt: Attempt, response: http.Response, body: bytes) -> Counts | None:
+    """What the upstream said of usage in an answer that the client did not get; None where it said nothing."""
+    meter = Meter(attempt.endpoint.format, exchange.surface.operation)
+    tap = Tap(meter, response.headers.get("content-encoding", ""))
+    tap.feed(body)
+    tap.close()
+    return meter.usage if meter.reported else None

@@ -206,6 +206,8 @@ class Exchange:
     fired: list[str] = field(default_factory=list)
     """Names of the rewrite rules that changed something, in order."""
     usage: Usage = field(default_factory=Usage)
+    pace: Any = field(default=None, repr=False)
+    """The `router_core.usage.pace.Pace` of an answer that comes while somebody looks."""
     created: float = 0.0
     """Wall clock, seconds since the epoch."""
     started: float = 0.0

@@ -35,6 +35,7 @@ from addons.call import Answer, Call, calls
 from addons.failover.clients import Unprocessed
 from addons.failover.events import DeadlinePassed, GetHttp1Connection, UpstreamAttemptHook
 from addons.failover.hold import Hold, Kind, Step, kind_of
+from addons.usage import reported
 from addons.witness import Witness
 from router_core.config.schema import Config
 from router_core.exchange import Outcome
@@ -326,6 +327,10 @@ class FailoverStream(HttpStream):
             return
         self.call.disarm()
         self.call.cancelled = True
+        if self.hold:
+            exchange, attempt = self.call.under_way
+            held = reported(exchange, attempt, self.hold.response, self.hold.body)
+            exchange.usage = held or exchange.usage
         event.stream_id = self.attempt_id
         yield from super().handle_protocol_error(event)
         if self.attempt_id != self.stream_id:
@@ -375,7 +380,9 @@ class FailoverStream(HttpStream):
         """End this attempt, and go on with the next one or with the best answer there is."""
         assert self.call
         self.call.disarm()
-        _, attempt = self.call.under_way
+        exchange, attempt = self.call.under_way
+        if self.hold:
+            attempt.usage = reported(exchange, attempt, self.hold.response, self.hold.body)
         if self.hold and self.hold.kind is Kind.ERROR:
             self.call.answers.append(Answer(attempt, self.hold.response, self.hold.body))
         elif self.hold and self.hold.error:

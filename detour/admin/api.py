@@ -129,7 +129,7 @@ async def exchange(request: Request) -> Any:
 
 
 async def exchanges_live(request: Request) -> Response:
-    """Server-sent events: `started` and `finished` with one exchange each, and comments while it is quiet."""
+    """Server-sent events: `started` and `finished` with one exchange each, `progress` with all that are under way."""
     context = context_of(request)
     subscription = context.activity.subscribe()
     if subscription is None:

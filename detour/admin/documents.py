@@ -93,6 +93,10 @@ def running(context: Context, exchange: Exchange) -> dict[str, Any]:
         "attempts": len(exchange.attempts),
         "input": exchange.usage.prompt,
         "output": exchange.usage.output,
+        "first_byte_ms": round((exchange.first_byte - exchange.started) * 1000)
+        if exchange.first_byte
+        else None,
+        "tokens_per_second": context.activity.tokens_per_second(exchange),
     }
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
+from typing import Final
 
 import orjson
 from starlette.responses import Response
@@ -13,6 +15,13 @@ from detour.admin import documents
 from detour.admin.context import Context
 from router_core.sse import encode
 from router_core.usage.activity import Started, Subscription
+
+PROGRESS: Final = 1.0
+"""Seconds between two reports on what is under way."""
+MAX_PROGRESS: Final = 200
+"""Exchanges in one report, the latest."""
+QUIET: Final = 15.0
+"""Seconds after which a comment shows that the connection is alive."""
 
 
 class LiveResponse(Response):
@@ -58,14 +67,25 @@ async def _disconnected(receive: Receive) -> None:
 
 
 async def events(context: Context, subscription: Subscription) -> AsyncIterator[bytes]:
-    """The stream's bytes: one event for each exchange that starts or is over, comments while it is quiet."""
+    """The stream's bytes: one event for each exchange that starts or is over, one a second for all that are
+    under way, comments while it is quiet."""
     # The client learns at once that it is heard, and how long to wait before it calls again.
     yield b"retry: 2000\n\n"
-    async for batch in subscription.batches():
+    told = said = time.monotonic()
+    async for batch in subscription.batches(heartbeat=PROGRESS):
         pieces = []
+        now = time.monotonic()
+        if now - told >= PROGRESS and (running := context.activity.running()):
+            told = now
+            latest = [documents.running(context, exchange) for exchange in running[-MAX_PROGRESS:]]
+            pieces.append(encode("progress", orjson.dumps(latest)))
         for event in batch:
             if isinstance(event, Started):
                 pieces.append(encode("started", orjson.dumps(documents.running(context, event.exchange))))
             else:
                 pieces.append(encode("finished", orjson.dumps(documents.finished(event.entry))))
-        yield b"".join(pieces) or b": quiet\n\n"
+        if not pieces and now - said >= QUIET:
+            pieces.append(b": quiet\n\n")
+        if pieces:
+            said = now
+            yield b"".join(pieces)

@@ -34,27 +34,34 @@ def screen(found: dict[str, Any], now: float, height: int) -> RenderableType:
     running, finished = found["running"], found["finished"]
     room = max(6, height - len(credentials) - 12)
     return Group(
-        _headline(found["state"], finished, now),
+        _headline(found["state"], running, finished, now),
         _credentials(credentials, now),
         _running(running[: room // 2]),
         _finished(finished[: max(3, room - min(len(running), room // 2))]),
     )
 
 
-def speed(finished: list[dict[str, Any]], now: float) -> float:
+def speed(running: list[dict[str, Any]]) -> float:
+    """Tokens a second of all answers that come now, estimated."""
+    return sum(e["tokens_per_second"] or 0 for e in running)
+
+
+def average(finished: list[dict[str, Any]], now: float) -> float:
     """Output tokens a second over the last minute."""
     recent = [e for e in finished if e["at"] / 1000 + (e["duration_ms"] or 0) / 1000 > now - MINUTE]
     return sum(e["output"] or 0 for e in recent) / MINUTE
 
 
-def _headline(state: dict[str, Any], finished: list[dict[str, Any]], now: float) -> Text:
+def _headline(
+    state: dict[str, Any], running: list[dict[str, Any]], finished: list[dict[str, Any]], now: float
+) -> Text:
     recent = sum(e["at"] / 1000 > now - MINUTE for e in finished)
     ledger = state["ledger"]["state"]
     text = Text.assemble(
         (f"detour {state['version']}", "bold"),
         f"  up {describe(max(1, state['uptime']))}",
-        f"  running {state['exchanges']['running']}",
-        f"  {recent} requests and {speed(finished, now):.1f} tokens/s in the last minute",
+        f"  running {state['exchanges']['running']} at ~{speed(running):.0f} tokens/s",
+        f"  {recent} requests and {average(finished, now):.1f} tokens/s in the last minute",
     )
     if ledger not in ("ok", "off"):
         text.append(f"  ledger {ledger}", "red")
@@ -98,7 +105,7 @@ def _credentials(credentials: list[dict[str, Any]], now: float) -> Table:
 
 
 def _running(running: list[dict[str, Any]]) -> Table:
-    table = _table("Running", "state", "model", "credential", "client", "attempts", "elapsed")
+    table = _table("Running", "state", "model", "credential", "client", "attempts", "elapsed", "tok/s")
     for e in running:
         table.add_row(
             _state(e["state"]),
@@ -107,6 +114,7 @@ def _running(running: list[dict[str, Any]]) -> Table:
             escape(e["tool"] or e["client"]),
             str(e["attempts"]),
             f"{e['elapsed_ms'] / 1000:.1f} s",
+            f"~{e['tokens_per_second']:g}" if e["tokens_per_second"] is not None else "-",
         )
     return table
 

@@ -139,10 +139,10 @@ def print_month(first: date, report: Monthly | None) -> None:
             out.print(_table(groups, rows, {}, name))
     if report.failures:
         failed = Table(title="Failed attempts", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-        for column in ("provider", "credential", "status", "phase", "attempts"):
+        for column in ("provider", "credential", "status", "phase", "attempts", "tokens"):
             failed.add_column(column)
         for item in report.failures:
             names = (item["provider"], item["credential"] or "-", str(item["status"] or "-"), item["phase"])
-            failed.add_row(*map(escape, names), str(item["count"]))
+            failed.add_row(*map(escape, names), str(item["count"]), amount(item["input"] + item["output"]))
         out.print(failed)
     _footnotes(out, total)

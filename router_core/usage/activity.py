@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -27,6 +27,8 @@ MAX_RECENT: Final = 10_000
 MAX_BEHIND: Final = 1_000
 """Events that wait for one subscriber; then its oldest are dropped."""
 MAX_SUBSCRIBERS: Final = 32
+ATTENTION: Final = 15.0
+"""Seconds for which somebody who asked for the running exchanges is taken to go on looking."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,12 @@ class Activity:
         self._running: dict[str, Exchange] = {}
         self._recent: deque[Entry] = deque(maxlen=MAX_RECENT)
         self._subscribers: list[Subscription] = []
+        self._looked = -ATTENTION
+
+    @property
+    def watched(self) -> bool:
+        """Whether somebody looks at running exchanges, so that their pace is worth knowing."""
+        return bool(self._subscribers) or self._clock() - self._looked < ATTENTION
 
     def started(self, exchange: Exchange) -> None:
         """Costs a dictionary entry."""
@@ -88,8 +96,9 @@ class Activity:
         except Exception:
             logger.exception("%r failed on exchange %s", watcher, exchange.id)
 
-    def running(self) -> Iterable[Exchange]:
+    def running(self) -> list[Exchange]:
         """The exchanges under way, oldest first."""
+        self._looked = self._clock()
         return list(self._running.values())
 
     def recent(self, limit: int = MAX_RECENT) -> list[Entry]:
@@ -105,6 +114,10 @@ class Activity:
         subscriber = Subscription(self)
         self._subscribers.append(subscriber)
         return subscriber
+
+    def tokens_per_second(self, exchange: Exchange) -> float | None:
+        """How fast a running answer comes, estimated; None where that is not known (yet)."""
+        return exchange.pace.tokens_per_second(self._clock()) if exchange.pace else None
 
     def elapsed(self, exchange: Exchange) -> float:
         """Seconds since a running exchange began."""

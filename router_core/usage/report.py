@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Engine, Integer, Label, Select, Table, func, select
+from sqlalchemy import BigInteger, ColumnElement, Engine, Integer, Label, Select, Table, func, select
 
 from router_core.usage.columns import BUCKETS, FIRST_BYTE_EDGES, MEASURES
 from router_core.usage.entry import day_of
@@ -132,11 +132,17 @@ def exchange(engine: Engine, id: str) -> dict[str, Any] | None:
 
 
 def failures(engine: Engine, since: date, until: date) -> list[dict[str, Any]]:
-    """Failed attempts by provider, credential and status, the most first."""
+    """Failed attempts by provider, credential and status, the most first, with what they used all the same."""
     start, end = _midnight(since) * 1000, _midnight(until + timedelta(days=1)) * 1000
     keys = (attempts.c.provider, attempts.c.credential, attempts.c.status, attempts.c.phase)
     query = select(
-        *keys, func.count().label("count"), func.sum(attempts.c.timeout.cast(Integer)).label("timeouts")
+        *keys,
+        func.count().label("count"),
+        func.sum(attempts.c.timeout.cast(Integer)).label("timeouts"),
+        *(
+            func.coalesce(func.sum(attempts.c[name]), 0).cast(BigInteger).label(name)
+            for name in ("input", "output")
+        ),
     )
     query = query.where(attempts.c.at >= start, attempts.c.at < end).group_by(*keys)
     with engine.connect() as connection:

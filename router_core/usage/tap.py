@@ -7,11 +7,13 @@ searches through the bytes. A JSON body is parsed once, when it is complete.
 from __future__ import annotations
 
 import contextlib
+from time import monotonic
 from typing import Final
 
 from router_core.encoding import Decoder, DecodingError, decoder
 from router_core.sse import ArrayReader, EventReader, looks_like_stream
 from router_core.usage.count import Meter
+from router_core.usage.pace import Pace
 
 MAX_EVENT: Final = 64 << 20
 """Bytes of one event, or of a whole JSON body, that are kept for reading."""
@@ -32,6 +34,8 @@ class Tap:
         self._searched = 0
         self._stream: bool | None = None
         self._array: ArrayReader | None = None
+        self.pace: Pace | None = None
+        """Is shown the decoded pieces, if there is one."""
 
     def feed(self, data: bytes) -> None:
         """Takes a piece of the answer's body as it came over the wire."""
@@ -42,6 +46,8 @@ class Tap:
         except DecodingError:
             self._decoder = None
             return
+        if self.pace is not None:
+            self.pace.feed(data, monotonic())
         if self._array is not None:
             self._read_array(self._array, data)
             return

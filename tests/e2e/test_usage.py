@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -316,3 +317,59 @@ def test_what_was_reported_before_the_client_left_is_counted(start: Start, fakes
     assert (row["cancelled"], one["state"]) == (1, "cancelled")
     assert row["input"] > 0
     assert row["cost"] > 0
+
+
+def test_what_failed_attempts_used_is_counted_apart(start: Start, fakes: FakeThread) -> None:
+    fake = fakes.start("anthropic")
+    fake.script.add(Fault.sse_error_before_content(), key="secret-of-bad")
+    detour = start(
+        providers={"anthropic": {"base_url": fake.base_url("anthropic")}},
+        credentials=[
+            {"id": "bad", "provider": "anthropic", "api_key": "env:BAD", "priority": 1},
+            {"id": "good", "provider": "anthropic", "api_key": "env:GOOD"},
+        ],
+        env={"BAD": "secret-of-bad", "GOOD": "secret-of-good"},
+    )
+    path, headers, body = SHAPES["anthropic"].request("claude-sonnet-4-5-20250929", stream=True)
+    url = detour.gateway_url + path
+    answer = httpx.post(url, headers=headers, json=body, timeout=TIMEOUT, trust_env=False)
+    assert answer.status_code == 200
+    with Admin(detour) as admin:
+        (row,) = admin.rows(1, by="credential")
+        (one,) = admin.get("/exchanges").json()["finished"]
+        month = admin.get(f"/usage/months/{time.strftime('%Y-%m')}").json()
+    (failure,) = one["failures"]
+    assert (failure["credential"], failure["input"] > 0) == ("bad", True)
+    # The exchange's own figures are those of the answer that the client got.
+    assert (row["credential"], row["requests"], row["failed_attempts"]) == ("good", 1, 1)
+    assert row["input"] == failure["input"]
+    assert [(f["credential"], f["input"]) for f in month["failures"]] == [("bad", failure["input"])]
+
+
+def test_the_pace_of_what_runs_is_shown(start: Start, fakes: FakeThread) -> None:
+    fake = fakes.start("anthropic")
+    fake.script.add(Fault.paced(0.3))
+    detour = start(
+        providers={"anthropic": {"base_url": fake.base_url("anthropic")}},
+        credentials=[{"id": "only", "provider": "anthropic", "api_key": "env:ONLY"}],
+        env={"ONLY": "secret-of-only"},
+    )
+    path, headers, body = SHAPES["anthropic"].request("claude-x", stream=True)
+    url = detour.gateway_url + path
+    seen = []
+    with (
+        Admin(detour) as admin,
+        admin.stream("GET", "/exchanges/live") as live,
+        ThreadPoolExecutor(1) as others,
+    ):
+        lines = live.iter_lines()
+        next(line for line in lines if line.startswith("retry"))
+        others.submit(httpx.post, url, headers=headers, json=body, timeout=TIMEOUT, trust_env=False)
+        for line in lines:
+            if line.startswith("data: ["):
+                seen += json.loads(line.removeprefix("data: "))
+            if line == "event: finished":
+                break
+    assert {e["state"] for e in seen} >= {"streaming"}
+    assert [e["credential"] for e in seen[-1:]] == ["only"]
+    assert any(e["tokens_per_second"] for e in seen), seen

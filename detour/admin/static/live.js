@@ -15,6 +15,7 @@ function clock(ms) {
   return `${d.getFullYear()}-${pad(d.getMonth() + 1)}-${pad(d.getDate())} ${pad(d.getHours())}:${pad(d.getMinutes())}:${pad(d.getSeconds())}`;
 }
 const running = (e) => e.state === "waiting" || e.state === "streaming";
+const tokens = (e) => e.tokens != null ? e.tokens : e.input == null && e.output == null ? null : (e.input || 0) + (e.output || 0);
 const words = (e) => [e.id, e.state, e.model, e.asked, e.provider, e.credential, e.tool, e.client, e.session].join(" ").toLowerCase();
 
 function cell(text, className) {
@@ -36,8 +37,9 @@ function draw(e, index) {
   third.append(link);
   const cost = e.cost != null ? dollars(e.cost) : e.notional != null ? `(${dollars(e.notional)})` : "–";
   const total = running(e) ? Date.now() - e.at : e.duration_ms;
+  const speed = e.tokens_per_second == null ? "–" : (running(e) ? "≈ " : "") + count(Math.round(e.tokens_per_second));
   tr.append(cell(clock(e.at)), second, third, cell(e.provider || "–"), cell(e.credential || "client’s own"), cell(e.tool || e.client || "–"),
-    cell(duration(e.first_byte_ms), "number"), cell(duration(total), "number"), cell(count(e.tokens), "number"), cell(cost, "number"));
+    cell(duration(e.first_byte_ms), "number"), cell(duration(total), "number"), cell(count(tokens(e)), "number"), cell(speed, "number"), cell(cost, "number"));
   return tr;
 }
 
@@ -45,7 +47,7 @@ function spacer(height) {
   const tr = document.createElement("tr"), td = document.createElement("td");
   tr.className = "spacer";
   tr.setAttribute("aria-hidden", "true");
-  td.colSpan = 10;
+  td.colSpan = 11;
   td.style.height = `${height}px`;
   tr.append(td);
   return tr;
@@ -105,6 +107,7 @@ function listen() {
   for (const name of ["started", "finished"]) source.addEventListener(name, (event) => take(JSON.parse(event.data)));
   // What happened while the connection was away is asked for.
   source.addEventListener("open", () => load().catch(() => {}));
+  source.addEventListener("progress", (event) => JSON.parse(event.data).forEach(take));
   addEventListener("pagehide", () => source.close());
 }
 

@@ -87,7 +87,8 @@ def test_the_report_of_a_month(ledger: Engine) -> None:
     assert {r.group["client"]: r.requests for r in found.clients} == {"laptop": 1, "": 1}
     assert [r.group["session"] for r in found.sessions] == ["s1"]
     assert [r.group["day"] for r in found.days] == ["2026-09-01", "2026-09-30"]
-    assert [(f["credential"], f["status"], f["count"]) for f in found.failures] == [("a", 429, 1)]
+    told = [(f["credential"], f["status"], f["count"], f["input"], f["output"]) for f in found.failures]
+    assert told == [("a", 429, 1, 0, 0)]
     empty = monthly(ledger, date(2025, 1, 1))
     assert (empty.total, empty.models, empty.document()["total"]) == (None, [], None)
 
