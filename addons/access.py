@@ -16,6 +16,7 @@ from cachetools import TTLCache
 from mitmproxy import connection, http
 
 from addons.answers import refusal_response
+from router_core.attempts import Attempts
 from router_core.core import Core
 from router_core.errors import Code, Refusal
 from router_core.formats import Format
@@ -36,12 +37,18 @@ SAID_CLIENTS: Final = 256
 SAID_SECONDS: Final = 600.0
 """A client that goes on trying is logged once in this time; so many are remembered."""
 
+WANTING: Final = Refusal(
+    Code.UNAUTHORIZED,
+    "This gateway needs one of the keys of access.keys, sent where your tool sends its API key.",
+)
+
 
 class Access:
     def __init__(self, core: Core) -> None:
         self.core = core
         self._said: TTLCache[str, bool] = TTLCache(SAID_CLIENTS, SAID_SECONDS)
         """Addresses whose refusal stands in the log already."""
+        self._attempts = Attempts()
         self._admitted: WeakKeyDictionary[connection.Client, str] = WeakKeyDictionary()
 
     def client_connected(self, client: connection.Client) -> None:
@@ -53,9 +60,12 @@ class Access:
             return
         client.error = "its address is outside access.networks"
         self.core.connections.refused += 1
-        if str(address) not in self._said:
-            self._said[str(address)] = True
-            logger.warning("%s is cut off: it is outside access.networks", address)
+        self._say(str(address), "is cut off: it is outside access.networks")
+
+    def _say(self, address: str, what: str) -> None:
+        if address not in self._said:
+            self._said[address] = True
+            logger.warning("%s %s", address, what)
 
     def http_connect(self, flow: http.HTTPFlow) -> None:
         self._check_proxy(flow)
@@ -67,17 +77,39 @@ class Access:
         flow.request.headers.pop("proxy-authorization", None)
 
     def _check_proxy(self, flow: http.HTTPFlow) -> None:
-        if not self.core.access_keys:
+        if not self.core.access_keys or flow.response:
             return
         try:
-            name = self.key_name(_proxy_password(flow.request.headers.get("proxy-authorization", "")))
+            shown = _proxy_password(flow.request.headers.get("proxy-authorization", ""))
+            answer = self.admit(flow.client_conn, shown)
         except Exception:
-            name = None
-        if name is None:
+            # mitmproxy would go on as if nothing had been asked.
+            logger.exception("cannot tell whether a client may come in; it may not")
+            answer = WANTING
+        if isinstance(answer, str):
+            self._admitted[flow.client_conn] = answer
+        elif answer.status == 429:
+            flow.response = refusal_response(Format.OPENAI_CHAT, answer)
+        else:
             flow.response = refusal_response(Format.OPENAI_CHAT, PROXY_KEY)
             flow.response.headers["proxy-authenticate"] = 'Basic realm="Detour"'
-        else:
-            self._admitted[flow.client_conn] = name
+
+    def admit(self, client: connection.Client, key: str) -> str | Refusal:
+        """The name of the client key `key`, or why a client that shows it is not let in."""
+        if not key:
+            return WANTING
+        name, address = self.key_name(key), client.peername[0]
+        if wait := self._attempts.judge(address, name):
+            self._say(
+                address, "shows one wrong client key after the other: for a while any is answered with 429"
+            )
+            return Refusal(
+                Code.UNAUTHORIZED,
+                "Too many wrong client keys came from your address; see that your tool has the right one of access.keys.",
+                status=429,
+                retry_after=wait,
+            )
+        return name or WANTING
 
     def client_name(self, flow: http.HTTPFlow) -> str | None:
         """The name of the key with which this connection's client was let in."""

@@ -127,12 +127,10 @@ class Route:
                 return None
 
     def _refused_key(self, flow: http.HTTPFlow) -> Refusal | None:
-        if not self.core.access_keys or self.access.key_name(gateway_key(flow.request)):
+        if not self.core.access_keys:
             return None
-        return Refusal(
-            Code.UNAUTHORIZED,
-            "This gateway needs one of the keys of access.keys, sent where your tool sends its API key.",
-        )
+        answer = self.access.admit(flow.client_conn, gateway_key(flow.request))
+        return answer if isinstance(answer, Refusal) else None
 
     @fail_closed
     async def request(self, flow: http.HTTPFlow) -> None:

@@ -12,6 +12,7 @@ from addons.drain import Drain
 from addons.failover.addon import Failover
 from addons.gateway import Gateway
 from addons.intercept import Intercept
+from addons.magic_host import MagicHost
 from addons.refusals import Refusals
 from addons.relay import Relay
 from addons.route import Route
@@ -63,10 +64,11 @@ class Suite:
 
 
 def chain(core: Core) -> list[object]:
-    """Access first: nothing of a client that may not come in reaches the others."""
+    """The certificate for everybody, then access: nothing of a client that may not come in reaches the others."""
     access, failover, upstream = Access(core), Failover(), Upstream(core)
     route = Route(core, access, failover)
     return [
+        MagicHost(),
         access,
         Transparent(core),
         Intercept(core),

@@ -12,6 +12,7 @@ Sources: OWASP, "Cross-Site Request Forgery Prevention"; W3C, "Fetch Metadata Re
 from __future__ import annotations
 
 import ipaddress
+import math
 from http.cookies import CookieError, SimpleCookie
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
@@ -73,7 +74,10 @@ class Guard:
             )
         shown = bearer(request.headers)
         if shown is not None:
-            if self.keys.is_token(shown):
+            right = self.keys.is_token(shown)
+            if refusal := too_often(request, self.keys, right):
+                return refusal
+            if right:
                 request.scope["detour.form"] = self.keys.form
                 return None
             return error(401, "unauthorized", "The admin token is wrong.")
@@ -124,6 +128,15 @@ class Guard:
             shown = (parse_qs(body.decode("latin-1")).get("form") or [""])[0]
             request._receive = _again(body)
         return shown is not None and self.keys.is_form(shown)
+
+
+def too_often(request: Request, keys: Keys, right: bool) -> Response | None:
+    """The answer to a client that has shown wrong tokens too often, whatever it shows now; else None."""
+    wait = keys.attempts.judge(request.client.host if request.client else "", "admin" if right else None)
+    if not wait:
+        return None
+    text = "Too many wrong tokens came from your address; wait a moment."
+    return error(429, "unauthorized", text, {"retry-after": str(math.ceil(wait))})
 
 
 def bearer(headers: Headers) -> str | None:

@@ -24,6 +24,7 @@ from detour.admin import captures as records
 from detour.admin import charts, documents, words
 from detour.admin.answers import Invalid, Missing, asked, context_of, form_of, number, of_database
 from detour.admin.context import Context
+from detour.admin.guard import too_often
 from detour.admin.redacted import redacted
 from router_core.config.problems import ConfigError
 from router_core.usage.address import LedgerError
@@ -95,7 +96,10 @@ async def login(request: Request) -> Response:
     if request.method == "POST":
         shown = (await form_of(request)).get("token", "")
     ticket = request.query_params.get("ticket", "")
-    if (ticket and keys.redeem(ticket)) or (shown and keys.is_token(shown.strip())):
+    right = bool(ticket and keys.redeem(ticket)) or bool(shown and keys.is_token(shown.strip()))
+    if (ticket or shown) and (refusal := too_often(request, keys, right)):
+        return refusal
+    if right:
         response = RedirectResponse("/", 303)
         response.set_cookie(
             request.app.state.cookie,

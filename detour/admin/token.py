@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from detour.files import private_folder
+from router_core.attempts import Attempts
 
 TICKETS: Final = 16
 """One-time login tickets that are valid at once."""
@@ -74,6 +75,7 @@ class Keys:
         self.form = self._derive("form")
         """What a page shows in its forms, and other sites cannot read."""
         self._tickets: dict[str, float] = {}
+        self.attempts = Attempts()
 
     def _derive(self, purpose: str) -> str:
         return hmac.new(self._token, purpose.encode(), hashlib.sha256).hexdigest()

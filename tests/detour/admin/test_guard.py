@@ -4,8 +4,10 @@ import re
 
 import httpx
 import pytest
+from starlette.applications import Starlette
 
 from detour.admin.guard import MAX_BODY
+from router_core.attempts import BURST
 from tests.detour.admin.conftest import ORIGIN, TOKEN
 
 CHANGE = "/api/v1/credentials/office/reset"
@@ -110,3 +112,32 @@ async def test_static_files_are_only_those(anonymous: httpx.AsyncClient, path: s
     answer = await anonymous.get(path)
     assert answer.status_code in (303, 404)
     assert "Keys" not in answer.text
+
+
+async def test_wrong_tokens_are_limited_wherever_they_are_shown(
+    anonymous: httpx.AsyncClient, app: Starlette
+) -> None:
+    for number in range(BURST):
+        if number % 2:
+            answer = await anonymous.get("/api/v1/state", headers={"authorization": "Bearer wrong"})
+        else:
+            answer = await anonymous.post("/login", data={"token": "wrong"})
+        assert answer.status_code == 401
+
+    for answer in (
+        await anonymous.get("/api/v1/state", headers={"authorization": f"Bearer {TOKEN}"}),
+        await anonymous.post("/login", data={"token": TOKEN}),
+        await anonymous.get("/login?ticket=guessed"),
+    ):
+        assert answer.status_code == 429
+        assert 1 <= int(answer.headers["retry-after"]) <= 6
+    # Nothing was shown.
+    assert (await anonymous.get("/login")).status_code == 200
+
+
+async def test_who_has_shown_the_token_is_not_locked_out(admin: httpx.AsyncClient) -> None:
+    assert (await admin.get("/api/v1/state")).status_code == 200
+    for _ in range(BURST + 5):
+        await admin.get("/api/v1/state", headers={"authorization": "Bearer wrong"})
+
+    assert (await admin.get("/api/v1/state")).status_code == 200
