@@ -6,10 +6,9 @@ mitmproxy ends with everything open. Here requests and streams come to their end
 - an HTTP/1 answer says that it is the last one on its connection;
 - an HTTP/2 client is told to take its next request elsewhere (GOAWAY, RFC 9113 section 6.8), when it has no
   stream open or half of the time is over: clients built on the h2 library give up their streams at a GOAWAY;
-- a connection without a request is closed when it has been quiet for `IDLE`: a client that has just
-  connected has not sent its request yet;
-- what is no request is quiet for `QUIET` first: a tunnel whose content is unknown, a WebSocket session,
-  which gets a close frame (1001, RFC 6455 section 7.4.1).
+- a connection without a request is closed when it has been quiet for `IDLE`;
+- other connections are quiet for `QUIET` first: one whose client has not sent its first request yet, a tunnel
+  whose content is unknown, a WebSocket session, which gets a close frame (1001, RFC 6455 section 7.4.1).
 """
 
 from __future__ import annotations
@@ -23,6 +22,7 @@ from weakref import WeakSet
 from mitmproxy import ctx, http
 from mitmproxy.proxy import layer, layers
 from mitmproxy.proxy.layers.http import HttpLayer
+from mitmproxy.proxy.layers.http._http1 import Http1Server
 from mitmproxy.proxy.layers.http._http2 import Http2Server
 from mitmproxy.proxy.server import ConnectionHandler
 
@@ -72,12 +72,13 @@ class Drain:
 
     async def _look_at(self, handler: ConnectionHandler, urgent: bool) -> None:
         """Close the connection if nothing is under way on it; a client that can be told is told before."""
-        busy = tunnel = False
+        busy = tunnel = served = False
         tellable: HttpLayer | None = None
         innermost: HttpLayer | None = None
         for each in _layers(handler.layer.context.layers):
             if isinstance(each, HttpLayer):
                 innermost = each
+                served = _has_served(each.connections.get(handler.client))
                 busy |= any(stream.child_layer is None for stream in each.streams.values())
                 if isinstance(each.connections.get(handler.client), Http2Server):
                     tellable = each
@@ -85,7 +86,7 @@ class Drain:
                 tunnel = True
                 tellable = innermost if isinstance(each, layers.WebsocketLayer) else None
         quiet = time.time() - handler.timeout_watchdog.last_activity
-        idle = not busy and quiet >= (QUIET if tunnel else IDLE)
+        idle = not busy and quiet >= (IDLE if served and not tunnel else QUIET)
         if isinstance(tellable, FailoverLayer) and tellable not in self._told:
             if idle or urgent or not (busy or tunnel):
                 # Counts as activity, so that the client has its time to follow.
@@ -93,6 +94,16 @@ class Drain:
                 await handler.server_event(Draining(tellable))
         elif idle and (io := handler.transports.get(handler.client)) and io.handler:
             io.handler.cancel("nothing is under way")
+
+
+def _has_served(client: layer.Layer | None) -> bool:
+    """Whether a request has come in on this end of a connection."""
+    match client:
+        case Http1Server():
+            return client.stream_id > 1
+        case Http2Server():
+            return client.h2_conn.highest_inbound_stream_id > 0
+    return False
 
 
 def _layers(stack: list[layer.Layer], begin: int = 0) -> Iterator[layer.Layer]:

@@ -44,6 +44,7 @@ class Instance:
     """Ends when the master does."""
     drain: Callable[[float], Awaitable[int]]
     """Lets everything that is under way come to its end within so many seconds; how many connections are left."""
+    close_admin: Callable[[], Awaitable[None]] | None = None
 
 
 async def start(
@@ -56,6 +57,7 @@ async def start(
     """Serve `listeners` until `stack` is closed. Raises StartError; what was begun by then ends with `stack`."""
     core = await _core(stack, loaded, capture_run)
     master, serving = await _master(stack, core, listeners, ca)
+    close_admin = None
     if "admin" in listeners:
         from detour.admin.server import TokenError, serve_admin
 
@@ -63,14 +65,15 @@ async def start(
             admin = await serve_admin(listeners["admin"], core)
         except TokenError as error:
             raise StartError(str(error)) from None
-        stack.push_async_callback(admin.close)
+        close_admin = admin.close
+        stack.push_async_callback(close_admin)
     if "transparent" in listeners and core.config.transparent.addresses == "resolve":
         _keep_addresses(stack, core)
     # What is here now stays: the collector need not look at it again.
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
-    return Instance(core, serving, master.addons.get("drain").run)
+    return Instance(core, serving, master.addons.get("drain").run, close_admin)
 
 
 def _keep_addresses(stack: AsyncExitStack, core: Core) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import sys
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
@@ -12,9 +13,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from detour import instance, listeners, logs, private, runtime
+from detour import activation, instance, listeners, logs, private, runtime
 from detour.ca import CAError, ensure_ca
 from detour.gateway import marks
+from detour.handover import HandoverError, Offer, Takeover
 from detour.instance import StartError
 from detour.lifecycle import Lifecycle
 from detour.listeners import Listener, ListenError
@@ -41,32 +43,33 @@ class CaptureRun:
         return replace(loaded, config=loaded.config.model_copy(update={"capture": capture}))
 
 
-def serve(
-    config_path: Path | None = None,
-    log_format: logs.Form = "human",
-    private_to: int | None = None,
-    recorded: CaptureRun | None = None,
-    drain: float | None = None,
-) -> int:
-    """Serve until SIGINT or SIGTERM. Returns the exit code: 0 done, 1 could not start, 2 bad configuration.
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What `detour run` is told besides its configuration."""
 
-    `drain` replaces the configuration's `listen.drain`.
+    private_to: int | None = None
+    """Listen on free loopback ports, be unknown to other commands, and end with the process of this number."""
+    recorded: CaptureRun | None = None
+    drain: float | None = None
+    """Seconds, in the place of `listen.drain`."""
+    replace: bool = False
+    """Take the place of the instance that runs, if one does."""
 
-    With `private_to` the instance listens on free loopback ports, is not announced to other commands, and
-    ends with the process of that number.
-    """
+
+def serve(config_path: Path | None = None, log_format: logs.Form = "human", run: Run = Run()) -> int:
+    """Serve until SIGINT or SIGTERM. Returns the exit code: 0 done, 1 could not start, 2 bad configuration."""
     try:
         loaded = load(config_path)
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2
-    if recorded:
-        loaded = recorded.apply(loaded)
+    if run.recorded:
+        loaded = run.recorded.apply(loaded)
     try:
         with logs.configured(log_format, loaded.config.log):
             for warning in loaded.warnings:
                 logger.warning("%s", warning)
-            return _run(_serve(loaded, private_to, recorded, drain), marks.of(loaded.config))
+            return _run(_serve(loaded, run), marks.of(loaded.config))
     except logs.LogError as error:
         print(error, file=sys.stderr)
         return 1
@@ -81,39 +84,83 @@ def _run(serving: Coroutine[Any, Any, int], mark: int | None) -> int:
         return runner.run(serving)
 
 
-async def _serve(
-    loaded: Loaded, private_to: int | None, recorded: CaptureRun | None, drain: float | None
-) -> int:
-    if not private_to and (problem := marks.problem(loaded.config)):
+async def _serve(loaded: Loaded, run: Run) -> int:
+    if not run.private_to and (problem := marks.problem(loaded.config)):
         print(problem, file=sys.stderr)
         return 1
     life = Lifecycle(Notifier())
     try:
-        opened = listeners.open_listeners(
-            listeners.private() if private_to else listeners.configured(loaded.config)
-        )
+        takeover = _takeover(loaded) if run.replace else None
+        opened = _listeners(loaded, run, takeover.sockets if takeover else [])
         ca = ensure_ca(loaded.config, loaded.registry)
         async with AsyncExitStack() as stack:
-            running = await instance.start(stack, loaded, opened, ca, recorded.label if recorded else None)
-            if private_to:
-                ended = asyncio.create_task(private.ended(private_to))
+            label = run.recorded.label if run.recorded else None
+            running = await instance.start(stack, loaded, opened, ca, label)
+            running.serving.add_done_callback(lambda _: life.give_up())
+            if run.private_to:
+                ended = asyncio.create_task(private.ended(run.private_to))
                 ended.add_done_callback(lambda _: life.give_up())
             else:
-                _announce(loaded, opened)
-                stack.callback(runtime.remove, paths(loaded.config).runtime)
+                _announce(stack, loaded, opened)
+                _offer(stack, running, opened, life)
             print(listeners.ready_line(opened), flush=True)
-            running.serving.add_done_callback(lambda _: life.give_up())
+            if takeover:
+                takeover.serving()
             await life.serve("serving", running.core.read_again)
-            limit = running.core.config.listen.drain if drain is None else drain
+            if running.core.superseded and running.close_admin:
+                await running.close_admin()
+            limit = running.core.config.listen.drain if run.drain is None else run.drain
             if limit and not life.at_once.is_set():
                 await life.drained(running.drain(limit), limit)
-    except (ListenError, CAError, StartError) as error:
+    except (ListenError, CAError, StartError, HandoverError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0
 
 
-def _announce(loaded: Loaded, opened: dict[str, Listener]) -> None:
+def _takeover(loaded: Loaded) -> Takeover | None:
+    where = paths(loaded.config)
+    if runtime.read(where.runtime) is None:
+        logger.info("there is no instance to replace")
+        return None
+    return Takeover(where.takeover)
+
+
+def _listeners(loaded: Loaded, run: Run, offered: list[tuple[str, socket.socket]]) -> dict[str, Listener]:
+    if run.private_to:
+        return listeners.open_listeners(listeners.private())
+    try:
+        return listeners.open_listeners(listeners.configured(loaded.config), [*offered, *activation.passed()])
+    except ListenError as error:
+        if not run.replace and (found := runtime.read(paths(loaded.config).runtime)):
+            hint = f"a Detour serves already (pid {found.pid}); detour run --replace takes its place"
+            raise ListenError(f"{error}\n{hint}") from None
+        raise
+
+
+def _offer(
+    stack: AsyncExitStack, running: instance.Instance, opened: dict[str, Listener], life: Lifecycle
+) -> None:
+    """Let another instance take this one's place."""
+    core = running.core
+
+    def taken() -> None:
+        logger.info("another instance serves now")
+        core.superseded = True
+        life.end()
+
+    where = paths(core.config).takeover
+    sockets = {name: listener.sockets for name, listener in opened.items()}
+    try:
+        offer = Offer(where, sockets, core.store.keep, taken)
+    except OSError as error:
+        logger.warning("no other instance can take this one's place: %s: %s", where, error.strerror)
+    else:
+        stack.push_async_callback(offer.close)
+
+
+def _announce(stack: AsyncExitStack, loaded: Loaded, opened: dict[str, Listener]) -> None:
+    """Let other commands find this instance."""
     bound = {name: str(listener.bound) for name, listener in opened.items()}
     runtime.write(
         paths(loaded.config).runtime,
@@ -125,3 +172,4 @@ def _announce(loaded: Loaded, opened: dict[str, Listener]) -> None:
             config=str(loaded.path.resolve()) if loaded.path else None,
         ),
     )
+    stack.callback(runtime.remove, paths(loaded.config).runtime)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from detour.ports import Address, parse_address
 from router_core import processes
 from router_core.config.schema import Config
+
+logger = logging.getLogger(__name__)
 
 MODES: Final = {
     "proxy": "regular",
@@ -65,19 +68,53 @@ def private() -> dict[str, Address]:
     return {name: Address("127.0.0.1", 0) for name in ("proxy", "gateway")}
 
 
-def open_listeners(addresses: dict[str, Address]) -> dict[str, Listener]:
-    """A listener for each of `addresses`. Raises ListenError, with all of them closed, if one cannot be opened."""
+def open_listeners(
+    addresses: dict[str, Address], offered: Sequence[tuple[str, socket.socket]] = ()
+) -> dict[str, Listener]:
+    """A listener for each of `addresses`. Raises ListenError, with all of them closed, if one cannot be opened.
+
+    A socket of `offered` is taken for the listener whose name or whose address it has; the others are closed.
+    """
     opened: dict[str, Listener] = {}
     problems = []
+    left = list(offered)
     for name, address in addresses.items():
+        taken = [(given, sock) for given, sock in left if _is_for(given, sock, name, address)]
+        left = [one for one in left if one not in taken]
+        sockets = tuple(sock for _, sock in taken)
         try:
-            opened[name] = Listener(name, address.host, bind(address, dual=name == "transparent"))
+            sockets = sockets or bind(address, dual=name == "transparent")
         except OSError as error:
             problems.append(_problem(name, address, error))
+        else:
+            opened[name] = Listener(name, address.host, sockets)
+    for given, sock in left:
+        host, port = sock.getsockname()[:2]
+        logger.warning(
+            "nothing of `listen` is at %s, whose socket was passed as %r", Address(host, port), given
+        )
+        sock.close()
     if problems:
         close_all(opened.values())
         raise ListenError("\n".join(problems))
     return opened
+
+
+def _is_for(given: str, sock: socket.socket, name: str, address: Address) -> bool:
+    """Whether the socket that was offered as `given` is the one for the listener `name` at `address`."""
+    if given not in (name, *LISTENERS):
+        given = name  # the service manager's own name for it, which says nothing
+    host, port = sock.getsockname()[:2]
+    return given == name and address.port in (0, port) and host in _hosts(address.host)
+
+
+def _hosts(host: str) -> set[str]:
+    """The IP addresses that `host` stands for."""
+    try:
+        found = {str(info[4][0]) for info in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
+    except OSError:
+        return set()
+    return found | {"0.0.0.0"} if host == "::" else found
 
 
 def close_all(listeners: Iterable[Listener]) -> None:

@@ -40,6 +40,11 @@ class Paths:
         return self.state / "runtime.json"
 
     @property
+    def takeover(self) -> Path:
+        """The socket at which the running instance gives its listeners to the next one."""
+        return self.state / "takeover.sock"
+
+    @property
     def admin_token(self) -> Path:
         return self.state / "admin-token"
 

@@ -66,6 +66,8 @@ class Core:
         """Called when another configuration is in force."""
         self.draining = False
         """Set when the process only finishes what it has begun."""
+        self.superseded = False
+        """Set when another process has taken this one's place."""
         self._watching: asyncio.Task[None] | None = None
         self._started = False
 
@@ -87,7 +89,7 @@ class Core:
         if self._watching:
             self._watching.cancel()
             await asyncio.gather(self._watching, return_exceptions=True)
-        await self.store.close()
+        await self.store.close(keep=not self.superseded)
         await self.pool.close()
 
     async def reload(self, loaded: Loaded) -> None:

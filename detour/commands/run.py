@@ -22,16 +22,22 @@ def run(
             metavar="TIME", help="How long requests may go on after SIGTERM, as 30s; 0 ends at once."
         ),
     ] = None,
+    replace: Annotated[
+        bool,
+        typer.Option(
+            "--replace", help="Take the place of the instance that runs, without refusing a connection."
+        ),
+    ] = False,
     private_to: Annotated[int | None, typer.Option(hidden=True)] = None,
     capture_run: Annotated[str | None, typer.Option(hidden=True)] = None,
     capture_host: Annotated[list[str] | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Serve the proxy, the gateway and the admin address until interrupted."""
     _optimised()
-    from detour.launcher import CaptureRun, serve
+    from detour.launcher import CaptureRun, Run, serve
 
     recorded = CaptureRun(capture_run, tuple(capture_host or ())) if capture_run else None
-    raise typer.Exit(serve(config, log_format, private_to, recorded, _duration(drain)))
+    raise typer.Exit(serve(config, log_format, Run(private_to, recorded, _duration(drain), replace)))
 
 
 def _duration(text: str | None) -> float | None:

@@ -35,17 +35,18 @@ class MemoryStore:
         if self.path is not None:
             owner.adopt(await asyncio.to_thread(read, self.path))
 
-    async def close(self) -> None:
+    async def close(self, *, keep: bool = True) -> None:
         if self._writing is not None:
             await self._writing
-        await self._write()
+        if keep:
+            await self.keep()
 
     def changed(self, change: Change) -> None:
         # What somebody decided is not left to how the process ends.
         if change.kind == "switch" and (self._writing is None or self._writing.done()):
-            self._writing = asyncio.create_task(self._write())
+            self._writing = asyncio.create_task(self.keep())
 
-    async def _write(self) -> None:
+    async def keep(self) -> None:
         if self.path is None or self._owner is None:
             return
         try:

@@ -99,7 +99,10 @@ class RedisStore:
             )
         self._tasks = [asyncio.create_task(t) for t in (self._pushing(), self._pulling(), self._holding())]
 
-    async def close(self) -> None:
+    async def keep(self) -> None:
+        """It is where it is kept."""
+
+    async def close(self, *, keep: bool = True) -> None:
         with suppress(Unanswered):
             await self._push()
         for task in self._tasks:

@@ -55,8 +55,11 @@ class Store(Protocol):
     async def start(self, owner: Owner) -> None:
         """Hands what is kept to `owner`. Never raises for a store that cannot be reached or read."""
 
-    async def close(self) -> None:
-        """Keeps what is to be kept."""
+    async def keep(self) -> None:
+        """Keeps what is to be kept, for the next process."""
+
+    async def close(self, *, keep: bool = True) -> None:
+        """Ends; without `keep` another process keeps the state by now."""
 
     def changed(self, change: Change) -> None:
         """Hears of a change. Returns at once."""

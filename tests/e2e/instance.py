@@ -40,7 +40,8 @@ class _PrefersHttp2(ssl.SSLContext):
 class Detour:
     """A context manager: ready to serve inside, stopped after. `log` holds its standard error.
 
-    `within` is a command that runs the one which follows it, as ``ip netns exec NAME``.
+    `within` is a command that runs the one which follows it, as ``ip netns exec NAME``; `options` are further ones
+    for `detour run`, and `inherited` descriptors that it is to have.
     """
 
     def __init__(
@@ -49,9 +50,11 @@ class Detour:
         folder: Path,
         env: dict[str, str] | None = None,
         within: Sequence[str] = (),
+        options: Sequence[str] = (),
+        inherited: Sequence[int] = (),
     ) -> None:
         self.folder = folder
-        self.within = within
+        self.within, self.options, self.inherited = within, options, inherited
         config, keys = _by_environment(config)
         self.config = folder / "detour.yaml"
         self.config.write_text(json.dumps({"data_dir": str(folder / "data"), **config}, indent=1))
@@ -72,7 +75,13 @@ class Detour:
         command = [*self.within, sys.executable, "-m", "detour", "run", "--config", str(self.config)]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                command, env=self.env, cwd=self.folder, stdout=subprocess.PIPE, stderr=log, text=True
+                [*command, *self.options],
+                env=self.env,
+                cwd=self.folder,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                pass_fds=self.inherited,
             )
         ready = threading.Event()
         self._reader = threading.Thread(target=self._read, args=(ready,), daemon=True)
