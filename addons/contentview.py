@@ -12,6 +12,7 @@ import orjson
 from mitmproxy import contentviews, ctx, http
 
 from addons.call import Call, calls
+from addons.websocket import is_looked_at
 from router_core.capture import timeline
 from router_core.capture.conversation import read_answer, read_body, read_request, render
 from router_core.capture.redaction import Redactor
@@ -105,7 +106,7 @@ class Contentview:
 
     def running(self) -> None:
         # Where flows are looked at, streams should be there to be looked at.
-        if ctx.master.addons.get("view") is not None:
+        if is_looked_at():
             ctx.options.update(store_streamed_bodies=True)
 
     def request(self, flow: http.HTTPFlow) -> None:

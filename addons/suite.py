@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 from mitmproxy import ctx, exceptions
@@ -20,6 +21,8 @@ from addons.transparent import Transparent
 from addons.upstream import Upstream
 from addons.usage import Usage
 from addons.websocket import Websocket
+from router_core.capture.recorder import Recorder
+from router_core.capture.setup import make_recorder
 from router_core.config.loader import ConfigError, load
 from router_core.core import Core
 
@@ -32,6 +35,8 @@ class Suite:
     def __init__(self, core: Core | None = None) -> None:
         self.core = core
         self.addons: list[object] = [] if core is None else chain(core)
+        self._recorder: Recorder | None = None
+        """That of a core that was made here."""
 
     def load(self, loader) -> None:
         loader.add_option(
@@ -41,9 +46,11 @@ class Suite:
     def configure(self, updated: set[str]) -> None:
         if self.core is None and "detour_config" in updated:
             try:
-                self.core = Core(load(Path(ctx.options.detour_config) if ctx.options.detour_config else None))
+                loaded = load(Path(ctx.options.detour_config) if ctx.options.detour_config else None)
             except ConfigError as e:
                 raise exceptions.OptionsError("\n".join(str(p) for p in e.problems)) from e
+            self.core = Core(loaded)
+            self._recorder = self.core.recorder = make_recorder(loaded)
             # Only a script's master has somebody looking at flows.
             from addons.contentview import Contentview
 
@@ -57,10 +64,14 @@ class Suite:
         # the upstream's certificate has no say in ours.
         ctx.options.update(connection_strategy="lazy", upstream_cert=False, stream_large_bodies=None)
         await self.core.start()
+        if self._recorder:
+            self._recorder.know(self.core.secrets())
 
     async def done(self) -> None:
         if self.core:
             await self.core.stop()
+        if self._recorder:
+            await asyncio.to_thread(self._recorder.close)
 
 
 def chain(core: Core) -> list[object]:

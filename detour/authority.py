@@ -7,9 +7,9 @@ import logging
 
 from addons.certificates import Certificates
 from detour.ca import CAError, CAPaths, ensure_ca, load
-from detour.paths import paths
 from router_core.config.watch import watch
 from router_core.core import Core
+from router_core.paths import paths
 
 logger = logging.getLogger(__name__)
 

@@ -25,9 +25,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from detour import bundle
 from detour.files import alone_in, private_folder, write_atomic
-from detour.paths import paths
 from detour.trust import Authority
 from router_core.config.schema import Config
+from router_core.paths import paths
 
 if TYPE_CHECKING:
     from router_core.providers.registry import Registry

@@ -18,13 +18,13 @@ from addons.suite import Suite
 from detour.authority import RunningAuthority
 from detour.ca import CAPaths
 from detour.listeners import MODES, Listener
-from detour.paths import paths
 from detour.telemetry import start as start_telemetry
-from router_core.capture.recorder import Recorder
+from router_core.capture.setup import make_recorder
 from router_core.config.loader import Loaded
 from router_core.config.schema import Config
 from router_core.config.secrets import SecretError
 from router_core.core import Core
+from router_core.paths import paths
 from router_core.usage.address import LedgerError
 from router_core.usage.setup import make_ledger
 
@@ -107,14 +107,6 @@ async def _core(stack: AsyncExitStack, loaded: Loaded, capture_run: str | None) 
     stack.push_async_callback(core.stop)
     core.recorder.know(core.secrets())
     return core
-
-
-def make_recorder(loaded: Loaded, run: str | None = None) -> Recorder:
-    """For the records of an instance. Starts nothing before there is something to record."""
-    where = paths(loaded.config)
-    carriers = [c.header for p in loaded.registry.providers.values() for c in (*p.auth, *p.oauth)]
-    headers = dict.fromkeys(carriers)
-    return Recorder(loaded.config.capture, where.captures, where.capture_key, headers=headers, run=run)
 
 
 async def _master(

@@ -21,9 +21,9 @@ from detour.instance import StartError
 from detour.lifecycle import Lifecycle
 from detour.listeners import Listener, ListenError
 from detour.notify import Notifier
-from detour.paths import paths
 from router_core.config.loader import ConfigError, Loaded, load
 from router_core.credentials import aside
+from router_core.paths import paths
 
 logger = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ import httpx
 
 from detour import runtime
 from detour.environment import reachable
-from detour.paths import paths
 from router_core.config.loader import Loaded
+from router_core.paths import paths
 
 TIMEOUT = 10.0
 """Seconds."""

@@ -8,10 +8,10 @@ import time
 from typing import TYPE_CHECKING
 
 from detour.admin.log import LogRing
-from detour.paths import Paths, paths
 from router_core.config.loader import Loaded, load, parse
 from router_core.config.problems import Problem
 from router_core.core import Core
+from router_core.paths import Paths, paths
 from router_core.usage.activity import Activity
 
 if TYPE_CHECKING:

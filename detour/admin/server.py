@@ -16,9 +16,9 @@ from detour.admin.app import make_app
 from detour.admin.context import Context
 from detour.admin.token import TokenError, ensure_token
 from detour.listeners import Listener
-from detour.paths import paths
 from detour.ports import Address
 from router_core.core import Core
+from router_core.paths import paths
 
 __all__ = ["Admin", "TokenError", "serve_admin"]
 

@@ -141,7 +141,7 @@ def rotate(config: ConfigOption = None) -> None:
     from detour import runtime
     from detour.ca import CAError
     from detour.ca import rotate as renew
-    from detour.paths import paths
+    from router_core.paths import paths
 
     loaded = load(config)
     try:

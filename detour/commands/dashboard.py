@@ -22,7 +22,7 @@ def dashboard(
 
     from detour import runtime
     from detour.environment import reachable
-    from detour.paths import paths
+    from router_core.paths import paths
 
     loaded = load(config)
     answer = remote.call(loaded, "POST", "tickets")

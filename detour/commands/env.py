@@ -20,8 +20,8 @@ def env(
     from detour import runtime
     from detour.ca import CAError, ensure_ca
     from detour.environment import assignments, client_key, variables
-    from detour.paths import paths
     from router_core.config.secrets import SecretError
+    from router_core.paths import paths
 
     loaded = load(config)
     running = runtime.read(paths(loaded.config).runtime)

@@ -14,7 +14,7 @@ import typer
 from detour.commands.options import ConfigOption, fail, load
 
 if TYPE_CHECKING:
-    from detour.paths import Paths
+    from router_core.paths import Paths
 
 NOT_FOUND = 127
 NOT_EXECUTABLE = 126
@@ -32,8 +32,8 @@ def exec_(
     """
     from detour.ca import CAError, ensure_ca
     from detour.environment import client_key, variables
-    from detour.paths import paths
     from router_core.config.secrets import SecretError
+    from router_core.paths import paths
 
     program = find_program(command[0])
     loaded = load(config)

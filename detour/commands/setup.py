@@ -41,7 +41,7 @@ def setup(
     Any other tool: `detour exec -- TOOL`, which changes no settings.
     """
     from detour import setup as settings
-    from detour.paths import paths
+    from router_core.paths import paths
 
     loaded = load(config)
     folder = paths(loaded.config).data / "setup"

@@ -133,7 +133,7 @@ def _ledger(config: Path | None) -> Iterator[Engine | None]:
     """The configured ledger, None where nothing was recorded yet; exit code 1 where it cannot be read."""
     from sqlalchemy.exc import SQLAlchemyError
 
-    from detour.paths import paths
+    from router_core.paths import paths
     from router_core.usage.database import LedgerError, describe, open_for_reading
     from router_core.usage.setup import ledger_url
 

@@ -17,13 +17,13 @@ from detour import __version__, ca, remote, runtime
 from detour.doctor.finding import Finding, bad, note, ok
 from detour.environment import reachable
 from detour.listeners import LISTENERS
-from detour.paths import paths
 from detour.ports import bind_error, parse_address
 from router_core import processes
 from router_core.config import secrets
 from router_core.config.loader import Loaded
 from router_core.config.schema import Config, CredentialConfig
 from router_core.config.units import write_duration
+from router_core.paths import paths
 
 PROXY_VARIABLES: Final = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")
 

@@ -13,6 +13,8 @@ import httpx
 import pytest
 
 from detour.fakes import Fault
+from router_core.capture.folder import paths
+from router_core.capture.record import read
 from tests.e2e.instance import ROOT, base_config
 from tests.e2e.wire import SHAPES
 from tests.upstream import FakeThread
@@ -73,6 +75,7 @@ def test_ordinary_addons_see_one_answer(
     fake.script.add(fault, key=None if everywhere else "secret-bad")
     config = base_config(ca_bundle) | {
         "data_dir": str(tmp_path / "data"),
+        "capture": {"mode": "all"},
         "providers": {"anthropic": {"base_url": fake.base_url("anthropic")}},
         "credentials": [
             {"id": "bad", "provider": "anthropic", "api_key": "secret-bad", "priority": 1},
@@ -106,6 +109,10 @@ def test_ordinary_addons_see_one_answer(
             answer = client.post(f"https://api.anthropic.com{path}", headers=headers, json=body)
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(40)
     assert answer.status_code == hooks[-1][1]
     assert [json.loads(line) for line in record.read_text().splitlines()] == hooks
+    [recorded] = [read(path) for path in paths(tmp_path / "data" / "captures")]
+    assert recorded.end and recorded.client.response
+    assert recorded.client.response.body.data == answer.content
+    assert [hop.about["credential"] for hop in recorded.attempts] == ["bad", "good"]

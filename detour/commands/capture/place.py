@@ -11,13 +11,14 @@ import typer
 from rich.console import Console
 
 from detour.commands.options import fail, load
-from detour.paths import paths
 from router_core.capture.folder import NoSuchRecord, find, redaction_key
 from router_core.capture.record import Hop, NotARecord, Record, read
 from router_core.capture.redaction import Redactor
+from router_core.capture.setup import credential_headers
 from router_core.config.loader import Loaded
 from router_core.config.schema import SecretRef
 from router_core.config.secrets import SecretError, resolve_now
+from router_core.paths import paths
 
 IdArgument = Annotated[
     str, typer.Argument(metavar="ID", help="A record's id or the beginning of it, a file, or `last`.")
@@ -52,8 +53,7 @@ class Captures:
     def redactor(self) -> Redactor:
         """For what is brought into the folder now. Secrets that cannot be had now are not known by value."""
         capture = self.loaded.config.capture
-        providers = self.loaded.registry.providers.values()
-        headers = {carrier.header for p in providers for carrier in (*p.auth, *p.oauth)}
+        headers = credential_headers(self.loaded.registry)
         try:
             redactor = Redactor(redaction_key(self.key_file), capture.redact, capture.redact_names, headers)
         except OSError as error:

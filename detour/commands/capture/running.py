@@ -67,8 +67,8 @@ def _environment(place: Captures, label: str, hosts: tuple[str, ...]) -> dict[st
     from detour.ca import CAError, ensure_ca
     from detour.environment import client_key, variables
     from detour.launcher import CaptureRun
-    from detour.paths import paths
     from router_core.config.secrets import SecretError
+    from router_core.paths import paths
 
     loaded = CaptureRun(label, hosts).apply(place.loaded)
     options = ["--capture-run", label, *(word for host in hosts for word in ("--capture-host", host))]

@@ -27,7 +27,7 @@ def up(
     """Lead providers' connections to Detour: show the rules, and apply them as one. Twice is the same as once."""
     from detour import runtime
     from detour.gateway import nft, start
-    from detour.paths import paths
+    from router_core.paths import paths
 
     loaded = load(config)
     rules = wanted(loaded)

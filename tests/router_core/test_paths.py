@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from detour.paths import paths
 from router_core.config.schema import CA, Config
+from router_core.paths import paths
 
 
 def test_xdg_folders_are_used():
