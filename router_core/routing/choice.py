@@ -142,7 +142,7 @@ class Chooser:
             ready = scheduler.ready(model, members)
             # One that cools is not probed while another of its tier is ready.
             higher = members & ~scheduler.full & (scheduler.above(ready) if ready else members)
-            probe = scheduler.health.probe(model, higher) if higher and not free else None
+            probe = scheduler.health.readiness.probe(model, higher) if higher and not free else None
             if probe is not None:
                 return Choice(target, probe, "tests whether its cooldown can end")
             if ready:
@@ -152,12 +152,19 @@ class Chooser:
         return self._last_resort(held)
 
     def _last_resort(self, held: str | None) -> Choice | None:
-        """Nothing is ready: what costs nothing goes on, and servers that failed moments ago may be tested."""
+        """Nothing is ready: limits may have room again, what costs nothing goes on, and servers that failed
+        moments ago may be tested."""
+        for target, scheduler in self._reachable():
+            members = self.members(target, scheduler) & scheduler.only(held) & ~scheduler.full
+            spent = members & scheduler.health.readiness.spent(target.leaf.model)
+            state = scheduler.pick(target.leaf.model, spent)
+            if state is not None:
+                return Choice(target, state, "nothing else is ready, and its limit may have room again")
         for target, scheduler in self._reachable():
             members = self.members(target, scheduler) & scheduler.only(held) & ~scheduler.full
             free = self.exchange.surface.operation in FREE
             if free:
-                members &= ~scheduler.health.refused()
+                members &= ~scheduler.health.readiness.refused()
                 state = scheduler.pick(target.leaf.model, members)
                 if state is not None:
                     return Choice(
@@ -166,11 +173,17 @@ class Chooser:
                         "it costs nothing, so a cooldown does not hold it up",
                         ends_cooldown=False,
                     )
-            probe = None if free else scheduler.health.probe(target.leaf.model, members, last_resort=True)
+            probe = (
+                None
+                if free
+                else scheduler.health.readiness.probe(target.leaf.model, members, last_resort=True)
+            )
             if probe is not None:
                 return Choice(target, probe, "nothing else is ready: tests whether its cooldown can end")
             # That it has no such model is an answer, and costs nothing; nobody has a better one.
-            state = scheduler.pick(target.leaf.model, members & scheduler.health.unsuited(target.leaf.model))
+            state = scheduler.pick(
+                target.leaf.model, members & scheduler.health.readiness.unsuited(target.leaf.model)
+            )
             if state is not None:
                 return Choice(
                     target,
@@ -264,9 +277,13 @@ class Chooser:
                 shortest = min(shortest, 1.0 if opens == math.inf else opens or math.inf)
                 continue
             # A place under a concurrency limit may come free at any time, of which pausing plans are told.
-            full = members & scheduler.full & ~scheduler.health.blocked(model)
+            full = members & scheduler.full & ~scheduler.health.readiness.blocked(model)
             resting = members & ~scheduler.full
-            wait = scheduler.health.wait(model, resting, last_resort=last_resort) if resting else math.inf
+            wait = (
+                scheduler.health.readiness.wait(model, resting, last_resort=last_resort)
+                if resting
+                else math.inf
+            )
             shortest = min(shortest, 1.0 if full else math.inf, wait)
         self.tried = tried
         return shortest

@@ -49,6 +49,16 @@ class Cooldown:
         return self.kind == "quota"
 
 
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A limit of one model that seems to be used up."""
+
+    until: float
+    reason: str
+    since: float = field(default=0.0, compare=False)
+    """Both seconds since the epoch."""
+
+
 @dataclass(slots=True, eq=False)
 class CredentialState:
     """One credential while it stays active. A credential that comes back gets a new one."""
@@ -62,6 +72,8 @@ class CredentialState:
     """Its bit there; -1 once it has left."""
     in_flight: int = 0
     cooldowns: dict[Key, Cooldown] = field(default_factory=dict)
+    spent: dict[str, Limit] = field(default_factory=dict)
+    """By model, as `key_of` names it: where others go first."""
     last_error: str | None = None
     last_error_at: float | None = None
     last_success_at: float | None = None

@@ -15,26 +15,23 @@ A credential's state for a key (one model, or None for all of them) is a small m
   that a limit that was lifted early is found out. Windows after server failures may be tested as a last
   resort after 1, 2, 4 ... seconds, when nothing at all is ready.
 
-Sets of credentials are integers, bit i standing for the credential at place i of the scheduler's order:
-with 10,000 credentials "ready for this model" is a few operations on machine words.
-
 No I/O and no clock of its own. Deadlines are wall-clock seconds, because providers name them so and they
 go to disk and to other processes; probe times are monotonic, so that a wrong wall clock heals itself.
 """
 
 from __future__ import annotations
 
-import heapq
-import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from router_core.config.schema import Routing
-from router_core.routing.cooldown import QUOTA, Cooldown, CredentialState, Key, bits, key_of
+from router_core.routing.cooldown import QUOTA, Cooldown, CredentialState, Key, Limit, key_of
 from router_core.routing.failure_table import BACKOFF_LIMIT
 from router_core.routing.failures import Failure
+from router_core.routing.readiness import Readiness
+from router_core.routing.resets import MAX_AHEAD
 from router_core.verdict import FailureKind
 
 MAX_KEYS: Final = 256
@@ -47,7 +44,6 @@ PROBE_RECHECK: Final = 0.5
 """Seconds after which a probe of another process is looked for again."""
 
 MAX_JITTER: Final = 2.0
-_MISSING: Final = frozenset({FailureKind.NOT_FOUND, FailureKind.MODEL_UNSUPPORTED})
 _EARLY: Final = frozenset({FailureKind.TRANSIENT, FailureKind.CAPACITY})
 
 
@@ -76,129 +72,18 @@ class Health:
         changed: Callable[[CredentialState, Key, Cooldown | None], None] = lambda *_: None,
     ):
         self.settings = settings
-        self.version = 0
-        """Grows with every change; what was computed from an older version is stale."""
         self._clock, self._wall, self._random, self._changed = clock, wall, random, changed
-        self._states: list[CredentialState] = []
-        self._cooling: dict[Key, int] = {}
-        self._probing: dict[Key, int] = {}
-        self._deadlines: list[tuple[float, int, CredentialState, Key]] = []
-        self._probes: list[tuple[float, int, CredentialState, Key]] = []
-        self._sequence = itertools.count()
-        self._forecasts: dict[tuple[Key, int, bool], tuple[float, float, int]] = {}
-        self._unsuited: dict[Key, int] = {}
-        self._computed = -1
+        self.readiness = Readiness(clock, wall, self._drop)
 
     def attach(self, states: list[CredentialState]) -> None:
         """Starts over with `states`, whose places are their indexes, and the cooldowns that they carry."""
-        self._states = states
-        self._cooling.clear()
-        self._probing.clear()
-        self._deadlines.clear()
-        self._probes.clear()
+        latest = self._wall() + self.settings.max_cooldown
         for state in states:
-            for key in list(state.cooldowns):
-                self._place(state, key)
-        self.version += 1
-
-    # -- what the scheduler asks
-
-    def blocked(self, model: Key) -> int:
-        """The credentials that cannot take an ordinary request for `model` now."""
-        self._advance()
-        cooling, probing = self._cooling, self._probing
-        own = key_of(model)
-        mask = cooling.get(None, 0) | cooling.get(QUOTA, 0) | cooling.get(own, 0)
-        return mask | probing.get(None, 0) | probing.get(own, 0)
-
-    def refused(self) -> int:
-        """The credentials whose key or account itself was refused, whatever the model."""
-        mask = 0
-        for i in bits(self._cooling.get(None, 0)):
-            if self._states[i].cooldowns[None].kind in (FailureKind.AUTH, FailureKind.PAYMENT):
-                mask |= 1 << i
-        return mask | self._cooling.get(QUOTA, 0)
-
-    def unsuited(self, model: Key) -> int:
-        """The credentials of which nothing is wrong but that they seemed not to have the model."""
-        self._advance()
-        self._refresh()
-        known = self._unsuited.get(model)
-        if known is None:
-            known = 0
-            for i in bits(self._cooling.get(key_of(model), 0)):
-                if all(c.kind in _MISSING for c in self._blocking(self._states[i], model) if self._holds(c)):
-                    known |= 1 << i
-            self._unsuited[model] = known
-        return known
-
-    def _holds(self, cooldown: Cooldown) -> bool:
-        return cooldown.until > self._wall() or cooldown.probing is not None
-
-    def _refresh(self) -> None:
-        """Forgets what was computed before the last change."""
-        if self._computed != self.version or len(self._forecasts) > 64 or len(self._unsuited) > 64:
-            self._forecasts.clear()
-            self._unsuited.clear()
-            self._computed = self.version
-
-    def probe(self, model: Key, among: int, *, last_resort: bool = False) -> CredentialState | None:
-        """A cooling credential of `among` that one request may test now, the one waiting longest.
-
-        With `last_resort`, one whose server failed a moment ago.
-        """
-        _, due, place = self._forecast(model, among, last_resort)
-        return self._states[place] if due <= self._clock() else None
-
-    def wait(self, model: Key, among: int, *, last_resort: bool = False) -> float:
-        """Seconds until a cooldown among `among` ends, or with `last_resort` may be tested; inf for never.
-
-        That a long cooldown may be tested sooner is not counted on.
-        """
-        if among & ~self.blocked(model):
-            return 0.0
-        ready, due, _ = self._forecast(model, among, last_resort)
-        return max(0.0, (min(ready, due) if last_resort else ready) - self._clock())
-
-    def _forecast(self, model: Key, among: int, last_resort: bool) -> tuple[float, float, int]:
-        """Monotonic times at which the first of `among` will be ready and may be probed, and which that is.
-
-        A walk over all of them, so it is kept until something changes: when everything cools, requests
-        that find nothing are many and changes are few.
-        """
-        blocked = self.blocked(model)
-        self._refresh()
-        known = self._forecasts.get((model, among, last_resort))
-        if known is not None:
-            return known
-        clock, wall = self._clock(), self._wall()
-        first_ready, first_due, place = math.inf, math.inf, -1
-        for i in bits(among & blocked):
-            ready = clock
-            for cooldown in self._blocking(self._states[i], model):
-                ready = max(ready, clock + cooldown.until - wall, cooldown.probing or 0.0)
-            first_ready = min(first_ready, ready)
-            due = self._probe_time(self._states[i], model, last_resort)
-            if due < first_due:
-                first_due, place = due, i
-        self._forecasts[model, among, last_resort] = known = (first_ready, first_due, place)
-        return known
-
-    def _blocking(self, state: CredentialState, model: Key) -> Iterator[Cooldown]:
-        for key in (None, QUOTA, key_of(model)):
-            cooldown = state.cooldowns.get(key)
-            if cooldown is not None:
-                yield cooldown
-
-    def _probe_time(self, state: CredentialState, model: Key, last_resort: bool) -> float:
-        due = -math.inf
-        for cooldown in self._blocking(state, model):
-            if not self._holds(cooldown):
-                continue
-            if cooldown.probing is not None:
-                return math.inf
-            due = max(due, cooldown.retry_at if last_resort else cooldown.probe_at)
-        return due if due > -math.inf else math.inf
+            for cooldown in state.cooldowns.values():
+                if not cooldown.stated and not cooldown.quota:
+                    # The limit may be another one than when it began.
+                    cooldown.until = min(cooldown.until, latest)
+        self.readiness.attach(states)
 
     # -- what attempts report
 
@@ -222,9 +107,7 @@ class Health:
         """Requests wait for a probe that is under way, but not for ever."""
         cooldown = state.cooldowns[key]
         cooldown.probing = self._clock() + seconds
-        self._probing[key] = self._probing.get(key, 0) | state.bit
-        heapq.heappush(self._probes, (cooldown.probing, next(self._sequence), state, key))
-        self.version += 1
+        self.readiness.hold(state, key)
 
     def defer(self, state: CredentialState, probe: Probe) -> None:
         """Another process has this probe: it is looked for again a moment later."""
@@ -233,7 +116,7 @@ class Health:
             return
         if probe.early:
             cooldown.probe_at = self._clock() + self.settings.probe_interval / 10
-            self.version += 1
+            self.readiness.version += 1
         else:
             self._hold(state, probe.key, PROBE_RECHECK)
 
@@ -305,8 +188,7 @@ class Health:
                 cooldown.probing = None
                 if cooldown.until > self._wall():
                     cooldown.probe_at = min(cooldown.probe_at, self._clock() + self.settings.probe_interval)
-                self._clear(self._probing, key, state.bit)
-                self.version += 1
+                self.readiness.resume(state, key)
 
     def exhaust(self, state: CredentialState, until: float, reason: str) -> None:
         """A quota of `state` is used up until wall-clock `until`."""
@@ -330,6 +212,8 @@ class Health:
         """A person says that `state` is well."""
         for key in list(state.cooldowns):
             self._drop(state, key)
+        for model in list(state.spent):
+            self.spend(state, model, None)
         state.last_error = state.last_error_at = None
 
     def authorised(self, state: CredentialState) -> None:
@@ -349,7 +233,10 @@ class Health:
         old = state.cooldowns.get(key)
         if state.index < 0:
             return
-        if cooldown.until <= self._wall() or (old is not None and old.until >= cooldown.until):
+        now = self._wall()
+        if not cooldown.stated and not cooldown.quota:
+            cooldown.until = min(cooldown.until, now + self.settings.max_cooldown)
+        if not now < cooldown.until <= now + MAX_AHEAD or (old is not None and old.until >= cooldown.until):
             return
         clock = self._clock()
         cooldown.opened, cooldown.remote = clock, True
@@ -359,71 +246,38 @@ class Health:
             cooldown.retry_at = clock + min(2.0**cooldown.level, 60.0)
         self._store(state, key, cooldown, quiet=True)
 
-    # -- the sets
+    def spend(self, state: CredentialState, model: str, limit: Limit | None) -> None:
+        """A limit of `model` seems to be used up on `state`, or with None not any more.
+
+        Others go first then. It is no cooldown: such limits fill up again all the time, so that a request
+        that finds nobody else may well be served.
+        """
+        known = state.spent.get(model)
+        if state.index < 0 or limit == known or (limit is not None and limit.until <= self._wall()):
+            return
+        if limit is not None:
+            state.spent[model] = limit
+            self.readiness.place_limit(state, model)
+        else:
+            del state.spent[model]
+            self.readiness.lift_limit(state, model)
+
+    # -- the records
 
     def _store(self, state: CredentialState, key: Key, cooldown: Cooldown, *, quiet: bool = False) -> None:
         if key not in state.cooldowns and len(state.cooldowns) >= MAX_KEYS:
-            soonest = min((k for k in state.cooldowns if k), key=lambda k: state.cooldowns[k].until)
-            self._drop(state, soonest, quiet=quiet)
+            models = (k for k in state.cooldowns if k and k != QUOTA)
+            self._drop(state, min(models, key=lambda k: state.cooldowns[k].until), quiet=quiet)
         elif key in state.cooldowns:
             # A probe that is under way goes on, whatever else became known meanwhile.
             cooldown.probing = state.cooldowns[key].probing
         state.cooldowns[key] = cooldown
-        self._place(state, key)
-        self.version += 1
+        self.readiness.place(state, key)
         if not quiet:
             self._changed(state, key, cooldown)
 
     def _drop(self, state: CredentialState, key: Key, *, quiet: bool = False) -> None:
         del state.cooldowns[key]
-        self._clear(self._cooling, key, state.bit)
-        self._clear(self._probing, key, state.bit)
-        self.version += 1
+        self.readiness.lift(state, key)
         if not quiet:
             self._changed(state, key, None)
-
-    def _place(self, state: CredentialState, key: Key) -> None:
-        cooldown = state.cooldowns[key]
-        self._cooling[key] = self._cooling.get(key, 0) | state.bit
-        heapq.heappush(self._deadlines, (cooldown.until, next(self._sequence), state, key))
-        if cooldown.probing is not None:
-            self._probing[key] = self._probing.get(key, 0) | state.bit
-            heapq.heappush(self._probes, (cooldown.probing, next(self._sequence), state, key))
-
-    @staticmethod
-    def _clear(sets: dict[Key, int], key: Key, bit: int) -> None:
-        rest = sets.get(key, 0) & ~bit
-        if rest:
-            sets[key] = rest
-        else:
-            sets.pop(key, None)
-
-    def _advance(self) -> None:
-        """Moves windows whose time has come on: cooling to half open, overdue probes to waiting."""
-        deadlines, probes = self._deadlines, self._probes
-        if deadlines:
-            now = self._wall()
-            while deadlines and deadlines[0][0] <= now:
-                _, _, state, key = heapq.heappop(deadlines)
-                cooldown = state.cooldowns.get(key)
-                if state.index < 0 or cooldown is None or cooldown.until > now:
-                    continue
-                if cooldown.quota:
-                    self._drop(state, key)
-                else:
-                    self._clear(self._cooling, key, state.bit)
-                self.version += 1
-        if probes:
-            clock = self._clock()
-            while probes and probes[0][0] <= clock:
-                _, _, state, key = heapq.heappop(probes)
-                cooldown = state.cooldowns.get(key)
-                if (
-                    state.index >= 0
-                    and cooldown is not None
-                    and cooldown.probing is not None
-                    and cooldown.probing <= clock
-                ):
-                    cooldown.probing = None
-                    self._clear(self._probing, key, state.bit)
-                    self.version += 1

@@ -18,7 +18,7 @@ from router_core.exchange import Headers
 from router_core.providers.registry import Registry
 from router_core.routing.affinity import Affinity, Binding
 from router_core.routing.breaker import Breakers
-from router_core.routing.cooldown import Cooldown, CredentialState, Key
+from router_core.routing.cooldown import Cooldown, CredentialState, Key, Limit, key_of
 from router_core.routing.failure_table import Row
 from router_core.routing.failures import parse_row
 from router_core.routing.health import Health
@@ -37,7 +37,7 @@ from router_core.routing.records import (
 )
 from router_core.routing.rotation import Rotation
 from router_core.routing.scheduler import Scheduler
-from router_core.routing.windows import Count, Quotas, Window, read_windows
+from router_core.routing.windows import Count, Quotas, Window, laid_over, read_windows
 from router_core.state.store import Change, Store
 
 
@@ -181,16 +181,21 @@ class Live:
 
     # -- quotas
 
-    def observe(self, state: CredentialState, headers: Headers) -> None:
-        """An answer's headers, for what they reveal of the quota."""
-        self.adopt_windows(state, read_windows(headers, self.wall()))
+    def observe(self, state: CredentialState, headers: Headers, model: Key, *, free: bool) -> None:
+        """An answer's headers, for what they reveal of the quota.
+
+        `free` operations have limits of their own, which say nothing about the model's generation.
+        """
+        windows = read_windows(headers, self.wall())
+        own = [w.of(key_of(model)) for w in windows if not w.shared and not free]
+        self.adopt_windows(state, [*(w for w in windows if w.shared), *own])
 
     def adopt_windows(self, state: CredentialState, windows: Iterable[Window]) -> None:
-        found = {w.name: w for w in windows}
+        found = list(windows)
         if not found or state.index < 0:
             return
-        known = self._windows.setdefault(state.credential.id, {})
-        known |= found
+        known = laid_over(self._windows.get(state.credential.id, {}), found, self.wall())
+        self._windows[state.credential.id] = known
         self.store.changed(windows_change(state.credential.id, known))
         self._check_quota(state)
 
@@ -206,14 +211,25 @@ class Live:
             return
         reserve, now = self.config.routing.reserve, self.wall()
         closed = self.quotas.closed(f"credential:{state.credential.id}", reserve)
+        spent: dict[str, Limit] = {}
         for window in self._windows.get(state.credential.id, {}).values():
-            if window.closed(reserve, now) and window.reset and (closed is None or window.reset > closed[0]):
-                closed = (window.reset, f"{min(window.used, 9.99):.0%} of the {window.name} window are used")
+            if window.reset is None or not window.closed(reserve, now):
+                continue
+            words = f"{min(window.used, 9.99):.0%} of the {window.name} window are used"
+            if window.model is not None:
+                known = spent.get(window.model)
+                if known is None or window.reset > known.until:
+                    before = state.spent.get(window.model)
+                    spent[window.model] = Limit(window.reset, words, before.since if before else now)
+            elif window.shared and (closed is None or window.reset > closed[0]):
+                closed = (window.reset, words)
         health = state.scheduler.health
         if closed is None:
             health.replenish(state)
         else:
             health.exhaust(state, *closed)
+        for model in {*state.spent, *spent}:
+            health.spend(state, model, spent.get(model))
 
     def windows(self, credential_id: str) -> list[Window]:
         """Quota windows of a credential: what the provider reveals, then the user's own limits."""

@@ -291,10 +291,13 @@ class Plan:
         if running is None or running.answered or running.state is None:
             return
         if headers is not None:
-            self._live.observe(running.state, headers)
+            self._observe(running.state, attempt, headers)
         if status < 400:
             running.answered = True
             self._succeeded(running)
+
+    def _observe(self, state: CredentialState, attempt: Attempt, headers: Headers) -> None:
+        self._live.observe(state, headers, attempt.model, free=self.exchange.surface.operation in FREE)
 
     def learn(self, attempt: Attempt, message: Message) -> None:
         """What a message of a WebSocket session says while the session goes on."""
@@ -338,7 +341,7 @@ class Plan:
         retry = (
             failure.kind in RETRIED and outcome.phase not in ("body", "done") and self._count < self._limit
         )
-        live.observe(state, outcome.headers)
+        self._observe(state, attempt, outcome.headers)
         until = None
         if failure.kind is FailureKind.AUTH and retry and await self._renew(state, running):
             failure = replace(failure, reason=f"{failure.reason}; its token was refreshed")

@@ -57,6 +57,7 @@ def window_record(window: Window) -> Record:
         "source": window.source,
         "allowed": window.allowed,
         "shared": window.shared,
+        "model": window.model,
     }
 
 
@@ -69,6 +70,7 @@ def window_of(name: str, record: Record) -> Window:
         str(record["source"]),
         bool(record["allowed"]),
         bool(record["shared"]),
+        None if (model := record.get("model")) is None else str(model),
     )
 
 

@@ -152,7 +152,7 @@ class Scheduler:
 
     def ready(self, model: Key, among: int) -> int:
         """Those of `among` that can take a request for `model` now."""
-        return among & ~self.health.blocked(model) & ~self.full
+        return among & ~self.health.readiness.blocked(model) & ~self.full
 
     def only(self, credential_id: str | None) -> int:
         """The one with that id, or all for None."""

@@ -18,7 +18,8 @@ class CooldownStatus:
     model: str
     """Empty: requests that name no model."""
     state: str
-    """``cooling``, or ``half_open`` once its time is over and until a request has shown that it works."""
+    """``cooling``, or ``half_open`` once its time is over and until a request has shown that it works, or
+    ``exhausted`` while others go first."""
     kind: str
     """A failure kind, or ``quota``."""
     reason: str
@@ -122,6 +123,12 @@ def _summary(state: CredentialState, now: float) -> _Summary:
             summary.models.append(
                 CooldownStatus(key, phase, str(cooldown.kind), cooldown.reason, since, until, cooldown.stated)
             )
+    for model, limit in state.spent.items():
+        if limit.until > now and model not in state.cooldowns:
+            row = CooldownStatus(
+                model, "exhausted", "quota", limit.reason, limit.since, limit.until, stated=True
+            )
+            summary.models.append(row)
     if summary.state == "ready" and state.bit & state.scheduler.full:
         summary.state, summary.reason = "busy", f"{state.in_flight} requests are under way, its limit"
     summary.models.sort(key=lambda m: m.model)
@@ -136,6 +143,9 @@ def why(state: CredentialState, model: str | None, now: float) -> str:
             return f"{cooldown.reason or cooldown.kind}; back in {describe(cooldown.until - now)}"
         if cooldown is not None and cooldown.probing is not None:
             return "its cooldown is over and one request is testing it"
+    limit = state.spent.get(NO_MODEL if model is None else model)
+    if limit is not None and limit.until > now:
+        return f"{limit.reason}; others go first for {describe(limit.until - now)}"
     if state.bit & state.scheduler.full:
         return f"{state.in_flight} requests are under way, its limit"
     return "ready"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, time, timedelta
 from typing import Final
 
@@ -20,7 +20,9 @@ from router_core.times import moment, number
 
 FIVE_HOURS: Final = 5 * 3600.0
 MAX_WINDOWS: Final = 16
-"""Windows of one credential; names come from header names."""
+"""Windows of one answer; names come from header names."""
+MAX_KNOWN: Final = 64
+"""Windows of one credential, with all of its models."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +39,16 @@ class Window:
     """The provider says that requests go through whatever the share (overdraft, extra usage)."""
     shared: bool = True
     """Covers all models of the credential."""
+    model: str | None = None
+    """The model that was asked for where it covers single ones, as `key_of` in `cooldown` names it."""
+
+    def of(self, model: str) -> Window:
+        """This window of single models as `model` met it."""
+        return replace(self, name=f"{self.name} of {model}" if model else self.name, model=model)
 
     def closed(self, reserve: float, now: float) -> bool:
         """Whether what may be used is used."""
-        if self.reset is None or self.reset <= now or not self.shared:
+        if self.reset is None or self.reset <= now:
             return False
         return self.used >= 1 - reserve and not (self.allowed and reserve == 0)
 
@@ -48,7 +56,7 @@ class Window:
 _UNIFIED: Final = re.compile(r"anthropic-ratelimit-unified-(.+)-utilization")
 _CODEX: Final = re.compile(r"x-codex-(primary|secondary)-used-percent")
 _LIMIT: Final = re.compile(
-    r"(anthropic-ratelimit|x-ratelimit)(?:-(?P<before>.+))?-remaining(?:-(?P<after>.+))?"
+    r"(anthropic-ratelimit|x-ratelimit|ratelimit)(?:-(?P<before>.+))?-remaining(?:-(?P<after>.+))?"
 )
 
 
@@ -95,16 +103,29 @@ def _codex(name: str, value: str, headers: Mapping[str, str], now: float) -> Win
 
 
 def _remaining(name: str, value: str, headers: Mapping[str, str], now: float) -> Window | None:
-    """``x-ratelimit-{limit,remaining,reset}-{requests,tokens}`` and Anthropic's for keys: per model, so for show."""
+    """``x-ratelimit-{limit,remaining,reset}-{requests,tokens}`` and Anthropic's for keys: limits of single models."""
     match = _LIMIT.fullmatch(name)
     remaining = number(value)
     limit = number(headers.get(name.replace("remaining", "limit")))
+    if match and remaining is not None and remaining <= 0 and not limit:
+        # Used up, whatever of.
+        limit = 1.0
     if not match or remaining is None or not limit or limit <= 0:
         return None
     reset = ratelimit_value(headers.get(name.replace("remaining", "reset"), ""), now)
     label = match["before"] or match["after"] or "requests"
     used = min(1.0, max(0.0, 1 - remaining / limit))
     return Window(label, used, _ahead(reset, now), name, shared=False)
+
+
+def laid_over(known: Mapping[str, Window], news: Iterable[Window], now: float) -> dict[str, Window]:
+    """`known` windows of a credential by name with `news` over them; without those that are over, and not too many."""
+    found = {**known, **{w.name: w for w in news}}
+    kept = sorted(
+        (w for w in found.values() if w.reset is None or w.reset > now),
+        key=lambda w: (w.model is None, w.reset or 0),
+    )
+    return {w.name: w for w in kept[-MAX_KNOWN:]}
 
 
 def _ahead(reset: float | None, now: float) -> float | None:

@@ -198,7 +198,7 @@ class Routing(RuleBasedStateMachine):
         now = self.world.time.wall()
         for scheduler in self.world.router.live.schedulers.values():
             for model in MODELS:
-                blocked = scheduler.health.blocked(model)
+                blocked = scheduler.health.readiness.blocked(model)
                 for i, state in enumerate(scheduler.states):
                     holding = [c for k in (None, model) if (c := state.cooldowns.get(k))]
                     expected = any(c.until > now or c.probing is not None for c in holding)

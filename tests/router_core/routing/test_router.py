@@ -294,6 +294,8 @@ async def test_state_is_handed_to_the_next_process() -> None:
     w.router.live.observe(
         w.router.live.credentials["b"],
         [("x-codex-primary-used-percent", "40"), ("x-codex-primary-reset-after-seconds", "600")],
+        "claude-a",
+        free=False,
     )
     second = World(
         credential("a", limits=[{"window": "day", "requests": 9}]), credential("b"), routing={"max_wait": 0}

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from router_core.config.schema import QuotaLimit
 from router_core.errors import Code, Refusal
 from router_core.exchange import Usage
+from router_core.formats import Operation
 from router_core.routing.windows import bounds, parse_time_of_day, read_windows
 from tests.router_core.routing.build import EPOCH, World, answer, attempt, credential, ok, verdict
 
@@ -150,17 +151,17 @@ async def test_a_reserve_is_kept_back() -> None:
     plan, taken = await w.take()
     assert taken.credential_id == "b"
     # The next answer says that the window began anew.
-    w.router.live.observe(w.router.live.credentials["a"], unified("7d", 0.01))
+    w.router.live.observe(w.router.live.credentials["a"], unified("7d", 0.01), "claude-a", free=False)
     assert w.state("a") == "ready"
 
 
-async def test_windows_of_models_are_shown_and_close_nothing() -> None:
+async def test_windows_of_models_are_shown_and_close_no_credential() -> None:
     w = World(credential("a"), routing={"reserve": 0.5})
     plan, taken = await w.take()
     await plan.report(taken, ok([*unified("7d_oi", 1.0), *unified("5h", 0.1)]))
     assert w.state("a") == "ready"
     (status,) = w.router.status()
-    assert [(x.name, x.used) for x in status.windows] == [("7d_oi", 1.0), ("5h", 0.1)]
+    assert [(x.name, x.used) for x in status.windows] == [("7d_oi of claude-a", 1.0), ("5h", 0.1)]
 
 
 async def test_an_exhausted_quota_is_never_tested() -> None:
@@ -238,3 +239,84 @@ async def test_limits_of_failed_answers_are_read_too() -> None:
     await verdict(w, answer(429, {}, dict(unified("5h", 1.0, status="rejected", reset=900))))
     assert w.state("a") in ("cooling", "exhausted")
     assert w.until("a") == 900
+
+
+# -- limits of single models
+
+
+def left(remaining: int, reset: str = "60s", unit: str = "requests") -> list[tuple[str, str]]:
+    return [
+        (f"x-ratelimit-limit-{unit}", "100"),
+        (f"x-ratelimit-remaining-{unit}", str(remaining)),
+        (f"x-ratelimit-reset-{unit}", reset),
+    ]
+
+
+async def test_a_model_without_requests_left_is_passed_over_before_it_fails() -> None:
+    w = World(credential("a"), credential("b"))
+    assert await w.ask("claude-a", ok(left(0))) == ["a"]
+    assert await w.asks(3, "claude-a") == ["b", "b", "b"]
+    # Another model has a limit of its own.
+    assert set(await w.asks(4, "claude-b")) == {"a", "b"}
+    (row,) = next(s for s in w.router.status() if s.id == "a").models
+    assert (row.model, row.state, row.kind, row.until) == ("claude-a", "exhausted", "quota", NOW + 60)
+    assert row.reason == "100% of the requests of claude-a window are used"
+    w.time.pass_(61)
+    assert set(await w.asks(4, "claude-a")) == {"a", "b"}
+    assert w.state("a", "claude-a") == "ready"
+
+
+async def test_a_lower_tier_goes_before_a_model_without_requests_left() -> None:
+    w = World(credential("a", priority=9), credential("b"))
+    await w.ask("claude-a", ok(left(0)))
+    assert await w.asks(2, "claude-a") == ["b", "b"]
+
+
+async def test_where_nobody_else_is_ready_the_limit_is_put_to_the_test() -> None:
+    # Such limits fill up all the time: what says 0 now may serve in a second.
+    w = World(credential("a"), credential("b"), routing={"max_wait": 0})
+    await w.ask("claude-a", ok(left(0, "6m0s", "tokens")))
+    await w.ask("claude-a", answer(503))
+    assert await w.ask("claude-a", ok(left(3, "6m0s", "tokens"))) == ["a"]
+    assert w.state("a", "claude-a") == "ready"
+    # It loses to what is ready, and wins over what cools.
+    await w.ask("claude-a", ok(left(0, "6m0s", "tokens")))
+    w.time.pass_(61)
+    assert await w.asks(2, "claude-a") == ["b", "b"]
+
+
+async def test_a_reserve_of_a_models_limit_is_kept_back() -> None:
+    w = World(credential("a"), credential("b"), routing={"reserve": 0.2})
+    await w.ask("claude-a", ok(left(21)))
+    assert set(await w.asks(2, "claude-a")) == {"a", "b"}
+    (first,) = await w.ask("claude-a", ok(left(20)))
+    assert first not in await w.asks(3, "claude-a")
+
+
+async def test_what_is_left_of_counting_tokens_says_nothing_of_answers() -> None:
+    w = World(credential("a"), credential("b"))
+    await w.ask("claude-a", ok(left(0)), operation=Operation.COUNT_TOKENS)
+    assert set(await w.asks(2, "claude-a")) == {"a", "b"}
+
+
+async def test_a_group_of_models_used_up_closes_the_model_that_met_it() -> None:
+    w = World(credential("a"), credential("b"))
+    await w.ask("claude-a", ok(unified("7d_opus", 1.0, status="rejected")))
+    assert await w.asks(2, "claude-a") == ["b", "b"]
+    assert set(await w.asks(2, "claude-b")) == {"a", "b"}
+
+
+async def test_limits_of_models_survive_a_reload_and_end_with_a_reset() -> None:
+    w = World(credential("a"), credential("b"))
+    await w.ask("claude-a", ok(left(0)))
+    w.reload()
+    assert await w.asks(2, "claude-a") == ["b", "b"]
+    assert w.router.reset("a")
+    assert set(await w.asks(2, "claude-a")) == {"a", "b"}
+
+
+async def test_windows_of_many_models_are_not_kept_without_end() -> None:
+    w = World(credential("a"))
+    for i in range(300):
+        await w.ask(f"anthropic/claude-{i}", ok(left(5, f"{100 + i}s")))
+    assert len(w.router.live.windows("a")) == 64
