@@ -1,9 +1,10 @@
-"""Four machines as network namespaces: a client, a gateway, and behind it an origin and a provider.
+"""Five machines as network namespaces: a client, a gateway, and behind it an origin and a provider.
 
 ::
 
     client ---- lan ---- gateway ---- wan ---- origin    (origin.test, and the DNS of everybody)
                                 \\---- far ---- provider  (api.anthropic.com)
+                                 \\--- far ---- plain     (a server without TLS)
 
 Each has IPv4 and IPv6. Nothing leads out of them.
 """
@@ -21,26 +22,25 @@ from typing import Any, Self
 
 TIMEOUT = 60.0
 
-MACHINES = ("client", "gateway", "origin", "provider")
+MACHINES = ("client", "gateway", "origin", "provider", "plain")
 LINKS = (
     # the two ends, and the third number of the network between them
     ("client", "gateway", 1),
     ("origin", "gateway", 2),
     ("provider", "gateway", 3),
+    ("plain", "gateway", 4),
 )
 CLIENT, OUTSIDER = ("10.77.1.2", "fd77:1::2"), "172.31.77.2"
 GATEWAY = ("10.77.1.1", "fd77:1::1")
 ORIGIN = ("10.77.2.2", "fd77:2::2")
 PROVIDER = ("10.77.3.2", "fd77:3::2")
-PLAIN = ("10.77.3.3", "fd77:3::3")
-"""Further addresses of the provider's machine."""
+PLAIN = "10.77.4.2"
 NETWORKS = ["10.77.1.0/24", "fd77:1::/64"]
 """Where clients come from."""
 
 NAMES = {
     "api.anthropic.com": PROVIDER,
     "beside.test": PROVIDER,
-    "plain.test": PLAIN,
     "origin.test": ORIGIN,
 }
 TTL = 600
@@ -77,8 +77,6 @@ class Network:
                 self._link(end, middle, number)
             self.run("client", "ip", "address", "add", f"{OUTSIDER}/24", "dev", "eth0")
             self.run("gateway", "ip", "address", "add", "172.31.77.1/24", "dev", "client")
-            for address in PLAIN:
-                self.run("provider", "ip", "address", "add", _wide(address), "dev", "eth0", *_ready(address))
             for setting in ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"):
                 self.run("gateway", "sysctl", "-q", "-w", f"{setting}=1")
             self._stack = stack.pop_all()
