@@ -23,15 +23,15 @@ from router_core.usage.question import MAX_ROWS, Question
 @answered
 async def state(request: Request) -> Any:
     """How the instance is: version, uptime, listeners, running exchanges, ledger, credentials by state."""
-    return documents.state(context_of(request))
+    context = context_of(request)
+    return documents.state(context, await context.look())
 
 
 @answered
 async def credentials(request: Request) -> Any:
     """Each credential: state, reason, since, until, windows, cooldowns of single models, last error."""
-    context = context_of(request)
-    found = documents.credentials(context)
-    return {"credentials": found, "disabled": sorted(c["id"] for c in found if c["state"] == "disabled")}
+    sight = await context_of(request).look()
+    return {"credentials": documents.credentials(sight), "disabled": sight.disabled}
 
 
 @answered
@@ -39,8 +39,8 @@ async def reset_credential(request: Request) -> Any:
     """Ends all cooldowns of a credential."""
     context = context_of(request)
     name = _credential(request, context)
-    context.core.router.reset(name)
-    return _status(context, name)
+    await context.reset(name)
+    return await _status(context, name)
 
 
 @answered
@@ -58,8 +58,8 @@ async def enable_credential(request: Request) -> Any:
 async def _switch(request: Request, disabled: bool) -> Any:
     context = context_of(request)
     name = _credential(request, context)
-    context.core.router.switch(name, disabled)
-    return _status(context, name)
+    await context.switch(name, disabled)
+    return await _status(context, name)
 
 
 def _credential(request: Request, context: Context) -> str:
@@ -69,28 +69,28 @@ def _credential(request: Request, context: Context) -> str:
     return name
 
 
-def _status(context: Context, name: str) -> Any:
-    found = next((c for c in documents.credentials(context) if c["id"] == name), None)
+async def _status(context: Context, name: str) -> Any:
+    found = next((c for c in documents.credentials(await context.look()) if c["id"] == name), None)
     return found or {"id": name, "state": "inactive"}
 
 
 @answered
 async def refusals(request: Request) -> Any:
     """Clients that refuse Detour's certificate: how often in a row, why, and how long they are still tunnelled."""
-    return {"refusals": documents.refusals(context_of(request))}
+    return {"refusals": (await context_of(request).look()).refusals}
 
 
 @answered
 async def forget_refusals(request: Request) -> Any:
     """Ends all tunnelling of clients that refused the certificate, as after their trust was mended."""
-    context_of(request).core.refusals.forget()
+    await context_of(request).forget_refusals()
     return {"refusals": []}
 
 
 @answered
 async def models(request: Request) -> Any:
     """What a client may ask for, and where it leads."""
-    return {"models": documents.models(context_of(request))}
+    return {"models": await context_of(request).models()}
 
 
 @answered
@@ -104,7 +104,7 @@ async def exchanges(request: Request) -> Any:
             raise Invalid("before is a time in milliseconds since the epoch")
         rows = await asked(context, lambda report, engine: report.recent(engine, limit, int(before)))
         return {"running": [], "finished": rows or []}
-    under_way = [documents.running(context, e) for e in context.activity.running()]
+    under_way = (await context.look()).running
     over = [documents.finished(e) for e in context.activity.recent(limit)]
     if wanted:
         over = [e for e in over if e["state"] == wanted]
@@ -116,9 +116,9 @@ async def exchanges(request: Request) -> Any:
 async def exchange(request: Request) -> Any:
     """One exchange: a running one with its attempts, a finished one with its figures."""
     context, wanted = context_of(request), request.path_params["id"]
-    for under_way in context.activity.running():
-        if under_way.id == wanted:
-            return documents.running(context, under_way) | documents.detail(under_way)
+    for under_way in (await context.look()).running:
+        if under_way["id"] == wanted:
+            return under_way
     for over in context.activity.recent():
         if over.id == wanted:
             return documents.finished(over)
@@ -183,7 +183,7 @@ def _day(text: str | None, default: date) -> date:
 @answered
 async def budgets(request: Request) -> Any:
     """Where each budget stands."""
-    return {"budgets": documents.budgets(context_of(request))}
+    return {"budgets": documents.budgets(await context_of(request).look())}
 
 
 @answered
@@ -203,7 +203,7 @@ async def capture(request: Request) -> Any:
 @answered
 async def recording(request: Request) -> Any:
     """What is recorded, and counters since the start."""
-    return _recording(context_of(request))
+    return await _recording(context_of(request))
 
 
 @answered
@@ -213,12 +213,11 @@ async def record(request: Request) -> Any:
     if mode not in ("off", "errors", "all"):
         raise Invalid(f"There is no mode {mode!r}; there are off, errors and all.")
     await context.record(mode)
-    return _recording(context)
+    return await _recording(context)
 
 
-def _recording(context: Context) -> dict[str, Any]:
-    recorder = context.core.recorder
-    return {"mode": context.core.config.capture.mode, "counters": recorder.stats if recorder else None}
+async def _recording(context: Context) -> dict[str, Any]:
+    return {"mode": context.core.config.capture.mode, "counters": (await context.look()).recorder}
 
 
 @answered

@@ -30,13 +30,14 @@ async def readyz(request: Request) -> Response:
     """200 while requests are served, 503 when Detour is shutting down; says how the ledger is."""
     context = context_of(request)
     ready = not (context.closing.is_set() or context.core.draining)
-    ledger = context.ledger.status().state if context.ledger else "off"
-    return JSON({"ready": ready, "ledger": ledger}, 200 if ready else 503)
+    ledger = (await context.look()).ledger
+    return JSON({"ready": ready, "ledger": ledger.state if ledger else "off"}, 200 if ready else 503)
 
 
 async def metrics(request: Request) -> Response:
     """Prometheus' text exposition."""
-    return Response(request.app.state.metrics.text(), media_type=CONTENT_TYPE)
+    sight = await context_of(request).look()
+    return Response(request.app.state.metrics.text(sight), media_type=CONTENT_TYPE)
 
 
 @answered

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from detour.admin.log import LogRing
+from detour.admin.sight import Sight, sight_of
 from router_core.config.loader import Loaded, load, parse
 from router_core.config.problems import Problem
 from router_core.core import Core
@@ -48,6 +49,30 @@ class Context:
     @property
     def activity(self) -> Activity:
         return self.core.activity
+
+    async def look(self) -> Sight:
+        """What can be seen now."""
+        return sight_of(self.core)
+
+    async def models(self) -> list[dict[str, Any]]:
+        """What can be asked for."""
+        return [dataclasses.asdict(entry) for entry in self.core.router.models()]
+
+    def workers(self) -> list[dict[str, Any]]:
+        """The processes that serve, where they are others than this one."""
+        return []
+
+    async def reset(self, credential: str) -> None:
+        """End all cooldowns of a credential."""
+        self.core.router.reset(credential)
+
+    async def switch(self, credential: str, off: bool) -> None:
+        """Take a credential out of use, or put it back."""
+        self.core.router.switch(credential, off)
+
+    async def forget_refusals(self) -> None:
+        """End all tunnelling of clients that refused the certificate."""
+        self.core.refusals.forget()
 
     @property
     def ledger(self) -> LedgerPump | None:

@@ -3,54 +3,52 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from detour import __version__
-from detour.admin.context import Context
+from router_core.core import Core
 from router_core.exchange import Attempt, Exchange
+from router_core.usage.activity import Activity
 from router_core.usage.entry import Entry
+
+if TYPE_CHECKING:
+    from detour.admin.context import Context
+    from detour.admin.sight import Sight
 
 NANO = 1_000_000_000
 
 
-def state(context: Context) -> dict[str, Any]:
+def state(context: Context, sight: Sight) -> dict[str, Any]:
     """How the instance is: its age, what runs, its ledger, its credentials counted by state."""
-    activity = context.activity
-    credentials: dict[str, int] = {}
-    for status in context.core.router.status():
-        credentials[status.state] = credentials.get(status.state, 0) + 1
     return {
         "version": __version__,
         "started": context.started,
         "uptime": round(time.time() - context.started, 3),
         "config": str(context.loaded.path) if context.loaded.path else None,
         "listen": context.core.config.listen.model_dump(),
-        "exchanges": {"running": len(list(activity.running())), "finished": activity.finished_total},
-        "connections": asdict(context.core.connections),
-        "credentials": credentials,
-        "ledger": ledger(context),
-        "refusals": refusals(context),
+        "workers": context.workers(),
+        "exchanges": {"running": len(sight.running), "finished": sight.finished},
+        "connections": asdict(sight.connections),
+        "credentials": Counter(status.state for status in sight.credentials),
+        "ledger": asdict(sight.ledger) if sight.ledger else {"state": "off"},
+        "refusals": sight.refusals,
         "warnings": [str(problem) for problem in context.loaded.warnings],
     }
 
 
-def ledger(context: Context) -> dict[str, Any]:
-    return asdict(context.ledger.status()) if context.ledger else {"state": "off"}
+def budgets(sight: Sight) -> list[dict[str, Any]]:
+    return [asdict(budget) for budget in sight.budgets]
 
 
-def budgets(context: Context) -> list[dict[str, Any]]:
-    kept = context.ledger.budgets if context.ledger else None
-    return [asdict(budget) for budget in kept.states()] if kept else []
+def credentials(sight: Sight) -> list[dict[str, Any]]:
+    return [status.to_dict() for status in sight.credentials]
 
 
-def credentials(context: Context) -> list[dict[str, Any]]:
-    return [status.to_dict() for status in context.core.router.status()]
-
-
-def refusals(context: Context) -> list[dict[str, Any]]:
+def refusals(core: Core) -> list[dict[str, Any]]:
     """The clients that do not accept the certificate, the latest first; times in seconds since the epoch."""
-    known = context.core.refusals
+    known = core.refusals
     return [
         {
             "client": refusal.client.address,
@@ -66,14 +64,10 @@ def refusals(context: Context) -> list[dict[str, Any]]:
     ]
 
 
-def models(context: Context) -> list[dict[str, Any]]:
-    return [asdict(entry) for entry in context.core.router.models()]
-
-
-def running(context: Context, exchange: Exchange) -> dict[str, Any]:
+def running(activity: Activity, exchange: Exchange) -> dict[str, Any]:
     """An exchange under way."""
     attempt, surface = exchange.attempt, exchange.surface
-    elapsed = context.activity.elapsed(exchange)
+    elapsed = activity.elapsed(exchange)
     return {
         "id": exchange.id,
         "state": "streaming" if exchange.first_byte else "waiting",
@@ -96,7 +90,7 @@ def running(context: Context, exchange: Exchange) -> dict[str, Any]:
         "first_byte_ms": round((exchange.first_byte - exchange.started) * 1000)
         if exchange.first_byte
         else None,
-        "tokens_per_second": context.activity.tokens_per_second(exchange),
+        "tokens_per_second": activity.tokens_per_second(exchange),
     }
 
 

@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 from detour.admin import documents
 from detour.admin.context import Context
 from router_core.sse import encode
-from router_core.usage.activity import Started, Subscription
+from router_core.usage.activity import Finished, Started, Subscription, Told
 
 PROGRESS: Final = 1.0
 """Seconds between two reports on what is under way."""
@@ -75,15 +75,18 @@ async def events(context: Context, subscription: Subscription) -> AsyncIterator[
     async for batch in subscription.batches(heartbeat=PROGRESS):
         pieces = []
         now = time.monotonic()
-        if now - told >= PROGRESS and (running := context.activity.running()):
+        if now - told >= PROGRESS and (running := (await context.look()).running):
             told = now
-            latest = [documents.running(context, exchange) for exchange in running[-MAX_PROGRESS:]]
-            pieces.append(encode("progress", orjson.dumps(latest)))
+            pieces.append(encode("progress", orjson.dumps(running[-MAX_PROGRESS:])))
         for event in batch:
-            if isinstance(event, Started):
-                pieces.append(encode("started", orjson.dumps(documents.running(context, event.exchange))))
-            else:
-                pieces.append(encode("finished", orjson.dumps(documents.finished(event.entry))))
+            match event:
+                case Started(exchange):
+                    document = documents.running(context.activity, exchange)
+                    pieces.append(encode("started", orjson.dumps(document)))
+                case Told(document):
+                    pieces.append(encode("started", orjson.dumps(document)))
+                case Finished(entry):
+                    pieces.append(encode("finished", orjson.dumps(documents.finished(entry))))
         if not pieces and now - said >= QUIET:
             pieces.append(b": quiet\n\n")
         if pieces:

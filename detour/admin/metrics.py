@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 
 from detour import __version__
 from detour.admin.context import Context
-from router_core.exchange import Exchange
+from detour.admin.sight import Sight
 from router_core.usage.entry import Entry
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -78,10 +78,11 @@ class Metrics:
             buckets=SPEED,
             registry=self.registry,
         )
-        self.registry.register(_Instance(context))
-        context.activity.watchers.append(self.count)
+        self._instance = _Instance(context.started)
+        self.registry.register(self._instance)
+        context.activity.counters.append(self.count)
 
-    def count(self, entry: Entry, exchange: Exchange) -> None:
+    def count(self, entry: Entry) -> None:
         """Take one finished exchange into account."""
         model = self._model(entry.model)
         target = (entry.provider, model, entry.credential)
@@ -110,50 +111,54 @@ class Metrics:
         self._models.add(name)
         return name
 
-    def text(self) -> bytes:
-        """The exposition."""
+    def text(self, sight: Sight) -> bytes:
+        """The exposition; the gauges are those of `sight`."""
+        self._instance.sight = sight
         return generate_latest(self.registry)
 
 
 class _Instance(Collector):
     """What is looked at when a scrape comes: gauges, and counters that others keep."""
 
-    def __init__(self, context: Context) -> None:
-        self._context = context
+    def __init__(self, started: float) -> None:
+        self._started = started
+        self.sight: Sight | None = None
 
     def describe(self) -> Iterable[Metric]:
         return []
 
     def collect(self) -> Iterator[Metric]:
-        context = self._context
+        sight = self.sight
+        if sight is None:
+            return
         info = GaugeMetricFamily("detour_build_info", "The version that runs.", labels=["version"])
         info.add_metric([__version__], 1)
         yield info
         yield GaugeMetricFamily(
-            "detour_start_time_seconds", "When it started, since the epoch.", context.started
+            "detour_start_time_seconds", "When it started, since the epoch.", self._started
         )
-        running = len(list(context.activity.running()))
+        running = len(sight.running)
         yield GaugeMetricFamily("detour_exchanges_running", "Exchanges under way.", running)
-        yield self._connections()
-        tunnelled = sum(context.core.refusals.tunnelled_for(r) > 0 for r in context.core.refusals.listed())
+        yield self._connections(sight)
+        tunnelled = sum(refusal["tunnelled_for"] > 0 for refusal in sight.refusals)
         yield GaugeMetricFamily(
             "detour_clients_tunnelled", "Clients that refused the certificate and are let through.", tunnelled
         )
-        yield from self._credentials()
-        yield from self._ledger()
-        yield from self._budgets()
+        yield from self._credentials(sight)
+        yield from self._ledger(sight)
+        yield from self._budgets(sight)
 
-    def _connections(self) -> Metric:
+    def _connections(self, sight: Sight) -> Metric:
         counted = CounterMetricFamily(
             "detour_connections",
             "Connections of clients to other hosts, by what became of them.",
             labels=["fate"],
         )
-        for name, number in asdict(self._context.core.connections).items():
+        for name, number in asdict(sight.connections).items():
             counted.add_metric([name], number)
         return counted
 
-    def _credentials(self) -> Iterator[Metric]:
+    def _credentials(self, sight: Sight) -> Iterator[Metric]:
         state = GaugeMetricFamily(
             "detour_credential_state",
             "1 for the state that a credential is in.",
@@ -174,7 +179,7 @@ class _Instance(Collector):
             "Used share of a quota window.",
             labels=["provider", "credential", "window"],
         )
-        for status in self._context.core.router.status():
+        for status in sight.credentials:
             who = [status.provider, status.id]
             for name in STATES:
                 state.add_metric([*who, name], float(status.state == name))
@@ -185,10 +190,10 @@ class _Instance(Collector):
                 window.add_metric([*who, quota.name], quota.used)
         yield from (state, flight, until, window)
 
-    def _ledger(self) -> Iterator[Metric]:
-        if self._context.ledger is None:
+    def _ledger(self, sight: Sight) -> Iterator[Metric]:
+        status = sight.ledger
+        if status is None:
             return
-        status = self._context.ledger.status()
         yield GaugeMetricFamily(
             "detour_ledger_up", "Whether the ledger's database answers.", float(status.state == "ok")
         )
@@ -196,11 +201,10 @@ class _Instance(Collector):
         yield GaugeMetricFamily("detour_ledger_spool_bytes", "Entries that wait on disk.", status.spooled)
         yield GaugeMetricFamily("detour_ledger_dropped", "Entries lost since the start.", status.dropped)
 
-    def _budgets(self) -> Iterator[Metric]:
-        kept = self._context.ledger.budgets if self._context.ledger else None
+    def _budgets(self, sight: Sight) -> Iterator[Metric]:
         used = GaugeMetricFamily(
             "detour_budget_used_ratio", "Used share of a budget.", labels=["budget", "unit", "per"]
         )
-        for budget in kept.states() if kept else ():
+        for budget in sight.budgets:
             used.add_metric([budget.name, budget.unit, budget.per], budget.used / budget.limit)
         yield used

@@ -137,17 +137,18 @@ async def overview(request: Request) -> Response:
         rows = [r for r in rows if datetime.fromisoformat(r.group["hour"]).timestamp() > time.time() - 86400]
     today = await ask(context, Question((), last, last))
     top = await ask(context, Question(("provider", "model"), first, last, limit=8))
+    sight = await context.look()
     return render(
         request,
         "overview.html",
-        state=documents.state(context),
+        state=documents.state(context, sight),
         today=today[0] if today else None,
         range=name,
         ranges=list(RANGES),
         charts=overview_charts(rows, unit, first, last, days),
         top=top,
-        budgets=documents.budgets(context),
-        credentials=documents.credentials(context),
+        budgets=documents.budgets(sight),
+        credentials=documents.credentials(sight),
     )
 
 
@@ -200,7 +201,7 @@ async def live(request: Request) -> Response:
     return render(
         request,
         "live.html",
-        running=[documents.running(context, e) for e in context.activity.running()][:limit],
+        running=(await context.look()).running[:limit],
         finished=[documents.finished(e) for e in context.activity.recent(limit)],
         limit=limit,
     )
@@ -210,9 +211,9 @@ async def live(request: Request) -> Response:
 async def exchange(request: Request) -> Response:
     context, wanted = context_of(request), request.path_params["id"]
     found: dict[str, Any] | None = None
-    for under_way in context.activity.running():
-        if under_way.id == wanted:
-            found = documents.running(context, under_way) | documents.detail(under_way)
+    for under_way in (await context.look()).running:
+        if under_way["id"] == wanted:
+            found = dict(under_way)
     for over in context.activity.recent():
         if over.id == wanted:
             found = documents.finished(over)
@@ -234,7 +235,7 @@ async def exchange(request: Request) -> Response:
 async def credentials(request: Request) -> Response:
     context = context_of(request)
     by_provider: dict[str, list[dict[str, Any]]] = {}
-    for status in documents.credentials(context):
+    for status in documents.credentials(await context.look()):
         by_provider.setdefault(status["provider"], []).append(status)
     providers = context.core.registry.providers
     named = {name: providers[name].display_name for name in by_provider if name in providers}
@@ -248,10 +249,10 @@ async def change_credential(request: Request) -> Response:
     if all(credential.id != name for credential in context.core.config.credentials):
         raise Missing(f"There is no credential {name!r}.")
     if action == "reset":
-        context.core.router.reset(name)
+        await context.reset(name)
         said = f"The cooldowns of {name} are over."
     elif action in ("disable", "enable"):
-        context.core.router.switch(name, action == "disable")
+        await context.switch(name, action == "disable")
         said = f"{name} is {'out of use' if action == 'disable' else 'in use again'}."
     else:
         raise Missing(f"{action!r} is nothing that can be done to a credential.")
@@ -261,9 +262,8 @@ async def change_credential(request: Request) -> Response:
 @page
 async def models(request: Request) -> Response:
     context = context_of(request)
-    return render(
-        request, "models.html", models=documents.models(context), configured=context.core.config.models
-    )
+    found = await context.models()
+    return render(request, "models.html", models=found, configured=context.core.config.models)
 
 
 @page

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from router_core.exchange import Exchange
-from router_core.usage.entry import Entry, Unpriced, entry_of
+from router_core.usage.entry import Entry, entry_of
 
 if TYPE_CHECKING:
     from router_core.usage.pump import LedgerPump
@@ -41,7 +41,14 @@ class Finished:
     entry: Entry
 
 
-type Event = Started | Finished
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An exchange that another process has begun."""
+
+    document: dict[str, Any]
+
+
+type Event = Started | Told | Finished
 
 
 class Activity:
@@ -53,6 +60,8 @@ class Activity:
         self.finished_total = 0
         self.watchers: list[Callable[[Entry, Exchange], None]] = []
         """Called with each finished exchange, e.g. to count it for Prometheus. Must be quick."""
+        self.counters: list[Callable[[Entry], None]] = []
+        """The same, for whoever needs no more than the entry."""
         self._clock = clock
         self._running: dict[str, Exchange] = {}
         self._recent: deque[Entry] = deque(maxlen=MAX_RECENT)
@@ -82,19 +91,33 @@ class Activity:
         except Exception:
             logger.exception("exchange %s cannot be taken into the books", exchange.id)
             return
-        self._recent.append(found.entry)
         if self.ledger:
             self.ledger.take(found)
-        for subscriber in self._subscribers:
-            subscriber.put(Finished(found.entry))
         for watcher in self.watchers:
-            self._tell(watcher, found, exchange)
+            self._tell(watcher, found.entry, exchange)
+        self._count(found.entry)
 
-    def _tell(self, watcher: Callable[[Entry, Exchange], None], found: Unpriced, exchange: Exchange) -> None:
+    def told(self, event: Told | Finished) -> None:
+        """What another process has begun, or is over there and in the ledger already."""
+        if isinstance(event, Finished):
+            self.finished_total += 1
+            self._count(event.entry)
+        else:
+            for subscriber in self._subscribers:
+                subscriber.put(event)
+
+    def _count(self, entry: Entry) -> None:
+        self._recent.append(entry)
+        for subscriber in self._subscribers:
+            subscriber.put(Finished(entry))
+        for counter in self.counters:
+            self._tell(counter, entry)
+
+    def _tell(self, watcher: Callable[..., None], entry: Entry, *more: Exchange) -> None:
         try:
-            watcher(found.entry, exchange)
+            watcher(entry, *more)
         except Exception:
-            logger.exception("%r failed on exchange %s", watcher, exchange.id)
+            logger.exception("%r failed on exchange %s", watcher, entry.id)
 
     def running(self) -> list[Exchange]:
         """The exchanges under way, oldest first."""
