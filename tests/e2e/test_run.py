@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import stat
@@ -30,18 +31,28 @@ def run(config: Any, folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=env, cwd=folder, capture_output=True, text=True, timeout=30)
 
 
-@pytest.mark.parametrize("name", ["proxy", "gateway", "admin"])
+@pytest.mark.parametrize("name", ["proxy", "gateway", "admin", "transparent"])
 def test_a_port_in_use_is_named_with_its_holder(tmp_path: Path, ca_bundle: Path, name: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         config = base_config(ca_bundle) | {"data_dir": str(tmp_path / "data")}
         config["listen"][name] = f"127.0.0.1:{port}"
+        config["transparent"] = {"local": False}
         done = run(config, tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
     assert f"listen.{name}" in done.stderr
     assert str(port) in done.stderr
     assert "python" in done.stderr or "pid" in done.stderr.lower()
     assert "Traceback" not in done.stderr
+
+
+def test_nothing_is_served_that_would_lead_detour_to_itself(tmp_path: Path, ca_bundle: Path) -> None:
+    config = base_config(ca_bundle) | {"data_dir": str(tmp_path / "data")}
+    config["listen"]["transparent"] = "127.0.0.1:8443"
+    config["transparent"] = {"mark": None, "user": str(os.geteuid() + 1)}
+    done = run(config, tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "run Detour as that user" in done.stderr
 
 
 def test_every_mistake_of_a_configuration_at_once(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ async def test_state(admin: httpx.AsyncClient) -> None:
     assert state["ledger"]["state"] == "ok"
     assert state["ledger"]["written"] == 3
     assert sum(state["credentials"].values()) == 2
+    assert state["connections"] == dict.fromkeys(state["connections"], 0)
 
 
 async def test_credentials_are_reset_disabled_and_enabled(admin: httpx.AsyncClient, core: Core) -> None:
@@ -155,6 +156,7 @@ async def test_live_events(app: Starlette, core: Core) -> None:
 async def test_metrics_follow_the_conventions(admin: httpx.AsyncClient, core: Core) -> None:
     one = exchange(attempt(1, phase="headers", status=500), attempt(2), id="counted", created=time.time())
     core.activity.finished(one)
+    core.connections.ech = 3
     answer = await admin.get("/metrics")
     families = {f.name: f for f in text_string_to_metric_families(answer.text)}
     for name, family in families.items():
@@ -170,6 +172,9 @@ async def test_metrics_follow_the_conventions(admin: httpx.AsyncClient, core: Co
     assert tokens == 200
     (failed,) = [s for s in families["detour_attempt_failures"].samples if s.name.endswith("_total")]
     assert (failed.labels["status"], failed.value) == ("500", 1)
+    fates = {s.labels["fate"]: s.value for s in families["detour_connections"].samples}
+    assert fates["ech"] == 3
+    assert set(fates) >= {"decrypted", "tunnelled", "unnamed", "opaque", "refused", "looped"}
     assert families["detour_first_byte_seconds"].type == "histogram"
     states = [s.labels["state"] for s in families["detour_credential_state"].samples if s.value]
     assert len(states) == 2
