@@ -132,6 +132,17 @@ class Detour:
     def ca_file(self) -> Path:
         return self.folder / "data" / "ca" / "mitmproxy-ca-cert.pem"
 
+    def credentials(self) -> dict[str, dict[str, Any]]:
+        """What the admin API says of each credential, by id."""
+        token = (self.folder / "data" / "admin-token").read_text().strip()
+        answer = httpx.get(
+            f"http://{self.admin}/api/v1/credentials",
+            headers={"authorization": f"Bearer {token}"},
+            timeout=TIMEOUT,
+            trust_env=False,
+        )
+        return {entry["id"]: entry for entry in answer.json()["credentials"]}
+
     def tls(self) -> ssl.SSLContext:
         """Trusts this instance's CA, and nothing else."""
         context = _PrefersHttp2(ssl.PROTOCOL_TLS_CLIENT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from detour.fakes import Fault
+from detour.fakes.call import Call
+from detour.fakes.steps import Data, End, Reply, Step
 from tests.e2e.pair import Pair, secret, serve_pairs
 from tests.upstream import FakeThread
 
@@ -25,7 +28,49 @@ FAULTS = (
     Fault.close_before_first_byte(),
     Fault.never_answer(),
 )
+LIMIT = {
+    "type": "error",
+    "status": 429,
+    "error": {
+        "type": "usage_limit_reached",
+        "message": "The usage limit has been reached",
+        "resets_in_seconds": 3600,
+    },
+    "headers": {"x-codex-primary-used-percent": "100"},
+}
+WRONG = {
+    "type": "error",
+    "status": 400,
+    "error": {
+        "type": "invalid_request_error",
+        "code": "invalid_prompt",
+        "message": "This prompt will not do",
+    },
+}
+FULL = {
+    "type": "codex.rate_limits",
+    "rate_limits": {"primary": {"used_percent": 100, "resets_in_seconds": 3600}},
+}
+
+
+def says(event: dict[str, Any], *, after: int | None = None) -> Fault:
+    """A turn with `event`: alone, or behind `after` events of content, or (-1) before a good answer."""
+
+    def build(call: Call, reply: Reply) -> list[Step]:
+        said = Data(b"data: " + json.dumps(event).encode())
+        if after == -1:
+            return [said, *reply.steps()]
+        begun = map(Data, reply.parts[: reply.opening + after]) if after is not None else ()
+        return [*begun, said, End()]
+
+    return Fault("says", build, in_stream=True)
+
+
 CASES = {
+    "limit": says(LIMIT),
+    "limit-amid": says(LIMIT, after=2),
+    "wrong": says(WRONG),
+    "full": says(FULL, after=-1),
     **{f"{via}-{n}": fault for n, fault in enumerate(FAULTS) for via in ("proxy", "gateway")},
     "all-fail": Fault.status(426),
     "closes": Fault.ws_close(1008, "account suspended", after=1),
@@ -81,6 +126,57 @@ def test_when_all_fail_the_client_gets_the_upstreams_answer(pairs: dict[str, Pai
         open_socket(pair, "proxy")
     # Codex goes over to HTTP at once on exactly this status.
     assert refused.value.response.status_code == 426
+
+
+def only_turn(pair: Pair, number: int) -> None:
+    """The fault befalls one turn of the credential alone."""
+    (rule,) = (r for r in pair.fake.script.rules if r.key == secret("bad", pair.name))
+    rule.number = number
+
+
+@pytest.mark.parametrize("name", ["limit", "limit-amid"])
+def test_a_session_whose_account_is_used_up_ends_and_goes_on_elsewhere(
+    pairs: dict[str, Pair], name: str
+) -> None:
+    pair = pairs[name]
+    only_turn(pair, 2)
+    with open_socket(pair, "proxy") as socket:
+        assert turn(socket, "one")[-1]["type"] == "response.completed"
+        socket.send(json.dumps({"type": "response.create", "model": "gpt-x", "input": "two"}))
+        seen = []
+        # Not a word of the error, on which clients give up; the connection ends, on which they come again.
+        with pytest.raises(ConnectionClosed):
+            while True:
+                seen.append(json.loads(socket.recv(timeout=10)))
+        assert all(event["type"] != "error" for event in seen)
+    for _ in range(2):
+        with open_socket(pair, "gateway") as socket:
+            assert turn(socket, "two")[-1]["type"] == "response.completed"
+    assert (len(pair.seen("bad")), len(pair.seen("good"))) == (1, 2)
+    bad = pair.detour.credentials()[f"{name}-bad"]
+    assert bad["state"] in ("cooling", "exhausted") and bad["until"] > time.time() + 3000
+    assert "usage_limit_reached" in bad["last_error"]
+
+
+def test_what_the_request_did_wrong_is_shown_and_the_session_goes_on(pairs: dict[str, Pair]) -> None:
+    pair = pairs["wrong"]
+    only_turn(pair, 1)
+    with open_socket(pair, "proxy") as socket:
+        assert turn(socket, "one") == [WRONG]
+        assert turn(socket, "two")[-1]["type"] == "response.completed"
+    with open_socket(pair, "proxy") as socket:
+        turn(socket, "three")
+    assert (len(pair.seen("bad")), len(pair.seen("good"))) == (2, 0)
+
+
+def test_a_full_window_turns_new_sessions_away_and_ends_none(pairs: dict[str, Pair]) -> None:
+    pair = pairs["full"]
+    with open_socket(pair, "proxy") as socket:
+        assert turn(socket, "one")[-1]["type"] == "response.completed"
+        assert turn(socket, "two")[-1]["type"] == "response.completed"
+        with open_socket(pair, "proxy") as other:
+            assert turn(other, "three")[-1]["type"] == "response.completed"
+    assert (len(pair.seen("bad")), len(pair.seen("good"))) == (1, 1)
 
 
 def test_a_close_of_the_upstream_reaches_the_client(pairs: dict[str, Pair]) -> None:
