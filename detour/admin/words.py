@@ -47,6 +47,16 @@ def clock(seconds: float | None) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
 
 
+def time_of_day(seconds: float | None) -> str:
+    """Local time, for where the date goes without saying."""
+    return time.strftime("%H:%M:%S", time.localtime(seconds)) if seconds else "–"
+
+
+def sentence(text: str) -> str:
+    """`text` with a full stop, if it has none."""
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
 def iso(seconds: float) -> str:
     """For the datetime attribute of ``<time>``."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
@@ -80,6 +90,8 @@ FILTERS = {
     "milliseconds": milliseconds,
     "clock": clock,
     "iso": iso,
+    "sentence": sentence,
+    "time_of_day": time_of_day,
     "left": left,
     "age": age,
     "percent": percent,

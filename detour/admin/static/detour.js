@@ -21,6 +21,13 @@ function countDown() {
 }
 setInterval(countDown, 1000);
 
+function sift(input) {
+  const wanted = input.value.trim().toLowerCase(), rows = document.getElementById(input.dataset.rows);
+  for (const row of rows ? rows.children : []) row.hidden = !row.textContent.toLowerCase().includes(wanted);
+}
+const sieves = document.querySelectorAll("input[data-rows]");
+for (const input of sieves) input.addEventListener("input", () => sift(input));
+
 async function refresh() {
   if (document.hidden) return;
   const answer = await fetch(location.href, { headers: { accept: "text/html" }, redirect: "error" });
@@ -32,6 +39,7 @@ async function refresh() {
     if (!next || part.contains(document.activeElement) || part.querySelector("details[open]")) continue;
     if (part.innerHTML !== next.innerHTML) part.replaceChildren(...next.childNodes);
   }
+  sieves.forEach(sift);
 }
 
 const seconds = Number(document.getElementById("main").dataset.refresh || 0);

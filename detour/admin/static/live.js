@@ -38,7 +38,9 @@ function draw(e, index) {
   const cost = e.cost != null ? dollars(e.cost) : e.notional != null ? `(${dollars(e.notional)})` : "–";
   const total = running(e) ? Date.now() - e.at : e.duration_ms;
   const speed = e.tokens_per_second == null ? "–" : (running(e) ? "≈ " : "") + count(Math.round(e.tokens_per_second));
-  tr.append(cell(clock(e.at)), second, third, cell(e.provider || "–"), cell(e.credential || "client’s own"), cell(e.tool || e.client || "–"),
+  const first = cell(clock(e.at).slice(11));
+  first.title = clock(e.at);
+  tr.append(first, second, third, cell(e.provider || "–"), cell(e.credential || "client’s own"), cell(e.tool || e.client || "–"),
     cell(duration(e.first_byte_ms), "number"), cell(duration(total), "number"), cell(count(tokens(e)), "number"), cell(speed, "number"), cell(cost, "number"));
   return tr;
 }
