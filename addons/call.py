@@ -1,6 +1,6 @@
 """A routed request on its way through the proxy: the exchange, and what is under way for it.
 
-A `Call` lives beside the flow in `calls`, never in `flow.metadata`, which mitmproxy writes to disk.
+A `Call` lives with its flow in `calls`, never in `flow.metadata`, which mitmproxy writes to disk.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
 
 from mitmproxy import http
 
+from addons.attached import Attached
 from router_core.config.schema import Config
 from router_core.errors import Refusal
 from router_core.exchange import Attempt, Exchange, Outcome, Surface
@@ -98,7 +98,7 @@ class Call:
             self.deadline = None
 
 
-calls: WeakKeyDictionary[http.HTTPFlow, Call] = WeakKeyDictionary()
+calls = Attached[Call]("call")
 """The routed flows. Flows that are passed through are not here."""
 
 

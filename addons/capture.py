@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from weakref import WeakKeyDictionary
 
 from mitmproxy import http, tls
 from wsproto.frame_protocol import Opcode
 
+from addons.attached import Attached
 from addons.call import Call, calls
 from addons.route import is_gateway, provider_host
 from addons.witness import Witness, headers_of, witnesses
@@ -23,7 +23,7 @@ class Capture:
 
     def __init__(self, core: Core) -> None:
         self.core = core
-        self._urls: WeakKeyDictionary[http.HTTPFlow, str] = WeakKeyDictionary()
+        self._urls = Attached[str]("url")
         """What the client asked for, until its request is complete."""
         self._tunnels: deque[str] = deque(maxlen=256)
         """Hosts that were not looked into, each of which is recorded once."""
@@ -77,7 +77,7 @@ class Capture:
         )
 
     def request(self, flow: http.HTTPFlow) -> None:
-        url, call = self._urls.pop(flow, None), calls.get(flow)
+        url, call = self._urls.pop(flow), calls.get(flow)
         if url is None or call is None or call.exchange is None or self.core.recorder is None:
             return
         recording = self.core.recorder.start(call.exchange, url)

@@ -6,10 +6,10 @@ Stands before `Relay`, which changes answers that are here as a whole.
 from __future__ import annotations
 
 from time import monotonic
-from weakref import WeakKeyDictionary
 
 from mitmproxy import http
 
+from addons.attached import Attached
 from addons.call import Call, calls
 from router_core.core import Core
 from router_core.exchange import Attempt, Exchange
@@ -23,7 +23,7 @@ from router_core.usage.tap import Tap
 class Usage:
     def __init__(self, core: Core) -> None:
         self._activity = core.activity
-        self._counters: WeakKeyDictionary[http.HTTPFlow, _Counter] = WeakKeyDictionary()
+        self._counters = Attached[_Counter]("counter")
 
     def responseheaders(self, flow: http.HTTPFlow) -> None:
         call = calls.get(flow)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass
-from weakref import WeakKeyDictionary
 
 from mitmproxy import ctx, http
 from mitmproxy.proxy.layers.websocket import Fragmentizer
 
+from addons.attached import Attached
 from addons.call import Call, calls, failed
 from router_core.core import Core
 from router_core.errors import Code, Refusal
@@ -36,7 +36,7 @@ class Session:
 class Websocket:
     def __init__(self, core: Core) -> None:
         self.core = core
-        self._sessions: WeakKeyDictionary[http.HTTPFlow, Session] = WeakKeyDictionary()
+        self._sessions = Attached[Session]("session")
 
     def load(self, loader) -> None:
         # A message whose length changes is cut into pieces of 4000 bytes, each decoded by itself, which

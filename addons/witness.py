@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from weakref import WeakKeyDictionary
 
 from mitmproxy import http
 from mitmproxy.connection import Connection, Server
@@ -20,6 +19,7 @@ from mitmproxy.proxy.layers.http import (
     ResponseProtocolError,
 )
 
+from addons.attached import Attached
 from addons.call import Call, calls
 from router_core.capture.recorder import Recording
 from router_core.exchange import Attempt, Headers
@@ -99,7 +99,7 @@ class Witness:
 
     def finish(self) -> None:
         """Ends the recording, once."""
-        if witnesses.pop(self._flow, None) is None:
+        if witnesses.pop(self._flow) is None:
             return
         call = calls.get(self._flow)
         if call and call.exchange:
@@ -129,5 +129,5 @@ def headers_of(message: http.Message) -> Headers:
     return list(message.headers.items(multi=True))
 
 
-witnesses: WeakKeyDictionary[http.HTTPFlow, Witness] = WeakKeyDictionary()
+witnesses = Attached[Witness]("witness")
 """The flows that are being recorded."""

@@ -9,13 +9,15 @@ from hyperframe.frame import GoAwayFrame
 from mitmproxy.connection import Connection, ConnectionState, Server
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.layers.http import (
+    DropStream,
     GetHttpConnection,
     GetHttpConnectionCompleted,
-    HttpEvent,
     HttpLayer,
     HTTPMode,
-    ResponseHeaders,
-    ResponseProtocolError,
+    ReceiveHttp,
+    RegisterHttpConnection,
+    RequestHeaders,
+    SendHttp,
 )
 from mitmproxy.proxy.layers.http._http2 import Http2Client, Http2Server
 from mitmproxy.proxy.layers.websocket import WebsocketLayer
@@ -23,8 +25,7 @@ from wsproto.events import CloseConnection
 from wsproto.frame_protocol import CloseReason
 
 from addons.failover.events import DeadlinePassed, Draining, GetHttp1Connection, HookFinished
-from addons.failover.stream import FROM_UPSTREAM, FailoverStream
-from addons.witness import witnesses
+from addons.failover.stream import FailoverStream
 
 
 class FailoverLayer(HttpLayer):
@@ -55,21 +56,27 @@ class FailoverLayer(HttpLayer):
         elif self.run_hook is None:
             yield from super()._handle_event(event)
         else:
-            hooks = []
-            for command in super()._handle_event(event):
-                if isinstance(command, commands.StartHook):
-                    hooks.append(command)
-                else:
-                    yield command
-            for hook in hooks:
-                yield from self._run(hook)
+            yield from self._run_hooks(super()._handle_event(event))
 
-    def _run(self, hook: commands.StartHook) -> layer.CommandGenerator[None]:
-        """Run `hook` here and now. A task of its own and a second way down through all layers cost more
-        than most hooks do; only one that has to wait takes that way, as `HookFinished`."""
+    def _run_hooks(self, made: layer.CommandGenerator[None]) -> layer.CommandGenerator[None]:
+        """Pass on the commands that are `made`, then run the hooks among them here and now.
+
+        A task for each hook and a second way down through all layers cost more than most hooks do; only one
+        that has to wait takes that way, as `HookFinished`.
+        """
         assert self.run_hook
-        if self.run_hook(hook, self) and hook.blocking:
-            yield from self._handle_event(events.HookCompleted(hook))
+        hooks = []
+        for command in made:
+            if isinstance(command, commands.StartHook):
+                hooks.append(command)
+            else:
+                yield command
+        for hook in hooks:
+            if self.run_hook(hook, self) and hook.blocking:
+                yield from self._run_hooks(self._completed(hook))
+
+    def _completed(self, hook: commands.StartHook) -> layer.CommandGenerator[None]:
+        return self.event_to_child(self.command_sources.pop(hook), events.HookCompleted(hook))
 
     def _injected(self, event: DeadlinePassed | HookFinished | Draining) -> layer.CommandGenerator[None]:
         """What enters at the top, where a CONNECT tunnel's outer layer passes it to its only stream."""
@@ -78,7 +85,7 @@ class FailoverLayer(HttpLayer):
             return
         if isinstance(event, HookFinished) and event.layer is self:
             if event.hook.blocking:
-                yield from self._handle_event(events.HookCompleted(event.hook))
+                yield from self._run_hooks(self._completed(event.hook))
             return
         for stream in list(self.streams.values()):
             if stream.child_layer or (isinstance(event, DeadlinePassed) and stream.call is event.call):
@@ -105,25 +112,39 @@ class FailoverLayer(HttpLayer):
         yield from self.event_to_child(stream, events.Start())
 
     def event_to_child(self, child, event: events.Event) -> layer.CommandGenerator[None]:
-        if witnesses and isinstance(event, HttpEvent):
-            self._show(child, event)
-        return super().event_to_child(child, event)
+        """Like the base class, but looks at the type of a command once; and shows witnesses what passes."""
+        for command in child.handle_event(event):
+            kind = type(command)
+            if kind is SendHttp:
+                if command.connection is self.context.client and type(child) is FailoverStream:
+                    child.show_sent(command.event)
+                yield from self.event_to_child(self.connections[command.connection], command.event)
+            elif kind is ReceiveHttp:
+                if type(command.event) is RequestHeaders:
+                    yield from self.make_stream(command.event.stream_id)
+                stream = self.streams.get(command.event.stream_id)
+                if stream is not None:  # else it is news of a stream that is over
+                    stream.show_received(command.event)
+                    yield from self.event_to_child(stream, command.event)
+            elif kind is commands.SendData:
+                yield command
+            else:
+                yield from self._carry_out(command, child)
 
-    def _show(self, child, event: HttpEvent) -> None:
-        """Let the flow's witness see `event`, if it has one."""
-        stream = child if type(child) is FailoverStream else self.streams.get(event.stream_id)
-        if type(stream) is not FailoverStream:
-            return
-        if type(event) is ResponseHeaders or isinstance(event, ResponseProtocolError):
-            stream.witness = witnesses.get(stream.flow)
-        witness = stream.witness
-        if witness is None:
-            return
-        if stream is not child:
-            if child is self.connections.get(self.context.client):
-                witness.to_client(event)
-        elif event.stream_id == stream.attempt_id and isinstance(event, FROM_UPSTREAM):
-            witness.from_upstream(event, stream.context.server)
+    def _carry_out(self, command: commands.Command, child) -> layer.CommandGenerator[None]:
+        """The rarer commands of a child."""
+        if command.blocking or isinstance(command, commands.RequestWakeup):
+            self.command_sources[command] = child
+        if isinstance(command, DropStream):
+            self.streams.pop(command.stream_id, None)
+        elif isinstance(command, GetHttpConnection):
+            yield from self.get_connection(command)
+        elif isinstance(command, RegisterHttpConnection):
+            yield from self.register_connection(command)
+        else:
+            if isinstance(command, commands.OpenConnection):
+                self.connections[command.connection] = child
+            yield command
 
     def get_connection(self, event: GetHttpConnection, *, reuse: bool = True) -> layer.CommandGenerator[None]:
         self._forget_closed()

@@ -36,7 +36,7 @@ from addons.failover.clients import Unprocessed
 from addons.failover.events import DeadlinePassed, GetHttp1Connection, UpstreamAttemptHook
 from addons.failover.hold import Hold, Kind, Step, kind_of
 from addons.usage import reported
-from addons.witness import Witness
+from addons.witness import Witness, witnesses
 from router_core.config.schema import Config
 from router_core.exchange import Outcome
 
@@ -68,6 +68,27 @@ class FailoverStream(HttpStream):
         self.witness: Witness | None = None
         self.resent = False
         """The attempt under way was sent a second time: the upstream had not processed the first."""
+
+    # -- what a recording sees ------------------------------------------------------------------------
+
+    def show_received(self, event: HttpEvent) -> None:
+        """`event` is about to be handled."""
+        if (
+            (witness := self.witness_of(event))
+            and event.stream_id == self.attempt_id
+            and isinstance(event, FROM_UPSTREAM)
+        ):
+            witness.from_upstream(event, self.context.server)
+
+    def show_sent(self, event: HttpEvent) -> None:
+        """`event` is about to be sent to the client."""
+        if witness := self.witness_of(event):
+            witness.to_client(event)
+
+    def witness_of(self, event: HttpEvent) -> Witness | None:
+        if type(event) is ResponseHeaders or isinstance(event, ResponseProtocolError):
+            self.witness = witnesses.get(self.flow)
+        return self.witness
 
     # -- events in ------------------------------------------------------------------------------------
 
