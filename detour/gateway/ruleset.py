@@ -92,7 +92,7 @@ class Ruleset:
             f"\t\ttimeout {int(self.grace)}s",
         )
         elements = [
-            f"{address}" if left is None else f"{address} expires {max(1, int(left))}s"
+            f"{address}" if left is None else f"{address} expires {max(1, int(min(left, self.grace)))}s"
             for address, left in sorted(held.addresses.items(), key=lambda item: int(item[0]))
             if address.version == version
         ][:MAX_ADDRESSES]

@@ -41,8 +41,6 @@ class Box:
     provider: FakeUpstream
     origin: FakeUpstream
     fakes_ca: Path
-    empty: Path
-    """A configuration like the instance's, in which dnsmasq finds the addresses."""
 
     def gateway(
         self, *command: str, config: Path | None = None, **options: Any
@@ -107,14 +105,10 @@ def box(fakes: FakeThread, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             "provider", host_names=[HOST, "beside.test"], sock=network.listen("provider", "::", 443)
         )
         origin = fakes.start("origin", host_names=["origin.test"], sock=network.listen("origin", "::", 443))
-        network.serve_names(dnsmasq.lines(["beside.test"], (4, 6)))
+        network.serve_names(dnsmasq.lines(["apart.test"], (4, 6)))
         config = _config(ca)
-        empty = folder / "dnsmasq.yaml"
-        empty.write_text(
-            json.dumps({**config, "transparent": {"addresses": "dnsmasq"}, "data_dir": str(folder / "data")})
-        )
         with Detour(config, folder, KEYS, network.within("gateway")) as detour:
-            found = Box(network, detour, provider, origin, ca, empty)
+            found = Box(network, detour, provider, origin, ca)
             up = found.gateway("up")
             assert up.returncode == 0, up.stderr
             yield found

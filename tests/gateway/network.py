@@ -35,6 +35,7 @@ GATEWAY = ("10.77.1.1", "fd77:1::1")
 ORIGIN = ("10.77.2.2", "fd77:2::2")
 PROVIDER = ("10.77.3.2", "fd77:3::2")
 PLAIN = "10.77.4.2"
+APART = (PLAIN, "fd77:4::2")
 NETWORKS = ["10.77.1.0/24", "fd77:1::/64"]
 """Where clients come from."""
 
@@ -42,8 +43,10 @@ NAMES = {
     "api.anthropic.com": PROVIDER,
     "beside.test": PROVIDER,
     "origin.test": ORIGIN,
+    "apart.test": APART,
 }
-TTL = 600
+TTL = 1
+"""Seconds; Detour asks as often as it ever does."""
 
 
 def missing() -> str:

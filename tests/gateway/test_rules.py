@@ -14,7 +14,7 @@ import pytest
 
 from detour.gateway.ruleset import REMOVAL
 from tests.gateway.conftest import HOST, PORT, Box, until, without_counts
-from tests.gateway.network import PROVIDER
+from tests.gateway.network import APART, PROVIDER
 
 FOREIGN = """
 table ip house {
@@ -61,6 +61,19 @@ def test_down_leaves_everything_as_it_was(box: Box, down: None, foreign: str) ->
     assert box.gateway("down").stdout == "there were no rules\n"
 
 
+def test_on_a_terminal_up_shows_the_rules_and_asks(box: Box, down: None) -> None:
+    before = box.ruleset()
+    ours, theirs = os.openpty()
+    with os.fdopen(ours, "w") as terminal, os.fdopen(theirs) as stdin:
+        terminal.write("n\n")
+        terminal.flush()
+        said = box.gateway("up", stdin=stdin)
+    assert "table inet detour {" in said.stdout
+    assert "Apply these rules? [y/N]" in said.stderr
+    assert (said.returncode, said.stderr.endswith("detour: nothing was changed\n")) == (1, True)
+    assert box.ruleset() == before
+
+
 def test_up_twice_is_the_same_as_once(box: Box) -> None:
     box.curl("-v", f"https://{HOST}/", "-o", "/dev/null")
     before = box.ruleset()
@@ -83,12 +96,18 @@ def test_print_says_what_up_applies(box: Box) -> None:
             )
 
 
-def test_dnsmasq_fills_the_sets_from_its_answers(box: Box, down: None) -> None:
-    assert box.gateway("up", config=box.empty).returncode == 0
-    assert box.addresses() == set()
-    # The only name in this dnsmasq's lines, which the instance does not ask for.
-    box.curl("-v", "--cacert", str(box.fakes_ca), "https://beside.test/", "-o", "/dev/null")
-    until(lambda: box.addresses() == set(PROVIDER), "dnsmasq's addition")
+def test_dnsmasq_fills_the_sets_from_its_answers(box: Box) -> None:
+    # The only name in this dnsmasq's lines, which Detour does not ask for.
+    assert not box.addresses() & set(APART)
+    box.network.run("client", "getent", "ahosts", "apart.test")
+    until(lambda: box.addresses() >= set(APART), "dnsmasq's addition")
+
+
+def test_a_running_instance_fills_the_sets_again(box: Box, down: None) -> None:
+    """The rules are there without an address, as after a start of everything at once."""
+    box.network.run("gateway", "nft", "-f", "-", input=box.gateway("print").stdout)
+    assert not box.addresses() & set(PROVIDER)
+    until(lambda: box.addresses() >= set(PROVIDER), "Detour's addition")
 
 
 def test_status_tells_it_all(box: Box) -> None:

@@ -73,14 +73,14 @@ def _missing(answers: list[Answer]) -> list[str]:
 
 
 def _addresses(loaded: Loaded, families: tuple[int, ...]) -> list[Answer]:
-    """The first addresses; where dnsmasq finds them there are none yet."""
+    """The first addresses, also where dnsmasq finds them: what is in its cache it puts nowhere."""
     from detour.gateway.hosts import redirected
     from detour.gateway.resolve import ResolveError, ask, make_resolver
 
-    if loaded.config.transparent.addresses == "dnsmasq":
-        return []
     try:
         resolver = make_resolver()
     except ResolveError as error:
+        if loaded.config.transparent.addresses == "dnsmasq":
+            return []
         raise fail(f"{error}; nothing was changed") from None
     return asyncio.run(ask(resolver, redirected(loaded.config, loaded.registry), families))

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from detour.gateway import checks, start
-from detour.gateway.nft import NoTable, refusal
+from detour.gateway import checks, nft, start
+from detour.gateway.nft import NftError, NoTable, refusal
 from detour.gateway.resolve import Answer
 from detour.gateway.ruleset import Held, Ruleset
 from detour.ports import Address
@@ -131,6 +131,12 @@ def test_new_addresses_get_their_whole_time_and_others_keep_theirs() -> None:
     together = start.together(held, [Answer("a.test", frozenset({new}))])
     assert together == Held({old: 50.0, new: None}, {"local": (1, 60)})
     assert start.together(None, []) == Held()
+
+
+def test_a_machine_without_nft_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda name, path=None: None)
+    with pytest.raises(NftError, match="install nftables"):
+        nft.apply("")
 
 
 def test_the_words_of_nft_are_explained() -> None:

@@ -54,6 +54,11 @@ def test_what_the_table_held_is_carried_over() -> None:
     assert "counter local {\n\t\tpackets 3 bytes 180\n" in text
 
 
+def test_a_shorter_grace_holds_for_what_is_carried_over_too() -> None:
+    text = rules_of(GOLDEN["one-address"]).render(Held({ipaddress.ip_address("192.0.2.1"): 80_000.0}))
+    assert "elements = { 192.0.2.1 expires 7200s }" in text
+
+
 def test_addresses_of_a_family_that_is_not_served_are_left_out() -> None:
     text = rules_of(GOLDEN["one-address"]).render(Held({ipaddress.ip_address("2001:db8::9"): None}))
     assert "2001:db8::9" not in text
