@@ -53,6 +53,16 @@ def shown(folder: Path, id: str) -> dict[str, Any]:
     }
 
 
+def compared(folder: Path, id: str, other: str) -> dict[str, Any]:
+    """How the record `other` differs from `id` on the clients' side. Raises Missing."""
+    one, two = _record(folder, id), _record(folder, other)
+    return {
+        "other": two.id,
+        "requests": _told(diff.requests(one.client.request, two.client.request)),
+        "responses": _told(diff.responses(one.client.response, two.client.response)),
+    }
+
+
 def _record(folder: Path, id: str) -> Record:
     if "/" in id or "\\" in id:
         raise Missing(f"There is no record {id!r}.")
@@ -114,9 +124,11 @@ def _changes(record: Record, side: str) -> list[dict[str, Any]]:
     if upstream is None:
         return []
     if side == "requests":
-        changes = diff.requests(record.client.request, upstream.request)
-    else:
-        changes = diff.responses(upstream.response, record.client.response)
+        return _told(diff.requests(record.client.request, upstream.request))
+    return _told(diff.responses(upstream.response, record.client.response))
+
+
+def _told(changes: list[diff.Change]) -> list[dict[str, Any]]:
     return [
         {"where": c.where, "kind": c.kind, "before": _side(c.before), "after": _side(c.after)}
         for c in changes[:MAX_CHANGES]

@@ -78,6 +78,11 @@ def percent(share: float) -> str:
     return f"{math.floor(share * 100)} %"
 
 
+def hundredths(share: float) -> int:
+    """A share as a whole number of hundredths, at most all of them."""
+    return max(0, min(100, round(share * 100)))
+
+
 def cell(value: Any) -> Any:
     """A value for a CSV: a spreadsheet takes text that begins with one of these for a formula."""
     return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
@@ -89,6 +94,7 @@ FILTERS = {
     "cost": cost,
     "milliseconds": milliseconds,
     "clock": clock,
+    "hundredths": hundredths,
     "iso": iso,
     "sentence": sentence,
     "time_of_day": time_of_day,

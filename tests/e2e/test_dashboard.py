@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,9 +11,12 @@ import httpx
 import pytest
 
 from detour.admin.pages import PAGES
+from router_core.capture.redaction import Redactor
+from router_core.capture.save import save
 from tests.e2e.conftest import House
 from tests.e2e.instance import TIMEOUT
 from tests.e2e.wire import SHAPES, fresh_model
+from tests.router_core.capture.samples import record
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -79,9 +83,16 @@ def ask(house: House, model: str) -> None:
 
 @pytest.mark.parametrize(("width", "scheme"), [(360, "light"), (1280, "dark")])
 def test_every_page_can_be_used_by_everybody(visit: Any, house: House, width: int, scheme: str) -> None:
-    ask(house, fresh_model())
+    model = fresh_model()
+    ask(house, model)
+    captures = house.detour.folder / "data" / "captures"
+    for id in ("01page", "01pagf"):
+        save(record(id, time.time()), captures, Redactor(b"k" * 32))
     visitor = visit(viewport={"width": width, "height": 800}, color_scheme=scheme)
-    for path, name in PAGES:
+    visitor.page.goto("/live")
+    exchange = visitor.page.get_by_role("link", name=model).first.get_attribute("href")
+    records = [("/captures/01page", "01page"), ("/captures/01page?with=01pagf", "01page")]
+    for path, name in (*PAGES, (exchange, "Exchange"), *records):
         visitor.page.goto(path)
         assert name in visitor.page.title()
         # What is too wide scrolls in its own place.
@@ -111,6 +122,18 @@ def test_exchanges_appear_as_they_happen(visit: Any, house: House) -> None:
     row.get_by_role("link").press("Enter")
     visitor.page.get_by_role("heading", name="Exchange").wait_for()
     assert visitor.complaints == []
+
+
+def test_long_lists_are_sifted(visit: Any) -> None:
+    visitor = visit()
+    visitor.page.goto("/models")
+    rows = visitor.page.locator("#models tr:visible")
+    every = rows.count()
+    visitor.page.get_by_label("Show only rows with").fill("SONNET")
+    assert 0 < rows.count() < every
+    assert all("sonnet" in text.lower() for text in rows.all_inner_texts())
+    visitor.page.get_by_label("Show only rows with").fill("")
+    assert rows.count() == every
 
 
 def test_ten_thousand_exchanges_stay_light(visit: Any) -> None:

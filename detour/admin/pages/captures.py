@@ -25,4 +25,6 @@ async def captures(request: Request) -> Response:
 async def capture(request: Request) -> Response:
     folder, wanted = context_of(request).paths.captures, request.path_params["id"]
     record = await asyncio.to_thread(records.shown, folder, wanted)
-    return render(request, "capture.html", id=wanted, record=record)
+    other = request.query_params.get("with", "").strip()
+    compared = await asyncio.to_thread(records.compared, folder, wanted, other) if other else None
+    return render(request, "capture.html", id=wanted, record=record, other=other, compared=compared)

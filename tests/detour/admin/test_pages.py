@@ -88,7 +88,7 @@ async def test_quota_windows_are_bars_with_a_countdown(
     windowed = dataclasses.replace(status, windows=(Window("5h", 0.42, reset, "header"),))
     monkeypatch.setattr(core.router, "status", lambda: [windowed])
     text = (await browser.get("/credentials")).text
-    assert re.search(r'<meter [^>]*value="0.42"', text)
+    assert re.search(r'role="meter" aria-label="5h of office"[^>]*aria-valuenow="42"', text)
     assert re.search(rf'data-until="{reset}">2 h 2 min<', text)
 
 
