@@ -12,7 +12,7 @@ from typing import Final
 
 from detour.gateway import nft
 from detour.gateway.hosts import redirected
-from detour.gateway.resolve import Answer, ResolveError, ask, make_resolver
+from detour.gateway.resolve import Answer, ResolveError, ask, make_resolver, without_address
 from detour.gateway.ruleset import MAX_ADDRESSES, IPAddress, addition
 from router_core.core import Core
 
@@ -68,12 +68,11 @@ class Refresher:
         wanted = [host for host in hosts if self._due[host] <= self._clock()]
         if not wanted:
             return
-        found: set[IPAddress] = set()
-        for answer in await self._ask(wanted, self.families):
+        answers = await self._ask(wanted, self.families)
+        for answer in answers:
             self._due[answer.host] = self._clock() + min(LATEST, max(SOONEST, EARLY * answer.ttl))
-            self._note(answer)
-            found |= answer.addresses
-        if found:
+        self._note(answers)
+        if found := {address for answer in answers for address in answer.addresses}:
             await self._put(sorted(found, key=lambda address: (address.version, int(address))))
 
     async def _put(self, addresses: list[IPAddress]) -> None:
@@ -90,14 +89,15 @@ class Refresher:
             logger.info("the providers' addresses are in the rules again")
         self._problem = problem
 
-    def _note(self, answer: Answer) -> None:
-        if answer.error and not answer.addresses:
-            if answer.host not in self._failing:
-                logger.warning("no address of %s: %s; what it had stays", answer.host, answer.error)
-            self._failing.add(answer.host)
-        elif answer.host in self._failing:
-            logger.info("%s has an address again", answer.host)
-            self._failing.discard(answer.host)
+    def _note(self, answers: list[Answer]) -> None:
+        """Log whose addresses cannot be had, when that begins and when it ends."""
+        failing = [answer for answer in answers if not answer.addresses]
+        for line in without_address(a for a in failing if a.host not in self._failing):
+            logger.warning("no address of %s; what there was stays", line)
+        back = {answer.host for answer in answers if answer.addresses} & self._failing
+        if back:
+            logger.info("there are addresses again of %s", ", ".join(sorted(back)))
+        self._failing = (self._failing - back) | {answer.host for answer in failing}
 
 
 def start(core: Core, families: Sequence[int]) -> asyncio.Task[None] | None:

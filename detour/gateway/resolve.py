@@ -43,6 +43,15 @@ class Answer:
     """Why a question was not answered; others may have been."""
 
 
+def without_address(answers: Iterable[Answer]) -> list[str]:
+    """``HOST, HOST: why`` for each reason for which hosts have no address."""
+    reasons: dict[str, list[str]] = {}
+    for answer in answers:
+        if not answer.addresses:
+            reasons.setdefault(answer.error or "the DNS has none", []).append(answer.host)
+    return [f"{', '.join(hosts)}: {reason}" for reason, hosts in reasons.items()]
+
+
 def make_resolver() -> Resolver:
     """Raises ResolveError."""
     try:

@@ -44,7 +44,7 @@ def up(
         raise fail("\ndetour: ".join([*reasons, "nothing was changed"]))
     answers = _addresses(loaded, rules.families)
     notes = [problem.text for problem in problems]
-    notes += _missing(answers)
+    notes += [f"no address yet of {line}" for line in without_address(answers)]
     script = rules.render(start.together(held, answers))
     if not json:
         print(script, end="")
@@ -61,15 +61,6 @@ def up(
         print_json({"applied": True, "rules": script, "addresses": hosts, "notes": notes})
     else:
         print("detour: the rules are in force; `detour gateway down` removes them", file=sys.stderr)
-
-
-def _missing(answers: list[Answer]) -> list[str]:
-    """One line for each reason for which hosts have no address."""
-    reasons: dict[str, list[str]] = {}
-    for answer in answers:
-        if not answer.addresses:
-            reasons.setdefault(answer.error or "the DNS knows none", []).append(answer.host)
-    return [f"no address of {', '.join(hosts)} yet: {reason}" for reason, hosts in reasons.items()]
 
 
 def _addresses(loaded: Loaded, families: tuple[int, ...]) -> list[Answer]:

@@ -85,8 +85,17 @@ async def test_what_a_host_had_stays_when_the_dns_fails(caplog: pytest.LogCaptur
     bench.answers["a.test"] = Answer("a.test", frozenset({V4}), ttl=60.0)
     with caplog.at_level(logging.INFO):
         await bench.after(60)
-    assert "a.test has an address again" in caplog.text
+    assert "there are addresses again of a.test" in caplog.text
     assert len(bench.applied) == 2
+
+
+async def test_hosts_that_fail_alike_are_named_together(caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench("a.test", "b.test")
+    bench.answers = {host: Answer(host, error="no DNS server answers") for host in bench.answers}
+    await bench.after(0)
+    assert [r.message for r in caplog.records] == [
+        "no address of a.test, b.test: no DNS server answers; what there was stays"
+    ]
 
 
 async def test_missing_rules_are_said_once_and_filled_when_they_are_there(
