@@ -27,6 +27,7 @@ def up(
     """Lead providers' connections to Detour: show the rules, and apply them as one. Twice is the same as once."""
     from detour import runtime
     from detour.gateway import nft, start
+    from detour.gateway.resolve import without_address
     from router_core.paths import paths
 
     loaded = load(config)
