@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import stat
 import tempfile
-from contextlib import suppress
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 MAX_BYTES: Final = 256 << 10
+LOCK_POLL: Final = 0.05
+"""Seconds between two looks at a lock that another process holds."""
 
 _RESERVED: Final = re.compile(r"(?i)(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?")
 
@@ -44,6 +54,46 @@ def replace(path: Path, data: bytes) -> None:
         with suppress(OSError):
             Path(name).unlink()
         raise
+
+
+@asynccontextmanager
+async def locked(path: Path, patience: float) -> AsyncIterator[bool]:
+    """Held by one process at a time, on a file beside `path`; False when another holds it for `patience` seconds.
+
+    The kernel lets go of it when its process ends, however it ends. Where no file can be made there, nobody
+    can be kept from anything, and it counts as held.
+    """
+    try:
+        file = await asyncio.to_thread(_lock_file, path)
+    except OSError:
+        yield True
+        return
+    try:
+        end = time.monotonic() + patience
+        while not (mine := _try_lock(file)) and time.monotonic() < end:  # noqa: ASYNC110
+            await asyncio.sleep(LOCK_POLL)
+        yield mine
+    finally:
+        os.close(file)
+
+
+def _lock_file(path: Path) -> int:
+    path = path.resolve()
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return os.open(path.parent / f".{path.name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
+def _try_lock(file: int) -> bool:
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        # A file system without locks.
+        return True
+    return True
 
 
 def child(folder: Path, name: str) -> Path:

@@ -7,8 +7,7 @@ import logging
 import os
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -24,7 +23,7 @@ from router_core.credentials.model import Credential, Source, Token
 from router_core.credentials.oauth import TIMEOUT
 from router_core.credentials.renewing import Renewing
 from router_core.credentials.sources import CommandSource, FileSource, KeySource, NoSource
-from router_core.credentials.token_source import Lock, TokenSource
+from router_core.credentials.token_source import Alone, Shared, TokenSource
 from router_core.providers.registry import Registry
 
 logger = logging.getLogger(__name__)
@@ -33,11 +32,6 @@ TICK: Final = 1.0
 """Seconds between two looks at files and at tokens that end."""
 MAX_STARTS: Final = 4
 """Refreshes that begin in one tick, so that many accounts do not renew in one burst."""
-
-
-@asynccontextmanager
-async def _alone(name: str, ttl: float) -> AsyncIterator[bool]:
-    yield True
 
 
 class Pool:
@@ -51,7 +45,7 @@ class Pool:
         folder: Path | None = None,
         env: Mapping[str, str] = os.environ,
         wall: Callable[[], float] = time.time,
-        lock: Lock = _alone,
+        shared: Shared | None = None,
         previous: Pool | None = None,
     ):
         """`folder` is where tokens of credentials without a ``token_file`` are kept; None keeps them in memory.
@@ -61,7 +55,8 @@ class Pool:
         self.config, self.registry = config, registry
         self.changed: Callable[[str], None] = lambda credential_id: None
         """Called with a credential's id after its secret, its token or its usability changed."""
-        self.lock = lock
+        self.shared: Shared = shared or Alone()
+        """What other processes know of refreshes."""
         self._folder, self._env, self._wall = folder, env, wall
         self._tls: ssl.SSLContext | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -74,7 +69,7 @@ class Pool:
             if old is not None and _same_source(old.config, entry):
                 source: Source = old.source
                 if isinstance(source, TokenSource):
-                    source.rebind(self._client_of(entry), self._lock)
+                    source.rebind(self._client_of(entry), lambda: self.shared)
             else:
                 source = self._source(entry)
             self.credentials[entry.id] = Credential(entry, order, source, self._inactive(entry, source))
@@ -101,14 +96,14 @@ class Pool:
                 entry.id,
                 path,
                 client=self._client_of(entry),
-                lock=self._lock,
+                shared=lambda: self.shared,
                 oauth=entry.oauth,
                 wall=self._wall,
             )
         if entry.token_file is not None:
             path = Path(entry.token_file).expanduser()
             return TokenSource(
-                entry.id, path, client=self._client_of(entry), lock=self._lock, wall=self._wall
+                entry.id, path, client=self._client_of(entry), shared=lambda: self.shared, wall=self._wall
             )
         if entry.api_key is None:
             # A server on this machine that asks for none; the loader lets no other go without.
@@ -136,11 +131,6 @@ class Pool:
         if isinstance(source, NoSource):
             return source.reason
         return source.inactive() if isinstance(source, FileSource | TokenSource) else None
-
-    @asynccontextmanager
-    async def _lock(self, name: str, ttl: float) -> AsyncIterator[bool]:
-        async with self.lock(name, ttl) as mine:
-            yield mine
 
     def _client_of(self, entry: CredentialConfig) -> Callable[[], httpx.AsyncClient]:
         proxy = self.config.upstream.proxy if entry.proxy is None else entry.proxy

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import orjson
 
@@ -29,11 +29,38 @@ logger = logging.getLogger(__name__)
 TOOL_LEAD: Final = 300.0
 """How long before its end a tool's own token is refreshed, where we can."""
 LOCK_LIFE: Final = 45.0
-OTHERS_PATIENCE: Final = 10.0
-"""Seconds to wait for another process's refresh to appear in the file."""
+OTHERS_PATIENCE: Final = 50.0
+"""Seconds to wait for another process's refresh, which cannot take longer than `LOCK_LIFE`."""
+POLL: Final = 0.5
+_REPLACED: Final = "replaced"
+"""Key of our own token file: the fingerprint of the configured refresh token that it went on from."""
+SPENT_LIFE: Final = 30 * 86400.0
+"""Seconds for which it is known that a refresh token was replaced by another one."""
 
-type Lock = Callable[[str, float], AbstractAsyncContextManager[bool]]
-"""(name, seconds) to a lock over all processes; its value is False when another one holds it."""
+
+class Shared(Protocol):
+    """What processes know of each other's refreshes; see `router_core.state.store`."""
+
+    def lock(self, name: str, ttl: float) -> AbstractAsyncContextManager[bool]:
+        """Held in one process at a time; the value is False when another holds it."""
+
+    async def mark(self, name: str, life: float) -> None: ...
+
+    async def marked(self, name: str) -> bool: ...
+
+
+class Alone:
+    """For a process that shares nothing but perhaps its files."""
+
+    @asynccontextmanager
+    async def lock(self, name: str, ttl: float) -> AsyncIterator[bool]:
+        yield True
+
+    async def mark(self, name: str, life: float) -> None:
+        pass
+
+    async def marked(self, name: str) -> bool:
+        return False
 
 
 class TokenSource(Renewing):
@@ -45,22 +72,22 @@ class TokenSource(Renewing):
         path: Path | None,
         *,
         client: Client,
-        lock: Lock,
+        shared: Callable[[], Shared],
         oauth: OAuth | None = None,
         wall: Callable[[], float] = time.time,
     ):
         super().__init__(lead=oauth.lead if oauth else TOOL_LEAD, wall=wall)
         self.name, self.path = name, path
-        self._oauth, self._client, self._lock = oauth, client, lock
+        self._oauth, self._client, self._shared = oauth, client, shared
         self._file: TokenFile | None = None
         self._file_error = ""
         self._unsaved = False
         self._read: dict[str, Any] = {}
         self.reload()
 
-    def rebind(self, client: Client, lock: Lock) -> None:
-        """Another configuration's proxy and lock; the tokens stay."""
-        self._client, self._lock = client, lock
+    def rebind(self, client: Client, shared: Callable[[], Shared]) -> None:
+        """Another configuration's proxy and store; the tokens stay."""
+        self._client, self._shared = client, shared
 
     # -- the file
 
@@ -132,46 +159,73 @@ class TokenSource(Renewing):
     # -- refresh
 
     async def _fetch(self) -> Token:
-        spent = self._held
-        async with self._lock(f"refresh:{self.name}", LOCK_LIFE) as mine:
-            found = await self._others(spent, wait=not mine)
-            if found is not None:
-                return found
-            grants = await self._grants()
-            if not grants:
-                raise CredentialError(self._cannot(spent), permanent=False)
-            for i, grant in enumerate(grants):
-                try:
-                    granted = await aside(refresh(self.name, grant, self._client, self._wall))
+        """One process at a time, among those that share the file or the store, spends the refresh token."""
+        spent, end = self._held, time.monotonic() + OTHERS_PATIENCE
+        async with self._file_lock() as mine:
+            while mine:
+                async with self._shared().lock(f"refresh:{self.name}", LOCK_LIFE) as mine_too:
+                    found = await self._found(spent)
+                    if found is not None:
+                        return found
+                    if mine_too:
+                        return await self._refresh(spent)
+                if time.monotonic() > end:
                     break
-                except CredentialError as e:
-                    if not e.permanent or i == len(grants) - 1:
-                        raise
-            file = self._file or TokenFile("plain")
-            if file.grant is None:
-                file = replace(file, refresh_token=granted.refresh_token or grant.refresh_token)
-            file = updated(file, granted, self._wall())
-            if self._file is None and file.refresh_token:
-                file.document.setdefault("refresh_token", file.refresh_token)
-            self._file = file
-            await self._keep(file)
-            token = _token(file)
-            assert token is not None
-            return token
+                await asyncio.sleep(POLL)
+        found = await self._found(spent)
+        if found is not None:
+            return found
+        raise CredentialError(f"{self.name}: another process refreshes its token and does not come to an end")
 
-    async def _others(self, spent: Token | None, *, wait: bool) -> Token | None:
+    @asynccontextmanager
+    async def _file_lock(self) -> AsyncIterator[bool]:
+        if self.path is None:
+            yield True
+            return
+        async with files.locked(self.path, OTHERS_PATIENCE) as mine:
+            yield mine
+
+    async def _found(self, spent: Token | None) -> Token | None:
         """A token that the tool itself or another process put into the file meanwhile."""
-        patience = OTHERS_PATIENCE if wait else 0.0
-        while self.path is not None:
-            await asyncio.to_thread(self.reload)
-            held = self._usable(SKEW)
-            if held is not None and (spent is None or held.secret != spent.secret):
-                return held
-            if patience <= 0:
+        if self.path is None:
+            return None
+        await asyncio.to_thread(self.reload)
+        held = self._usable(SKEW)
+        return held if held is not None and (spent is None or held.secret != spent.secret) else None
+
+    async def _refresh(self, spent: Token | None) -> Token:
+        grants = await self._grants()
+        if not grants:
+            raise CredentialError(self._cannot(spent), permanent=False)
+        shared = self._shared()
+        fresh = [g for g in grants if not await shared.marked(_spent(g))]
+        if not fresh:
+            raise CredentialError(
+                f"{self.name}: its refresh token was replaced by another Detour; let both have the same token file"
+            )
+        for i, grant in enumerate(fresh):
+            try:
+                granted = await aside(refresh(self.name, grant, self._client, self._wall))
                 break
-            patience -= 0.5
-            await asyncio.sleep(0.5)
-        return None
+            except CredentialError as e:
+                if not e.permanent or i == len(fresh) - 1:
+                    raise
+        rotated = granted.refresh_token is not None and granted.refresh_token != grant.refresh_token
+        if rotated:
+            await shared.mark(_spent(grant), SPENT_LIFE)
+        file = self._file or TokenFile("plain")
+        if file.grant is None:
+            file = replace(file, refresh_token=granted.refresh_token or grant.refresh_token)
+        file = updated(file, granted, self._wall())
+        if self._file is None and file.refresh_token:
+            file.document.setdefault("refresh_token", file.refresh_token)
+        if rotated and self._oauth is not None and self._oauth.refresh_token is not None:
+            file.document.setdefault(_REPLACED, fingerprint(grant.refresh_token))
+        self._file = file
+        await self._keep(file)
+        token = _token(file)
+        assert token is not None
+        return token
 
     async def _grants(self) -> list[Grant]:
         """What may be tried, the newest refresh token first."""
@@ -179,9 +233,13 @@ class TokenSource(Renewing):
             return [self._file.grant] if self._file and self._file.grant else []
         configured = self._oauth
         tokens = [self._file.refresh_token] if self._file and self._file.refresh_token else []
+        replaced = self._file.document.get(_REPLACED) if self._file else None
         try:
             if configured.refresh_token is not None:
-                tokens.append(await _secret(configured.refresh_token))
+                first = await _secret(configured.refresh_token)
+                # Using it once more would end the login, so it is only for the beginning.
+                if fingerprint(first) != replaced:
+                    tokens.append(first)
             secret = await _secret(configured.client_secret) if configured.client_secret else None
         except SecretError as e:
             if not tokens:
@@ -215,6 +273,11 @@ class TokenSource(Renewing):
                 "%s: the new token cannot be written to %s (%s); it is lost when Detour ends",
                 self.name, self.path, (e.strerror or "error").lower(),
             )  # fmt: skip
+
+
+def _spent(grant: Grant) -> str:
+    """The name under which it is known that a refresh token was replaced; tells nothing about the token."""
+    return f"spent:{fingerprint(grant.refresh_token)}"
 
 
 def _write(path: Path, file: TokenFile) -> None:

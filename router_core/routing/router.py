@@ -55,7 +55,7 @@ class Router:
 
     def _connect(self, pool: Pool) -> None:
         pool.changed = self.live.secret_changed
-        pool.lock = self.live.store.lock
+        pool.shared = self.live.store
 
     # -- requests
 

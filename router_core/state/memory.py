@@ -64,6 +64,12 @@ class MemoryStore:
     async def lock(self, name: str, ttl: float) -> AsyncIterator[bool]:
         yield True
 
+    async def mark(self, name: str, life: float) -> None:
+        pass
+
+    async def marked(self, name: str) -> bool:
+        return False
+
 
 def read(path: Path) -> list[Change]:
     """The changes in a state file; none where it is absent, unreadable or of another version."""

@@ -359,6 +359,15 @@ class RedisStore:
                 with suppress(Unanswered):
                     await self.link.call(self._unlock(keys=[key], args=[holder]), CALL_TIMEOUT)
 
+    async def mark(self, name: str, life: float) -> None:
+        with suppress(Unanswered):
+            await self.link.call(self._redis.set(_key("mark", name), b"1", px=int(life * 1000)), CALL_TIMEOUT)
+
+    async def marked(self, name: str) -> bool:
+        with suppress(Unanswered):
+            return bool(await self.link.call(self._redis.exists(_key("mark", name)), CALL_TIMEOUT))
+        return False
+
 
 def _key(*parts: str) -> str:
     return ":".join(("{detour}", *parts))

@@ -75,3 +75,9 @@ class Store(Protocol):
 
     def lock(self, name: str, ttl: float) -> AbstractAsyncContextManager[bool]:
         """Held in one process at a time, for `ttl` seconds at most; the value is False when another holds it."""
+
+    async def mark(self, name: str, life: float) -> None:
+        """Lets all processes know `name` for `life` seconds."""
+
+    async def marked(self, name: str) -> bool:
+        """Whether `name` is known; False also where nobody can tell."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
 import threading
 import time
@@ -17,10 +18,13 @@ from urllib.parse import parse_qsl
 
 import httpx
 import pytest
+import yaml
 
 from detour.fakes import FakeUpstream, Fault
+from detour.fakes.call import Call
+from detour.fakes.steps import Reply, Step
 from tests.e2e.conftest import Start
-from tests.e2e.instance import TIMEOUT, Detour, base_config
+from tests.e2e.instance import ROOT, TIMEOUT, Detour, base_config
 from tests.upstream import FakeThread
 
 REDIS = shutil.which("redis-server") or shutil.which("valkey-server")
@@ -345,11 +349,77 @@ def test_a_limit_outlives_the_process(start: Start, fake: FakeUpstream, tmp_path
     assert used(fake) == ["a", "b", "b"]
 
 
+def test_a_subscription_first_then_back(start: Start, fakes: FakeThread, tmp_path: Path) -> None:
+    """The recipe of docs/routing.md, word by word."""
+    page = (ROOT / "docs" / "routing.md").read_text().partition("## Subscription first, then back")[2]
+    recipe = yaml.safe_load(page.partition("```yaml\n")[2].partition("```")[0])
+    subscription, paid = fakes.start("subscription"), fakes.start("paid")
+    login = {"claudeAiOauth": {"accessToken": "secret-plan", "expiresAt": int(time.time() + 3600) * 1000}}
+    (tmp_path / ".claude").mkdir()
+    (tmp_path / ".claude" / ".credentials.json").write_text(json.dumps(login))
+    resets: list[int] = []
+
+    def used_up(call: Call, reply: Reply) -> list[Step]:
+        """The plan's window as Claude Code meets it: no Retry-After, but when it begins anew."""
+        resets.append(int(time.time()) + 8)
+        windows = [
+            ("anthropic-ratelimit-unified-status", "rejected"),
+            ("anthropic-ratelimit-unified-5h-status", "rejected"),
+            ("anthropic-ratelimit-unified-5h-reset", str(resets[-1])),
+        ]
+        return Fault.status(429, windows).build(call, reply)
+
+    subscription.script.add(Fault("used-up", used_up), key="secret-plan", number=2)
+    detour = start(
+        {"OPENROUTER_API_KEY": "secret-paid"},
+        providers={
+            "anthropic": {"base_url": subscription.base_url("anthropic")},
+            "openrouter": {"base_url": paid.base_url("openai-chat")},
+        },
+        **recipe,
+    )
+    models = ["claude-sonnet-4-5", "claude-sonnet-4-5-20250929", "claude-haiku-4-5"]
+    assert [ask(detour, f"q{i}", model).status_code for i, model in enumerate(models)] == [200] * 3
+    assert used(subscription) == ["plan", "plan"]
+    asked = [r.document["model"] for r in tuple(paid.record.requests)]
+    assert asked == ["anthropic/claude-sonnet-4.5", "anthropic/claude-haiku-4.5"]
+    status = detour.credentials()["claude-max"]
+    assert (status["state"], status["until"] - resets[0] < 3) == ("cooling", True)
+    # It returns by itself.
+    eventually(lambda: ask(detour, str(time.time())).status_code == 200 and len(used(subscription)) > 2, 20)
+    assert detour.credentials()["claude-max"]["state"] == "ready"
+
+
+# -- two Detours on one token file
+
+
+def test_two_detours_with_one_token_file_never_use_a_refresh_token_twice(
+    fake: FakeUpstream, tokens: TokenEndpoint, ca_bundle: Path, tmp_path: Path
+) -> None:
+    tokens.expires_in = 303
+    config = base_config(ca_bundle) | {
+        "providers": anthropic(fake),
+        "credentials": [oauth(tokens, tmp_path / "token.json")],
+    }
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    with Detour(config, tmp_path / "one") as one, Detour(config, tmp_path / "two") as two:
+        # Each token has to be renewed three seconds after it came, by one of them.
+        end = time.monotonic() + 10
+        with ThreadPoolExecutor(4) as pool:
+            while time.monotonic() < end and len(tokens.asked) < 4:
+                asked = [pool.submit(ask, each, str(time.time())) for each in (one, two, one, two)]
+                assert {each.result().status_code for each in asked} == {200}
+    spent = [asked["refresh_token"] for asked in tokens.asked]
+    assert len(spent) > 1
+    assert spent == [f"refresh-{number}" for number in range(len(spent))]
+
+
 # -- two Detours on one Redis
 
 
 @pytest.fixture
-def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     if REDIS is None:
         pytest.skip("no redis-server is installed")
     folder = tmp_path_factory.mktemp("r")
@@ -368,9 +438,15 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     ]
     process = subprocess.Popen([REDIS, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     eventually(socket.exists)
-    yield f"unix://{socket}"
+    yield f"unix://{socket}", process
+    process.send_signal(signal.SIGCONT)
     process.kill()
     process.wait()
+
+
+@pytest.fixture
+def redis(redis_server: tuple[str, subprocess.Popen[bytes]]) -> str:
+    return redis_server[0]
 
 
 @pytest.mark.redis
@@ -390,3 +466,38 @@ def test_one_cooldown_is_seen_by_both_within_a_second(
         time.sleep(1)
         assert ask(two).status_code == 200
     assert used(fake) == ["a", "b", "b"]
+
+
+@pytest.mark.redis
+def test_a_frozen_redis_under_load_is_not_noticed(
+    redis_server: tuple[str, subprocess.Popen[bytes]], fake: FakeUpstream, ca_bundle: Path, tmp_path: Path
+) -> None:
+    url, process = redis_server
+    config = base_config(ca_bundle) | {
+        "state": url,
+        "providers": anthropic(fake),
+        # A shared limit, since that is asked for on the way of each request.
+        "credentials": [credential("a", priority=1, concurrency=50), credential("b", concurrency=50)],
+    }
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    with Detour(config, tmp_path / "one") as one, Detour(config, tmp_path / "two") as two:
+        with ThreadPoolExecutor(8) as pool:
+
+            def load(requests: int) -> set[int]:
+                asked = [pool.submit(ask, (one, two)[i % 2], f"q{i}") for i in range(requests)]
+                return {each.result().status_code for each in asked}
+
+            assert load(16) == {200}
+            process.send_signal(signal.SIGSTOP)
+            assert load(80) == {200}
+            # What is learned meanwhile holds here, and there as soon as Redis is back.
+            fake.script.add(limited(600), key="secret-a")
+            assert load(20) == {200}
+            assert one.credentials()["a"]["models"][0]["state"] == "cooling"
+            eventually(lambda: "does not answer" in one.log.read_text())
+            process.send_signal(signal.SIGCONT)
+            eventually(lambda: one.log.read_text().count("is shared through Redis") == 2, within=20)
+            assert load(16) == {200}
+        process.kill()
+        assert ask(one).status_code == ask(two).status_code == 200

@@ -42,7 +42,7 @@ def through(pool: Pool, server: TokenServer) -> Pool:
     """The pool's refreshes end at `server`."""
     for each in pool.credentials.values():
         if isinstance(each.source, TokenSource):
-            each.source.rebind(server.make, pool._lock)
+            each.source.rebind(server.make, lambda: pool.shared)
     return pool
 
 

@@ -7,7 +7,7 @@ import base64
 import os
 import stat
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,10 @@ import orjson
 import pytest
 
 from router_core.config.schema import OAuth
+from router_core.credentials import files
 from router_core.credentials.model import CredentialError
 from router_core.credentials.token_files import parse
-from router_core.credentials.token_source import TokenSource
+from router_core.credentials.token_source import Alone, TokenSource
 from tests.router_core.credentials.token_server import TokenServer, fetched, now
 
 NOW = 1_800_000_000.0
@@ -32,11 +33,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
-
-
-@asynccontextmanager
-async def alone(name: str, ttl: float) -> AsyncIterator[bool]:
-    yield True
 
 
 def jwt(**claims: Any) -> str:
@@ -57,12 +53,12 @@ def server() -> TokenServer:
 def configured(server: TokenServer, clock: Clock, path: Path | None = None, **oauth: Any) -> TokenSource:
     values = {"token_url": server.url, "client_id": "me", "refresh_token": "first-refresh", **oauth}
     return TokenSource(
-        "cred", path, client=server.make, lock=alone, oauth=OAuth.model_validate(values), wall=clock
+        "cred", path, client=server.make, shared=Alone, oauth=OAuth.model_validate(values), wall=clock
     )
 
 
 def of_file(server: TokenServer, clock: Clock, path: Path) -> TokenSource:
-    return TokenSource("cred", path, client=server.make, lock=alone, wall=clock)
+    return TokenSource("cred", path, client=server.make, shared=Alone, wall=clock)
 
 
 def write(path: Path, document: Any) -> Path:
@@ -97,6 +93,8 @@ async def test_a_rotated_refresh_token_is_used_next_and_kept(
     source = configured(server, clock, path)
     await source.token()
     kept = orjson.loads(path.read_bytes())
+    # Of the configured one only a fingerprint.
+    assert len(kept.pop("replaced")) == 12
     assert kept == {"access_token": "access-1", "refresh_token": "refresh-1", "expires_at": int(NOW + HOUR)}
     if os.name == "posix":
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -452,25 +450,101 @@ async def test_a_file_that_cannot_be_written_is_no_reason_to_fail(
     assert "refresh-1" not in caplog.text
 
 
-async def test_two_processes_refresh_once(server: TokenServer, clock: Clock, tmp_path: Path) -> None:
-    held = asyncio.Lock()
+class Both:
+    """What two processes share through a store."""
+
+    def __init__(self) -> None:
+        self.held = asyncio.Lock()
+        self.marks: set[str] = set()
 
     @asynccontextmanager
-    async def shared(name: str, ttl: float) -> AsyncIterator[bool]:
+    async def lock(self, name: str, ttl: float) -> AsyncIterator[bool]:
         assert name == "refresh:cred"
-        if held.locked():
+        if self.held.locked():
             yield False
             return
-        async with held:
+        async with self.held:
             yield True
 
-    path = tmp_path / "cred.json"
+    async def mark(self, name: str, life: float) -> None:
+        self.marks.add(name)
+
+    async def marked(self, name: str) -> bool:
+        return name in self.marks
+
+
+def pair(server: TokenServer, clock: Clock, shared: Callable[[], Any], *paths: Path) -> list[TokenSource]:
     oauth = OAuth.model_validate({"token_url": server.url, "refresh_token": "first-refresh"})
-    one, two = (
-        TokenSource("cred", path, client=server.make, lock=shared, oauth=oauth, wall=clock) for _ in range(2)
-    )
-    assert {t.secret for t in await asyncio.gather(one.token(), two.token())} == {"access-1"}
-    assert len(server.asked) == 1
+    return [
+        TokenSource("cred", path, client=server.make, shared=shared, oauth=oauth, wall=clock)
+        for path in paths
+    ]
+
+
+def once_each(server: TokenServer) -> bool:
+    spent = [asked["refresh_token"] for asked in server.asked]
+    return len(spent) == len(set(spent))
+
+
+@pytest.mark.parametrize("store", [True, False], ids=["with a store", "with the file alone"])
+async def test_two_processes_with_one_file_refresh_once(
+    server: TokenServer, clock: Clock, tmp_path: Path, store: bool
+) -> None:
+    both = Both()
+    sources = pair(server, clock, (lambda: both) if store else Alone, *[tmp_path / "cred.json"] * 2)
+    for number in (1, 2, 3):
+        tokens = await asyncio.gather(*(source.token() for source in sources))
+        assert {token.secret for token in tokens} == {f"access-{number}"}
+        assert len(server.asked) == number
+        clock.now += 2 * HOUR
+    assert once_each(server)
+
+
+async def test_a_rotated_token_is_not_used_again_where_the_file_is_not_shared(
+    server: TokenServer, clock: Clock, tmp_path: Path
+) -> None:
+    both = Both()
+    one, two = pair(server, clock, lambda: both, tmp_path / "one.json", tmp_path / "two.json")
+    assert (await one.token()).secret == "access-1"
+    with pytest.raises(
+        CredentialError, match="replaced by another Detour; let both have the same token file"
+    ):
+        await two.token()
+    assert once_each(server)
+    assert "first-refresh" not in repr(both.marks)
+    # The one that has the new token goes on.
+    clock.now += 2 * HOUR
+    assert (await one.token()).secret == "access-2"
+
+
+async def test_the_configured_token_is_not_used_again_once_it_was_replaced(
+    server: TokenServer, clock: Clock, tmp_path: Path
+) -> None:
+    (source,) = pair(server, clock, Alone, tmp_path / "cred.json")
+    await source.token()
+    server.answers = [(400, {"error": "invalid_grant"})]
+    clock.now += 2 * HOUR
+    with pytest.raises(CredentialError, match="log in again"):
+        await source.token()
+    assert [asked["refresh_token"] for asked in server.asked] == ["first-refresh", "refresh-1"]
+    assert "first-refresh" not in (tmp_path / "cred.json").read_text()
+
+
+async def test_one_that_waits_takes_what_the_other_fetched(
+    server: TokenServer, clock: Clock, tmp_path: Path
+) -> None:
+    path = tmp_path / "cred.json"
+    (source,) = pair(server, clock, Alone, path)
+    async with files.locked(path, 1) as mine:
+        assert mine
+        async with files.locked(path, 0) as theirs:
+            assert not theirs
+        waiting = asyncio.create_task(source.token())
+        await asyncio.sleep(0.2)
+        assert server.asked == []
+        write(path, {"access_token": "theirs", "refresh_token": "r", "expires_at": clock.now + HOUR})
+    assert (await waiting).secret == "theirs"
+    assert server.asked == []
 
 
 @pytest.mark.parametrize(
@@ -519,7 +593,7 @@ async def test_a_refresh_works_on_a_loop_with_eager_tasks(clock: Clock, tmp_path
             "cred",
             None,
             client=lambda: httpx.AsyncClient(trust_env=False),
-            lock=alone,
+            shared=Alone,
             oauth=OAuth.model_validate(values),
             wall=clock,
         )
