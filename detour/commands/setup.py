@@ -47,17 +47,21 @@ def setup(
     folder = paths(loaded.config).data / "setup"
     try:
         if undo:
-            print(f"{settings.undo(tool.value, folder, force=force)} is as it was")
+            for file in settings.undo(tool.value, folder, force=force):
+                print(f"{file} is as it was")
             return
         gateway = _gateway(loaded)
-        change = settings.plan(tool.value, gateway, os.environ)
-        if change.before == change.after:
-            print(f"{change.file} has all of it already")
+        changes = settings.plan(tool.value, gateway, os.environ)
+        wanted = [change for change in changes if change.before != change.after]
+        if not wanted:
+            print(f"{', '.join(str(change.file) for change in changes)}: all of it is there already")
             return
-        _show(change, gateway.key)
+        for change in wanted:
+            _show(change, gateway.key)
         if not yes and not _confirmed():
             raise fail("nothing was written; --yes writes without asking")
-        settings.apply(change, folder)
+        for change in wanted:
+            settings.apply(change, folder)
     except settings.SetupError as error:
         raise fail(str(error)) from None
     print(f"written; detour setup {tool.value} --undo puts it back")

@@ -21,9 +21,10 @@ class SetupError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What becomes of a tool's settings file."""
+    """What becomes of one of a tool's settings files."""
 
-    tool: str
+    backup: str
+    """The name of what `undo` needs."""
     file: Path
     before: bytes | None
     """None where there is no file yet."""
@@ -32,7 +33,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Backup:
-    """What `undo` needs: one JSON file for each tool."""
+    """What `undo` needs: one JSON file for each settings file."""
 
     file: str
     before: str | None
@@ -42,24 +43,33 @@ class Backup:
     """SHA-256 of what was written, to notice later changes."""
 
 
-def plan(tool: str, gateway: Gateway, env: Mapping[str, str]) -> Change:
-    """What `apply` would do. Raises SetupError."""
-    entry = TOOLS[tool]
-    file = entry.file(env)
-    try:
-        before = file.read_bytes() if file.exists() else None
-    except OSError as error:
-        raise SetupError(f"{file}: {error.strerror}") from None
-    try:
-        after = entry.edit(before or b"", gateway)
-    except ValueError as error:
-        raise SetupError(f"{file}: {error}; mend it, or write the settings by hand: {entry.manual}") from None
-    return Change(tool, file, before, after)
+def plan(tool: str, gateway: Gateway, env: Mapping[str, str]) -> list[Change]:
+    """What is to be done to each of the tool's files. Raises SetupError."""
+    changes = []
+    for backup, settings in zip(_backups(tool), TOOLS[tool].settings, strict=True):
+        file = settings.file(env)
+        try:
+            before = file.read_bytes() if file.exists() else None
+        except OSError as error:
+            raise SetupError(f"{file}: {error.strerror}") from None
+        try:
+            after = settings.edit(before or b"", gateway)
+        except ValueError as error:
+            manual = TOOLS[tool].manual
+            raise SetupError(f"{file}: {error}; mend it, or write the settings by hand: {manual}") from None
+        changes.append(Change(backup, file, before, after))
+    return changes
+
+
+def _backups(tool: str) -> list[str]:
+    return [
+        f"{tool}-{number}.json" if number else f"{tool}.json" for number in range(len(TOOLS[tool].settings))
+    ]
 
 
 def apply(change: Change, folder: Path) -> None:
     """Write the change, after the file as it was has been put into `folder`. Raises SetupError."""
-    backup = folder / f"{change.tool}.json"
+    backup = folder / change.backup
     found = _read(backup)
     if found is not None and found.file == str(change.file) and found.after == _digest(change.before):
         # Detour's own writing is no state to come back to.
@@ -79,29 +89,39 @@ def apply(change: Change, folder: Path) -> None:
         raise SetupError(f"{error.filename}: {error.strerror}") from None
 
 
-def undo(tool: str, folder: Path, *, force: bool = False) -> Path:
-    """Put the settings back as they were before the first `apply`. Returns the file. Raises SetupError.
+def undo(tool: str, folder: Path, *, force: bool = False) -> list[Path]:
+    """Put the settings back as they were before the first `apply`. Returns the files. Raises SetupError.
 
-    Settings that were changed since are only overwritten with `force`.
+    Settings that were changed since are only overwritten with `force`; all stay as they are then.
     """
-    backup = folder / f"{tool}.json"
-    entry = _read(backup)
-    if entry is None:
+    entries = {backup: entry for name in _backups(tool) if (entry := _read(backup := folder / name))}
+    if not entries:
         raise SetupError(f"Detour has not changed the settings of {tool}")
-    file = Path(entry.file)
     try:
-        now = file.read_bytes() if file.exists() else None
-        if _digest(now) != entry.after and not force:
-            raise SetupError(f"{file} was changed since; --force puts the earlier state back nevertheless")
-        if entry.before is None:
-            file.unlink(missing_ok=True)
-        else:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(file.resolve(), base64.b64decode(entry.before), entry.mode)
-        backup.unlink()
+        for entry in entries.values():
+            if not force and _now(file := Path(entry.file)) != entry.after:
+                raise SetupError(
+                    f"{file} was changed since; --force puts the earlier state back nevertheless"
+                )
+        for backup, entry in entries.items():
+            _put_back(entry)
+            backup.unlink()
     except OSError as error:
         raise SetupError(f"{error.filename}: {error.strerror}") from None
-    return file
+    return [Path(entry.file) for entry in entries.values()]
+
+
+def _now(file: Path) -> str:
+    return _digest(file.read_bytes() if file.exists() else None)
+
+
+def _put_back(entry: Backup) -> None:
+    file = Path(entry.file)
+    if entry.before is None:
+        file.unlink(missing_ok=True)
+    else:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(file.resolve(), base64.b64decode(entry.before), entry.mode)
 
 
 def _digest(content: bytes | None) -> str:

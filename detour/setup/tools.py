@@ -23,12 +23,19 @@ class Gateway:
 
 
 @dataclass(frozen=True, slots=True)
-class Tool:
+class Settings:
+    """One file."""
+
     file: Callable[[Mapping[str, str]], Path]
     edit: Callable[[bytes, Gateway], bytes]
     """The settings with the gateway in them. Raises ValueError for settings that cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    settings: tuple[Settings, ...]
     manual: str
-    """The same in words."""
+    """What the settings become, in words."""
 
 
 def _within(variable: str, folder: str, *names: str) -> Callable[[Mapping[str, str]], Path]:
@@ -61,6 +68,11 @@ def _gemini(settings: bytes, gateway: Gateway) -> bytes:
     return edits.dotenv_set(settings, {"GOOGLE_GEMINI_BASE_URL": gateway.url, "GEMINI_API_KEY": gateway.key})
 
 
+def _gemini_login(settings: bytes, gateway: Gateway) -> bytes:
+    # With a base URL and no choice of its own, Gemini CLI chooses a login that it then calls invalid.
+    return edits.json_set(settings, {"security": {"auth": {"selectedType": "gemini-api-key"}}})
+
+
 def _opencode(settings: bytes, gateway: Gateway) -> bytes:
     def provider(base: str) -> dict[str, Any]:
         return {"options": {"baseURL": gateway.url + base, "apiKey": gateway.key}}
@@ -71,23 +83,22 @@ def _opencode(settings: bytes, gateway: Gateway) -> bytes:
 
 TOOLS: Final[dict[str, Tool]] = {
     "claude-code": Tool(
-        _within("CLAUDE_CONFIG_DIR", ".claude", "settings.json"),
-        _claude_code,
+        (Settings(_within("CLAUDE_CONFIG_DIR", ".claude", "settings.json"), _claude_code),),
         "ANTHROPIC_BASE_URL and ANTHROPIC_AUTH_TOKEN below env",
     ),
     "codex": Tool(
-        _within("CODEX_HOME", ".codex", "config.toml"),
-        _codex,
+        (Settings(_within("CODEX_HOME", ".codex", "config.toml"), _codex),),
         'model_provider = "detour" and a table [model_providers.detour] with base_url and wire_api',
     ),
     "gemini": Tool(
-        _within("GEMINI_CLI_HOME", "", ".gemini", ".env"),
-        _gemini,
-        "GOOGLE_GEMINI_BASE_URL and GEMINI_API_KEY",
+        (
+            Settings(_within("GEMINI_CLI_HOME", "", ".gemini", ".env"), _gemini),
+            Settings(_within("GEMINI_CLI_HOME", "", ".gemini", "settings.json"), _gemini_login),
+        ),
+        "GOOGLE_GEMINI_BASE_URL and GEMINI_API_KEY in .env, security.auth.selectedType gemini-api-key in settings.json",
     ),
     "opencode": Tool(
-        _within("XDG_CONFIG_HOME", ".config", "opencode", "opencode.json"),
-        _opencode,
+        (Settings(_within("XDG_CONFIG_HOME", ".config", "opencode", "opencode.json"), _opencode),),
         "provider.NAME.options.baseURL and apiKey for anthropic, openai and google",
     ),
 }

@@ -37,12 +37,17 @@ def env(home: Path) -> dict[str, str]:
     return {"HOME": str(home)}
 
 
+def set_up(tool: str, gateway: Gateway, home: Path, folder: Path) -> None:
+    for change in setup.plan(tool, gateway, env(home)):
+        setup.apply(change, folder)
+
+
 def test_claude_code_keeps_every_other_setting(tmp_path):
     file = tmp_path / ".claude" / "settings.json"
     file.parent.mkdir()
     file.write_bytes(CLAUDE)
 
-    change = setup.plan("claude-code", GATEWAY, env(tmp_path))
+    (change,) = setup.plan("claude-code", GATEWAY, env(tmp_path))
 
     assert change.file == file and change.before == CLAUDE
     assert json.loads(change.after) == {
@@ -58,7 +63,7 @@ def test_claude_code_keeps_every_other_setting(tmp_path):
 
 
 def test_codex_replaces_its_own_table_and_no_other(tmp_path):
-    after = TOOLS["codex"].edit(CODEX, GATEWAY)
+    after = TOOLS["codex"].settings[0].edit(CODEX, GATEWAY)
 
     found = tomllib.loads(after.decode())
     assert found["model_provider"] == "detour" and found["model"] == "gpt-5.5"
@@ -74,7 +79,7 @@ def test_codex_replaces_its_own_table_and_no_other(tmp_path):
 
 
 def test_codex_without_settings_gets_some(tmp_path):
-    assert TOOLS["codex"].edit(b"", GATEWAY) == (
+    assert TOOLS["codex"].settings[0].edit(b"", GATEWAY) == (
         b'model_provider = "detour"\n\n[model_providers.detour]\nname = "Detour"\n'
         b'base_url = "http://127.0.0.1:8317/v1"\nwire_api = "responses"\n'
         b'http_headers = { "x-api-key" = "a-client-key" }\n'
@@ -84,15 +89,24 @@ def test_codex_without_settings_gets_some(tmp_path):
 def test_gemini_replaces_its_lines_and_adds_the_others():
     before = b"# keys\nexport GEMINI_API_KEY=old\r\nOTHER='x y'"
 
-    after = TOOLS["gemini"].edit(before, GATEWAY)
+    after = TOOLS["gemini"].settings[0].edit(before, GATEWAY)
 
     assert after == (
         b"# keys\nGEMINI_API_KEY=a-client-key\r\nOTHER='x y'\r\nGOOGLE_GEMINI_BASE_URL=http://127.0.0.1:8317\r\n"
     )
 
 
+def test_gemini_is_told_how_it_logs_in_and_keeps_the_rest():
+    before = b'{"ui": {"theme": "x"}, "security": {"auth": {"selectedType": "oauth-personal"}, "a": 1}}'
+
+    after = json.loads(TOOLS["gemini"].settings[1].edit(before, GATEWAY))
+
+    security = {"auth": {"selectedType": "gemini-api-key"}, "a": 1}
+    assert after == {"ui": {"theme": "x"}, "security": security}
+
+
 def test_opencode_has_a_base_for_each_format():
-    providers = json.loads(TOOLS["opencode"].edit(b"{}", GATEWAY))["provider"]
+    providers = json.loads(TOOLS["opencode"].settings[0].edit(b"{}", GATEWAY))["provider"]
 
     assert {name: entry["options"]["baseURL"] for name, entry in providers.items()} == {
         "anthropic": "http://127.0.0.1:8317/v1",
@@ -112,7 +126,7 @@ def test_opencode_has_a_base_for_each_format():
     ],
 )
 def test_what_cannot_be_edited_is_named_and_said_in_words(tmp_path, tool, text):
-    file = TOOLS[tool].file(env(tmp_path))
+    file = TOOLS[tool].settings[0].file(env(tmp_path))
     file.parent.mkdir(parents=True)
     file.write_bytes(text)
 
@@ -123,19 +137,19 @@ def test_what_cannot_be_edited_is_named_and_said_in_words(tmp_path, tool, text):
 @pytest.mark.parametrize("tool", TOOLS)
 @pytest.mark.parametrize("before", [None, b"", b"\n"])
 def test_nothing_is_lost_and_a_second_setup_changes_nothing(tmp_path, tool, before):
-    file, folder = TOOLS[tool].file(env(tmp_path)), tmp_path / "backups"
-    if before is not None:
-        file.parent.mkdir(parents=True)
-        file.write_bytes(before)
+    files, folder = [s.file(env(tmp_path)) for s in TOOLS[tool].settings], tmp_path / "backups"
+    for file in files:
+        if before is not None:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(before)
 
     for _ in range(2):
-        setup.apply(setup.plan(tool, GATEWAY, env(tmp_path)), folder)
-        again = setup.plan(tool, GATEWAY, env(tmp_path))
-        assert again.before == again.after
-    assert stat.S_IMODE(next(folder.iterdir()).stat().st_mode) == 0o600
+        set_up(tool, GATEWAY, tmp_path, folder)
+        assert all(again.before == again.after for again in setup.plan(tool, GATEWAY, env(tmp_path)))
+    assert {stat.S_IMODE(backup.stat().st_mode) for backup in folder.iterdir()} == {0o600}
 
-    assert setup.undo(tool, folder) == file
-    assert (file.read_bytes() if file.exists() else None) == before
+    assert setup.undo(tool, folder) == files
+    assert {file.read_bytes() if file.exists() else None for file in files} == {before}
     assert list(folder.iterdir()) == []
 
 
@@ -148,7 +162,7 @@ def test_the_mode_and_a_link_stay(tmp_path):
     file.parent.mkdir()
     file.symlink_to(real)
 
-    setup.apply(setup.plan("claude-code", GATEWAY, env(tmp_path)), tmp_path / "backups")
+    set_up("claude-code", GATEWAY, tmp_path, tmp_path / "backups")
     assert file.is_symlink() and stat.S_IMODE(real.stat().st_mode) == 0o640
 
     setup.undo("claude-code", tmp_path / "backups")
@@ -156,16 +170,18 @@ def test_the_mode_and_a_link_stay(tmp_path):
 
 
 def test_later_changes_are_not_thrown_away(tmp_path):
-    file, folder = TOOLS["gemini"].file(env(tmp_path)), tmp_path / "backups"
-    setup.apply(setup.plan("gemini", GATEWAY, env(tmp_path)), folder)
+    file, login = (s.file(env(tmp_path)) for s in TOOLS["gemini"].settings)
+    folder = tmp_path / "backups"
+    set_up("gemini", GATEWAY, tmp_path, folder)
     file.write_bytes(file.read_bytes() + b"MORE=1\n")
 
     with pytest.raises(SetupError, match="was changed since; --force"):
         setup.undo("gemini", folder)
+    assert login.exists()
     # Set up anew, the later state is the one to come back to.
-    setup.apply(setup.plan("gemini", Gateway("http://other:1", "k"), env(tmp_path)), folder)
+    set_up("gemini", Gateway("http://other:1", "k"), tmp_path, folder)
     setup.undo("gemini", folder)
-    assert file.read_bytes().endswith(b"MORE=1\n")
+    assert file.read_bytes().endswith(b"MORE=1\n") and not login.exists()
 
 
 def test_undoing_what_was_never_done_is_said(tmp_path):
@@ -227,5 +243,5 @@ def test_the_command_shows_asks_and_puts_back(tmp_path, monkeypatch):
     assert written.exit_code == 0 and written.stdout.endswith(
         "detour setup claude-code --undo puts it back\n"
     )
-    assert again.stdout == f"{file} has all of it already\n"
+    assert again.stdout == f"{file}: all of it is there already\n"
     assert undone.exit_code == 0 and not file.exists()
