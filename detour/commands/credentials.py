@@ -43,21 +43,30 @@ def list_(config: ConfigOption = None, json: JsonOption = False) -> None:
         return
     now = time.time()
     print_columns(
-        ("ID", "PROVIDER", "STATE", "BACK IN", "PRIORITY", "WHY"),
-        [
-            (
-                status["id"],
-                status["provider"],
-                status["state"],
-                _back(status["until"], now),
-                str(status["priority"]),
-                status["reason"] or _models(status["models"], now),
-            )
-            for status in found
-        ],
+        ("ID", "PROVIDER", "STATE", "SINCE", "BACK IN", "PRIORITY", "WHY"),
+        [row for status in found for row in _rows(status, now)],
     )
     if answer is None:
         print("detour: no instance is running, so what is cooling is not known", file=sys.stderr)
+
+
+def _rows(status: dict[str, Any], now: float) -> list[tuple[str, ...]]:
+    """A credential, and below it its cooling models, its quota windows and how it last failed."""
+    since, until = status["since"], status["until"]
+    first = (status["id"], status["provider"], status["state"], _ago(since, now), _back(until, now))
+    rows: list[tuple[str, ...]] = [(*first, str(status["priority"]), status["reason"])]
+    for model in status["models"]:
+        times = _ago(model["since"], now), _back(model["until"], now)
+        rows.append(
+            ("", model["model"] or "no model", model["state"], *times, "", model["reason"] or model["kind"])
+        )
+    for window in status["windows"]:
+        rows.append(
+            ("", f"window {window['name']}", f"{window['used']:.0%}", "", _back(window["reset"], now), "", "")
+        )
+    if status["last_error"]:
+        rows.append(("", "last error", "", _ago(status["last_error_at"], now), "", "", status["last_error"]))
+    return rows
 
 
 def _back(until: float | None, now: float) -> str:
@@ -66,8 +75,10 @@ def _back(until: float | None, now: float) -> str:
     return describe(until - now) if until and until > now else "-"
 
 
-def _models(cooling: list[dict[str, Any]], now: float) -> str:
-    return ", ".join(f"{entry['model']} {entry['state']} ({_back(entry['until'], now)})" for entry in cooling)
+def _ago(since: float | None, now: float) -> str:
+    from router_core.routing.status import describe
+
+    return f"{describe(now - since)} ago" if since else "-"
 
 
 @app.command()

@@ -37,6 +37,7 @@ from router_core.routing.records import (
 )
 from router_core.routing.rotation import Rotation
 from router_core.routing.scheduler import Scheduler
+from router_core.routing.status import log_change
 from router_core.routing.windows import Count, Quotas, Window, laid_over, read_windows
 from router_core.state.store import Change, Store
 
@@ -315,6 +316,7 @@ class Live:
                     self.schedulers[change.name].count_turn(model, int(priority), str(credential_id))
 
     def _cooldown_changed(self, state: CredentialState, key: Key, cooldown: Cooldown | None) -> None:
+        log_change(state, key, cooldown, self.wall())
         if cooldown is not None:
             self.store.changed(cooldown_change(state, key, cooldown))
         else:

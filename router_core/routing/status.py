@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from typing import Any
 
 from router_core.credentials.model import Credential
-from router_core.routing.cooldown import NO_MODEL, QUOTA, CredentialState
+from router_core.routing.cooldown import NO_MODEL, QUOTA, Cooldown, CredentialState, Key
 from router_core.routing.windows import Window
+
+logger = logging.getLogger(__name__)
 
 TAKEN_OUT = "it was taken out of use; `detour credentials enable` puts it back"
 
@@ -149,6 +153,25 @@ def why(state: CredentialState, model: str | None, now: float) -> str:
     if state.bit & state.scheduler.full:
         return f"{state.in_flight} requests are under way, its limit"
     return "ready"
+
+
+def log_change(state: CredentialState, key: Key, cooldown: Cooldown | None, now: float) -> None:
+    """One line for each cooldown of `state` that begins, changes or ends, with the same facts as the status."""
+    of = f" for {key}" if key and key != QUOTA else ""
+    if cooldown is None:
+        logger.info("%s%s is ready again", state.credential.id, of)
+        return
+    what = "is exhausted" if cooldown.quota else "cools"
+    since = f", since {_clock(cooldown.since)}" if now - cooldown.since >= 1 else ""
+    logger.info(
+        "%s%s %s until %s (%s)%s: %s",
+        state.credential.id, of, what, _clock(cooldown.until), describe(cooldown.until - now), since,
+        cooldown.reason or cooldown.kind,
+    )  # fmt: skip
+
+
+def _clock(moment: float) -> str:
+    return datetime.fromtimestamp(moment).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def describe(seconds: float) -> str:

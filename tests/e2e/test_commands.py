@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -58,7 +60,11 @@ def detour(config, tmp_path) -> Detour:
 
 
 def test_cooldowns_are_shown_and_ended(detour, upstream):
-    upstream.script.add(Fault.status(401))
+    windows = [
+        ("anthropic-ratelimit-unified-5h-utilization", "0.42"),
+        ("anthropic-ratelimit-unified-5h-reset", str(int(time.time()) + 7200)),
+    ]
+    upstream.script.add(Fault.status(401, windows))
     with detour:
         with detour.client() as client:
             assert client.post("https://api.anthropic.com/v1/messages", json=MESSAGE).status_code == 401
@@ -69,7 +75,13 @@ def test_cooldowns_are_shown_and_ended(detour, upstream):
         unknown = command(detour, "credentials", "reset", "nobody")
 
     assert [(entry["id"], entry["state"]) for entry in before] == [("one", "cooling"), ("unset", "inactive")]
-    assert table.stderr == "" and " min " in table.stdout.splitlines()[1]
+    head, one, window, error, _ = table.stdout.splitlines()
+    assert table.stderr == ""
+    assert head.split() == ["ID", "PROVIDER", "STATE", "SINCE", "BACK", "IN", "PRIORITY", "WHY"]
+    assert re.fullmatch(r"one +anthropic +cooling +\d+ s ago +30 min +0 +401 authentication_error", one)
+    assert re.fullmatch(r" +window 5h +42% +\d+ (h|min).*", window)
+    assert re.fullmatch(r" +last error +\d+ s ago +401 authentication_error", error)
+    assert "one cools until" in detour.log.read_text()
     assert (reset.returncode, reset.stdout) == (0, "one is ready\n")
     assert after[0]["state"] == "ready"
     assert unknown.returncode == 1 and "nobody" in unknown.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -303,3 +304,19 @@ async def test_counting_tokens_is_no_test_of_a_credential_and_ends_none() -> Non
     assert await world.ask("claude-a") == ["b"]
     await plan.report(testing, ok())
     assert world.state("a", "claude-a") == "ready"
+
+
+async def test_what_becomes_of_a_credential_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    world = World(credential("a", limits=[{"window": "5h", "requests": 3}]), routing={"max_wait": 0})
+    with caplog.at_level("INFO", "router_core.routing.status"):
+        await world.ask("claude-a", limited(60))
+        world.time.pass_(61)
+        await world.ask("claude-a")
+        await world.ask("claude-a", answer(401))
+    lines = [record.getMessage() for record in caplog.records]
+    at = r"until 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d"
+    assert re.fullmatch(rf"a for claude-a cools {at} \(60 s\): 429 rate_limit_error: slow down", lines[0])
+    assert lines[1] == "a for claude-a is ready again"
+    assert re.fullmatch(rf"a is exhausted {at} \(4 h 59 min\): 3 of 3 requests per 5h are used", lines[2])
+    assert re.fullmatch(rf"a cools {at} \(30 min\): 401", lines[3])
+    assert len(lines) == 4
