@@ -43,9 +43,9 @@ class Offer:
         path: Path,
         sockets: Mapping[str, Sequence[socket.socket]],
         before: Callable[[], Awaitable[None]],
-        taken: Callable[[], None],
+        taken: Callable[[], Awaitable[None]],
     ) -> None:
-        """`before` is waited for before they are given, `taken` is called when the other instance serves."""
+        """`before` is waited for before they are given, `taken` when the other instance serves."""
         self._path = path
         self._sockets = sockets
         self._before = before
@@ -78,7 +78,7 @@ class Offer:
                 peer.setblocking(False)
                 try:
                     if _is_own(peer) and await self._give(peer):
-                        self._taken()
+                        await self._taken()
                         return
                 except (OSError, TimeoutError) as error:
                     logger.warning("another instance asked for the listeners and went away: %s", error)

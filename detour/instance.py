@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from mitmproxy import options
 
@@ -37,14 +37,55 @@ class StartError(Exception):
     """The instance cannot serve; the message names the reason."""
 
 
+class Serving(Protocol):
+    """What serves, in this process or in others."""
+
+    @property
+    def config(self) -> Config: ...
+
+    @property
+    def serving(self) -> asyncio.Future[None]:
+        """Ends when it cannot serve any more."""
+
+    @property
+    def drain(self) -> Callable[[float], Awaitable[int]]:
+        """Lets everything that is under way come to its end within so many seconds; how much is left."""
+
+    async def keep(self) -> None:
+        """Keeps its state for another instance."""
+
+    async def supersede(self) -> None:
+        """Another instance has taken its place."""
+
+    async def read_again(self) -> bool:
+        """Reads the configuration again; whether that went well."""
+
+
 @dataclass(frozen=True, slots=True)
 class Instance:
+    """Serves in this process."""
+
     core: Core
     serving: asyncio.Task[None]
     """Ends when the master does."""
     drain: Callable[[float], Awaitable[int]]
     """Lets everything that is under way come to its end within so many seconds; how many connections are left."""
     close_admin: Callable[[], Awaitable[None]] | None = None
+
+    @property
+    def config(self) -> Config:
+        return self.core.config
+
+    async def keep(self) -> None:
+        await self.core.store.keep()
+
+    async def supersede(self) -> None:
+        self.core.superseded = True
+        if self.close_admin:
+            await self.close_admin()
+
+    async def read_again(self) -> bool:
+        return await self.core.read_again()
 
 
 async def start(
@@ -53,21 +94,26 @@ async def start(
     listeners: dict[str, Listener],
     ca: CAPaths,
     capture_run: str | None = None,
+    worker: int = 1,
 ) -> Instance:
-    """Serve `listeners` until `stack` is closed. Raises StartError; what was begun by then ends with `stack`."""
-    core = await _core(stack, loaded, capture_run)
+    """Serve `listeners` until `stack` is closed. Raises StartError; what was begun by then ends with `stack`.
+
+    `worker` is the number of this process among those that serve together.
+    """
+    core = await _core(stack, loaded, capture_run, worker)
     master, serving = await _master(stack, core, listeners, ca)
     close_admin = None
     if "admin" in listeners:
+        from detour.admin.context import Context
         from detour.admin.server import TokenError, serve_admin
 
         try:
-            admin = await serve_admin(listeners["admin"], core)
+            admin = await serve_admin(listeners["admin"], Context(core))
         except TokenError as error:
             raise StartError(str(error)) from None
         close_admin = admin.close
         stack.push_async_callback(close_admin)
-    if "transparent" in listeners and core.config.transparent.addresses == "resolve":
+    if "transparent" in listeners and worker == 1 and core.config.transparent.addresses == "resolve":
         _keep_addresses(stack, core)
     # What is here now stays: the collector need not look at it again.
     gc.collect()
@@ -85,9 +131,9 @@ def _keep_addresses(stack: AsyncExitStack, core: Core) -> None:
         stack.callback(task.cancel)
 
 
-async def _core(stack: AsyncExitStack, loaded: Loaded, capture_run: str | None) -> Core:
+async def _core(stack: AsyncExitStack, loaded: Loaded, capture_run: str | None, worker: int) -> Core:
     where = paths(loaded.config)
-    core = Core(loaded, where.state)
+    core = Core(loaded, where.state, worker)
     core.recorder = make_recorder(loaded, capture_run)
     try:
         ledger = core.activity.ledger = make_ledger(loaded.config, where.data)

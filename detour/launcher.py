@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from detour import activation, instance, listeners, logs, private, runtime
-from detour.ca import CAError, ensure_ca
+from detour.ca import CAError, CAPaths, ensure_ca
 from detour.gateway import marks
 from detour.handover import HandoverError, Offer, Takeover
-from detour.instance import StartError
+from detour.instance import Serving, StartError
 from detour.lifecycle import Lifecycle
 from detour.listeners import Listener, ListenError
 from detour.notify import Notifier
@@ -44,6 +44,16 @@ class CaptureRun:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Which of several processes this one is."""
+
+    number: int
+    """From 1."""
+    channel: int
+    """The descriptor of the socket to the process that started it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """What `detour run` is told besides its configuration."""
 
@@ -54,6 +64,9 @@ class Run:
     """Seconds, in the place of `listen.drain`."""
     replace: bool = False
     """Take the place of the instance that runs, if one does."""
+    workers: int | None = None
+    """In the place of `listen.workers`."""
+    worker: Place | None = None
 
 
 def serve(config_path: Path | None = None, log_format: logs.Form = "human", run: Run = Run()) -> int:
@@ -65,9 +78,13 @@ def serve(config_path: Path | None = None, log_format: logs.Form = "human", run:
         return 2
     if run.recorded:
         loaded = run.recorded.apply(loaded)
+    log = loaded.config.log
+    if run.worker:
+        # Whoever started it writes the file, and has said the warnings.
+        log = log.model_copy(update={"file": None})
     try:
-        with logs.configured(log_format, loaded.config.log):
-            for warning in loaded.warnings:
+        with logs.configured(log_format, log):
+            for warning in loaded.warnings if not run.worker else ():
                 logger.warning("%s", warning)
             return _run(_serve(loaded, run), marks.of(loaded.config))
     except logs.LogError as error:
@@ -88,34 +105,78 @@ async def _serve(loaded: Loaded, run: Run) -> int:
     if not run.private_to and (problem := marks.problem(loaded.config)):
         print(problem, file=sys.stderr)
         return 1
-    life = Lifecycle(Notifier())
+    life = Lifecycle(Notifier(), quiet=run.worker is not None)
     try:
-        takeover = _takeover(loaded) if run.replace else None
-        opened = _listeners(loaded, run, takeover.sockets if takeover else [])
-        ca = ensure_ca(loaded.config, loaded.registry)
-        async with AsyncExitStack() as stack:
-            label = run.recorded.label if run.recorded else None
-            running = await instance.start(stack, loaded, opened, ca, label)
-            running.serving.add_done_callback(lambda _: life.give_up())
-            if run.private_to:
-                ended = asyncio.create_task(private.ended(run.private_to))
-                ended.add_done_callback(lambda _: life.give_up())
-            else:
-                _announce(stack, loaded, opened)
-                _offer(stack, running, opened, life)
-            print(listeners.ready_line(opened), flush=True)
-            if takeover:
-                takeover.serving()
-            await life.serve("serving", running.core.read_again)
-            if running.core.superseded and running.close_admin:
-                await running.close_admin()
-            limit = running.core.config.listen.drain if run.drain is None else run.drain
-            if limit and not life.at_once.is_set():
-                await life.drained(running.drain(limit), limit)
+        if run.worker:
+            await _work(loaded, run, run.worker, life)
+        else:
+            await _run_instance(loaded, run, life)
     except (ListenError, CAError, StartError, HandoverError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0
+
+
+async def _run_instance(loaded: Loaded, run: Run, life: Lifecycle) -> None:
+    takeover = _takeover(loaded) if run.replace else None
+    opened = _listeners(loaded, run, takeover.sockets if takeover else [])
+    ca = ensure_ca(loaded.config, loaded.registry)
+    async with AsyncExitStack() as stack:
+        running = await _start(stack, loaded, run, opened, ca)
+        if run.private_to:
+            ended = asyncio.create_task(private.ended(run.private_to))
+            ended.add_done_callback(lambda _: life.give_up())
+        else:
+            _announce(stack, loaded, opened)
+            _offer(stack, loaded, running, opened, life)
+        print(listeners.ready_line(opened), flush=True)
+        if takeover:
+            takeover.serving()
+        await _until_the_end(running, run, life)
+
+
+async def _start(
+    stack: AsyncExitStack, loaded: Loaded, run: Run, opened: dict[str, Listener], ca: CAPaths
+) -> Serving:
+    count = 1 if run.private_to else run.workers or loaded.config.listen.workers
+    if count == 1:
+        label = run.recorded.label if run.recorded else None
+        return await instance.start(stack, loaded, opened, ca, label)
+    from detour.workers.supervisor import Supervisor
+
+    if loaded.config.state == "memory":
+        logger.warning(
+            "with `state: memory` each of the %d workers has cooldowns, quota windows, turns, session affinity and "
+            "concurrency limits of its own; `state: redis://HOST:PORT/DB` lets them share these",
+            count,
+        )
+    options = [] if run.drain is None else ["--drain", f"{run.drain:g}s" if run.drain else "0"]
+    supervisor = Supervisor(loaded, opened, count, options)
+    await supervisor.start(stack, opened.get("admin"))
+    return supervisor
+
+
+async def _work(loaded: Loaded, run: Run, place: Place, life: Lifecycle) -> None:
+    """Serve as one of several processes, on the sockets of the one that started them."""
+    from detour.workers.worker import Worker, receive_listeners
+
+    channel = socket.socket(fileno=place.channel)
+    opened = receive_listeners(channel)
+    ca = ensure_ca(loaded.config, loaded.registry)
+    async with AsyncExitStack() as stack:
+        running = await instance.start(stack, loaded, opened, ca, worker=place.number)
+        worker = Worker(running.core, life.end)
+        await worker.start(channel)
+        await _until_the_end(running, run, life)
+    await worker.stop()
+
+
+async def _until_the_end(running: Serving, run: Run, life: Lifecycle) -> None:
+    running.serving.add_done_callback(lambda _: life.give_up())
+    await life.serve("serving", running.read_again)
+    limit = running.config.listen.drain if run.drain is None else run.drain
+    if limit and not life.at_once.is_set():
+        await life.drained(running.drain(limit), limit)
 
 
 def _takeover(loaded: Loaded) -> Takeover | None:
@@ -139,20 +200,19 @@ def _listeners(loaded: Loaded, run: Run, offered: list[tuple[str, socket.socket]
 
 
 def _offer(
-    stack: AsyncExitStack, running: instance.Instance, opened: dict[str, Listener], life: Lifecycle
+    stack: AsyncExitStack, loaded: Loaded, running: Serving, opened: dict[str, Listener], life: Lifecycle
 ) -> None:
     """Let another instance take this one's place."""
-    core = running.core
 
-    def taken() -> None:
+    async def taken() -> None:
         logger.info("another instance serves now")
-        core.superseded = True
+        await running.supersede()
         life.end()
 
-    where = paths(core.config).takeover
+    where = paths(loaded.config).takeover
     sockets = {name: listener.sockets for name, listener in opened.items()}
     try:
-        offer = Offer(where, sockets, core.store.keep, taken)
+        offer = Offer(where, sockets, running.keep, taken)
     except OSError as error:
         logger.warning("no other instance can take this one's place: %s: %s", where, error.strerror)
     else:

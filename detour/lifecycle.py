@@ -16,8 +16,10 @@ class Lifecycle:
     """SIGTERM or SIGINT: finish what was begun, and a second one: end at once. SIGHUP: read the configuration
     again. Belongs to the running event loop."""
 
-    def __init__(self, notifier: Notifier) -> None:
+    def __init__(self, notifier: Notifier, *, quiet: bool = False) -> None:
+        """`quiet` where another process says what everybody does."""
         self.notifier = notifier
+        self._level = logging.DEBUG if quiet else logging.INFO
         self.finish = asyncio.Event()
         """Nothing new is to be begun."""
         self.at_once = asyncio.Event()
@@ -63,7 +65,8 @@ class Lifecycle:
     async def drained(self, draining: Awaitable[int], limit: float) -> None:
         """Wait for `draining`, which is given `limit` seconds and says how many connections were left, or until
         there is no more patience."""
-        logger.info("finishing what is under way, for %g s at most; a second signal ends at once", limit)
+        said = "finishing what is under way, for %g s at most; a second signal ends at once"
+        logger.log(self._level, said, limit)
         self.notifier.stopping("finishing what is under way")
         task, hurry = asyncio.ensure_future(draining), asyncio.ensure_future(self.at_once.wait())
         await asyncio.wait([task, hurry], return_when=asyncio.FIRST_COMPLETED)

@@ -38,8 +38,9 @@ logger = logging.getLogger(__name__)
 class Core:
     """Made from a configuration that was loaded; `start` before the first request, `stop` after the last."""
 
-    def __init__(self, loaded: Loaded, state_folder: Path | None = None) -> None:
-        """`state_folder` is where routing state outlives the process; None keeps nothing."""
+    def __init__(self, loaded: Loaded, state_folder: Path | None = None, worker: int = 1) -> None:
+        """`state_folder` is where routing state outlives the process; None keeps nothing. `worker` is the number
+        of the process among those that serve together."""
         self.loaded = loaded
         self.config = loaded.config
         self.registry = loaded.registry
@@ -48,7 +49,7 @@ class Core:
         self.rules = compile_rules(loaded.config, loaded.registry, self.translator)
         self._tokens = state_folder / "credentials" if state_folder else None
         self.pool = Pool(loaded.config, loaded.registry, folder=self._tokens)
-        self.store = open_store(loaded.config, state_folder)
+        self.store = open_store(loaded.config, state_folder, worker)
         self.router = Router(loaded.config, loaded.registry, self.pool, self.store, translatable=translatable)
         self.access_keys: dict[str, SecretStr] = {}
         """Client keys by name; empty means that no key is asked for."""

@@ -131,7 +131,7 @@ async def exchange(request: Request) -> Any:
 async def exchanges_live(request: Request) -> Response:
     """Server-sent events: `started` and `finished` with one exchange each, `progress` with all that are under way."""
     context = context_of(request)
-    subscription = context.activity.subscribe()
+    subscription = context.subscribe()
     if subscription is None:
         return error(503, "too_many_listeners", "Too many clients listen already.")
     return LiveResponse(context, subscription)

@@ -13,7 +13,7 @@ from router_core.config.loader import Loaded, load, parse
 from router_core.config.problems import Problem
 from router_core.core import Core
 from router_core.paths import Paths, paths
-from router_core.usage.activity import Activity
+from router_core.usage.activity import Activity, Subscription
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -57,6 +57,10 @@ class Context:
     async def models(self) -> list[dict[str, Any]]:
         """What can be asked for."""
         return [dataclasses.asdict(entry) for entry in self.core.router.models()]
+
+    def subscribe(self) -> Subscription | None:
+        """What begins and ends from now on; None when too many listen already."""
+        return self.activity.subscribe()
 
     def workers(self) -> list[dict[str, Any]]:
         """The processes that serve, where they are others than this one."""
@@ -113,7 +117,11 @@ class Context:
         capture = config.capture
         if self.capture_mode:
             capture = capture.model_copy(update={"mode": self.capture_mode})
-        loaded = dataclasses.replace(self._written, config=config.model_copy(update={"capture": capture}))
+        await self._put_in_force(
+            dataclasses.replace(self._written, config=config.model_copy(update={"capture": capture}))
+        )
+
+    async def _put_in_force(self, loaded: Loaded) -> None:
         await self.core.reload(loaded)
 
     def close(self) -> None:

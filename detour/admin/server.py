@@ -17,8 +17,6 @@ from detour.admin.context import Context
 from detour.admin.token import TokenError, ensure_token
 from detour.listeners import Listener
 from detour.ports import Address
-from router_core.core import Core
-from router_core.paths import paths
 
 __all__ = ["Admin", "TokenError", "serve_admin"]
 
@@ -60,10 +58,9 @@ class Admin:
         self.context.close()
 
 
-async def serve_admin(listener: Listener, core: Core) -> Admin:
-    """Serve `core` at `listener` until `Admin.close`. Raises `detour.admin.token.TokenError`."""
-    token = ensure_token(paths(core.config).admin_token)
-    context = Context(core)
+async def serve_admin(listener: Listener, context: Context) -> Admin:
+    """Serve `context` at `listener` until `Admin.close`. Raises `detour.admin.token.TokenError`."""
+    token = ensure_token(context.paths.admin_token)
     context.log.install()
     config = uvicorn.Config(
         make_app(context, token, Address(listener.host, listener.bound.port)),

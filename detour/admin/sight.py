@@ -60,12 +60,16 @@ def merged(sights: Sequence[Sight]) -> Sight:
         sorted((e for sight in sights for e in sight.running), key=lambda e: e["at"]),
         sum(sight.finished for sight in sights),
         [_credential([s.credentials for s in sights], status.id) for status in first.credentials],
-        Connections(*(sum(getattr(s.connections, f.name) for s in sights) for f in fields(Connections))),
+        added([sight.connections for sight in sights]),
         sorted((r for sight in sights for r in sight.refusals), key=lambda r: -r["at"]),
         _ledger([sight.ledger for sight in sights if sight.ledger]),
         [_budget([s.budgets for s in sights], budget) for budget in first.budgets],
         _recorded([sight.recorder for sight in sights if sight.recorder]),
     )
+
+
+def added(counted: Sequence[Connections]) -> Connections:
+    return Connections(*(sum(getattr(one, field.name) for one in counted) for field in fields(Connections)))
 
 
 def _credential(everywhere: Sequence[list[CredentialStatus]], id: str) -> CredentialStatus:

@@ -28,16 +28,23 @@ def run(
             "--replace", help="Take the place of the instance that runs, without refusing a connection."
         ),
     ] = False,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, max=64, help="Processes that serve on the same ports; as listen.workers."),
+    ] = None,
+    worker: Annotated[str | None, typer.Option(hidden=True)] = None,
     private_to: Annotated[int | None, typer.Option(hidden=True)] = None,
     capture_run: Annotated[str | None, typer.Option(hidden=True)] = None,
     capture_host: Annotated[list[str] | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Serve the proxy, the gateway and the admin address until interrupted."""
     _optimised()
-    from detour.launcher import CaptureRun, Run, serve
+    from detour.launcher import CaptureRun, Place, Run, serve
 
     recorded = CaptureRun(capture_run, tuple(capture_host or ())) if capture_run else None
-    raise typer.Exit(serve(config, log_format, Run(private_to, recorded, _duration(drain), replace)))
+    place = Place(*map(int, worker.split(":"))) if worker else None
+    how = Run(private_to, recorded, _duration(drain), replace, workers, place)
+    raise typer.Exit(serve(config, log_format, how))
 
 
 def _duration(text: str | None) -> float | None:

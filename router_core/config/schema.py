@@ -144,6 +144,8 @@ class Listen(Section):
     """Address to which a gateway box redirects connections; ``[::]:PORT`` takes IPv4 and IPv6."""
     drain: Duration = 30.0
     """How long requests and streams may go on after SIGTERM; what is open then is cut. 0 cuts at once."""
+    workers: int = Field(1, ge=1, le=64)
+    """Processes that serve; above 1 another one starts them and answers on the admin port for all."""
 
 
 class QuotaLimit(Section):

@@ -11,13 +11,15 @@ from router_core.state.store import Change, Owner, Store
 __all__ = ["Change", "Owner", "Store", "open_store"]
 
 
-def open_store(config: Config, folder: Path | None = None) -> Store:
-    """The store that ``state`` names. `folder` is where `memory` keeps its file; None keeps nothing.
+def open_store(config: Config, folder: Path | None = None, worker: int = 1) -> Store:
+    """The store that ``state`` names. `folder` is where `memory` keeps its file, one for each `worker`; None keeps
+    nothing.
 
     Raises ValueError for an address that means nothing.
     """
     if config.state == "memory":
-        return MemoryStore(folder / "routing.json" if folder else None)
+        name = "routing.json" if worker == 1 else f"routing-{worker}.json"
+        return MemoryStore(folder / name if folder else None)
     # Redis's client is only loaded by those who use it.
     from router_core.state.redis import RedisStore
 

@@ -1,0 +1,1 @@
+"""Several processes on the same sockets: workers that serve, and a supervisor that starts them and speaks for them."""
