@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from router_core.formats import Format
+from router_core.formats.anthropic.thinking import loop_without_thinking
 from router_core.formats.carrier import MARK
 
 type Json = Any
@@ -47,7 +48,7 @@ def _anthropic(document: dict[str, Json]) -> Json:
     changed["messages"] = [
         m for m in changed["messages"] if not (isinstance(m, dict) and m.get("content") == [])
     ]
-    if _opens_without_thinking(changed["messages"]) and _budgeted(document.get("thinking")):
+    if budgeted(document.get("thinking")) and loop_without_thinking(changed["messages"]):
         # With a thinking budget, the turn that made the calls would have to begin with a signed block.
         del changed["thinking"]
     return changed
@@ -79,18 +80,8 @@ def _message(message: Json) -> Json:
     return changed
 
 
-def _opens_without_thinking(messages: list[Json]) -> bool:
-    """Whether the last message answers calls of a turn that does not begin with thinking."""
-    if len(messages) < 2:
-        return False
-    *_, turn, last = messages
-    if not any(block.get("type") == "tool_result" for block in _objects(_field(last, "content"))):
-        return False
-    first = next(iter(_objects(_field(turn, "content"))), {})
-    return not (first.get("data") if first.get("type") == "redacted_thinking" else first.get("signature"))
-
-
-def _budgeted(thinking: Json) -> bool:
+def budgeted(thinking: Json) -> bool:
+    """Whether thinking has a budget; what thinks as it likes takes turns without it."""
     return _field(thinking, "type") == "enabled"
 
 

@@ -70,7 +70,7 @@ class Signature:
     dialect: str | None = None
     """The field it stood in, where a format has several (Chat Completions)."""
     model: str | None = None
-    """The model that made it, where only that model takes it back."""
+    """The model that made it, where not every model of the origin's format takes it back."""
 
 
 @dataclass(slots=True)

@@ -8,11 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
+from router_core.formats import Format
+from router_core.formats.anthropic.thinking import loop_without_thinking
+from router_core.formats.carried import budgeted
 from router_core.json_document import Json
 from router_core.rewrite.context import Context
 from router_core.rewrite.paths import GONE
 from router_core.rewrite.signatures import is_claude
-from router_core.rewrite.trees import at, changed
+from router_core.rewrite.trees import at, changed, without
 
 CLAUDE: Final = "claude_api"
 """Quirk of providers that are Anthropic's own API, with all of its checks."""
@@ -37,6 +40,9 @@ def drop_unsigned_thinking(body: Body, context: Context) -> Body:
 
 def drop_foreign_thinking(body: Body, context: Context) -> Body:
     if not _reads_claude(context) or AMP in context.provider.quirks:
+        return body
+    if context.exchange.surface.format is not Format.ANTHROPIC:
+        # Translation gives each model back only what it made itself.
         return body
 
     def foreign(block: Json) -> bool:
@@ -74,7 +80,12 @@ def _without_thinking(body: Body, context: Context, gone: Callable[[Json], bool]
         return kept
 
     new = changed(messages, message)
-    return body if new is messages or not new else body | {"messages": new}
+    if new is messages or not new:
+        return body
+    if _reads_claude(context) and budgeted(body.get("thinking")) and loop_without_thinking(new):
+        # The calls under way were made without Claude's thinking, which it would miss.
+        body = without(body, "thinking")
+    return body | {"messages": new}
 
 
 def _thinking(messages: list[Json]) -> Iterator[Body]:

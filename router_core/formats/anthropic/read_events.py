@@ -112,7 +112,7 @@ class EventReader:
         self._spoken = True
         block = self._blocks[number] = _Block(self._next, native)
         self._next += 1
-        part = _opening(native)
+        part = _opening(native, self._context.upstream_model)
         if part is None:
             return events
         start = ir.PartStart(block.index, part)
@@ -169,13 +169,14 @@ class EventReader:
         if not block.written:
             return self._server_block(block)
         events = block.held or []
-        signature = native.get("signature")
+        value = native.get("signature")
+        signature = (
+            ir.Signature(Format.ANTHROPIC, value, model=self._context.upstream_model) if value else None
+        )
         if native.get("type") == "tool_use" and not block.size and native.get("input"):
             # Code execution calls tools with the whole input at once.
             events = [*events, ir.Delta(block.index, orjson.dumps(native["input"]).decode())]
-        events.append(
-            ir.PartEnd(block.index, ir.Signature(Format.ANTHROPIC, signature) if signature else None)
-        )
+        events.append(ir.PartEnd(block.index, signature))
         return events
 
     def _server_block(self, block: _Block) -> list[ir.Event]:
@@ -216,15 +217,15 @@ class EventReader:
         return [*events, self._stop or ir.Finish(ir.Stop.END), ir.End()]
 
 
-def _opening(native: dict[str, Any]) -> ir.Part | None:
-    """The part that a block opens; None for a block that is read when it is complete."""
+def _opening(native: dict[str, Any], model: str) -> ir.Part | None:
+    """The part that a block of `model` opens; None for a block that is read when it is complete."""
     match native.get("type"):
         case "text":
             return ir.Text("")
         case "thinking":
             return ir.Thinking("")
         case "redacted_thinking":
-            signature = ir.Signature(Format.ANTHROPIC, native.get("data") or "")
+            signature = ir.Signature(Format.ANTHROPIC, native.get("data") or "", model=model)
             return ir.Thinking("", signature, redacted=True)
         case "tool_use":
             return ir.ToolCall(native.get("id") or "", native.get("name") or "", "")

@@ -68,7 +68,7 @@ def _budgeted(document: dict[str, Any], reasoning: ir.Reasoning, target: Target)
         target.drop("reasoning")
         target.note(f"reasoning: max_tokens {limit} leaves no room for it")
         return None
-    if _open_loop_without_thinking(document["messages"]):
+    if loop_without_thinking(document["messages"]):
         target.drop("reasoning")
         target.note("reasoning: the tool calls under way were not made with Anthropic's thinking")
         return None
@@ -79,9 +79,20 @@ def _budgeted(document: dict[str, Any], reasoning: ir.Reasoning, target: Target)
     return {"type": "enabled", "budget_tokens": budget}
 
 
-def _open_loop_without_thinking(messages: list[dict[str, Any]]) -> bool:
-    """Whether the last model turn called tools, is being answered, and does not begin with thinking."""
-    if len(messages) < 2 or not any(b["type"] == "tool_result" for b in messages[-1]["content"]):
+def loop_without_thinking(messages: list[Any]) -> bool:
+    """Whether the last message answers calls of a turn that does not begin with thinking that can be checked.
+
+    With a thinking budget, Anthropic refuses such a request.
+    """
+    if len(messages) < 2:
         return False
-    blocks = messages[-2]["content"]
-    return messages[-2]["role"] == "assistant" and blocks[0]["type"] not in ("thinking", "redacted_thinking")
+    *_, turn, last = messages
+    if not any(block.get("type") == "tool_result" for block in _blocks(last)):
+        return False
+    first = next(iter(_blocks(turn)), {})
+    return not (first.get("data") if first.get("type") == "redacted_thinking" else "signature" in first)
+
+
+def _blocks(message: Any) -> list[dict[str, Any]]:
+    content = message.get("content") if isinstance(message, dict) else None
+    return [block for block in content if isinstance(block, dict)] if isinstance(content, list) else []

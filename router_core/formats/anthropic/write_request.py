@@ -130,13 +130,19 @@ class _Blocks:
 
     def thinking(self, part: ir.Thinking) -> dict[str, Any] | None:
         signature = part.signature
-        if signature is None or signature.origin is not Format.ANTHROPIC:
+        if signature is None or signature.origin is not Format.ANTHROPIC or self._foreign(signature.model):
             if part.text:
                 self.target.note("reasoning of another model is left out: only its maker can check it")
             return None
         if part.redacted:
             return {"type": "redacted_thinking", "data": signature.data}
         return {"type": "thinking", "thinking": part.text, "signature": signature.data}
+
+    def _foreign(self, model: str | None) -> bool:
+        """Whether of two models of this format, the one that signed and the one that reads, only one is Claude."""
+        return model is not None and (claude_version(model) is None) is not (
+            claude_version(self.target.model) is None
+        )
 
     def server_tool(self, part: ir.ServerTool) -> dict[str, Any] | None:
         if part.native and part.native[0] is Format.ANTHROPIC:

@@ -12,7 +12,7 @@ from router_core.formats.translate import TranslatedRequest, request
 from tests.router_core.formats import turns
 from tests.router_core.formats.conformity import assert_conforms
 from tests.router_core.formats.invariants import assert_holds
-from tests.router_core.formats.translated import CLIENTS, UPSTREAMS, translated
+from tests.router_core.formats.translated import CLIENTS, UPSTREAMS, asks, translated
 from tests.router_core.wire import exchange, prepared
 
 MODELS = {
@@ -186,3 +186,27 @@ def test_the_proof_of_a_last_text_is_kept_for_the_session() -> None:
     assert document["contents"][1]["parts"] == [
         {"text": "Both are empty.", "thoughtSignature": turns.THOUGHT}
     ]
+
+
+@pytest.mark.parametrize(
+    ("made_by", "asked_next", "returned"),
+    [
+        ("claude-opus-4-5", "claude-sonnet-4-5", True),
+        ("MiniMax-M2", "MiniMax-M2", True),
+        ("MiniMax-M2", "claude-opus-4-5", False),
+        ("claude-opus-4-5", "MiniMax-M2", False),
+    ],
+)
+def test_claude_is_not_given_the_signatures_of_others_that_speak_its_format(
+    made_by: str, asked_next: str, returned: bool
+) -> None:
+    opening = turns.first(Format.OPENAI_RESPONSES)
+    first = asks(Format.OPENAI_RESPONSES, Format.ANTHROPIC, opening, model=made_by)
+    read = Answer(Format.OPENAI_RESPONSES, Format.ANTHROPIC, first.context).body(
+        turns.answer(Format.ANTHROPIC)
+    )
+    following = turns.follow(Format.OPENAI_RESPONSES, opening, read)
+    document = asks(Format.OPENAI_RESPONSES, Format.ANTHROPIC, following, model=asked_next).document
+    assert (turns.SIGNATURE in json.dumps(document)) is returned
+    # A budget without a signed beginning of the tool loop would be refused.
+    assert ("thinking" in document) is returned

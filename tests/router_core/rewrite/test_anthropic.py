@@ -35,6 +35,8 @@ def thought(**signature: Any) -> dict[str, Any]:
 
 ASK = turn("user", text())
 CALL = {"type": "tool_use", "id": "t1", "name": "f", "input": {"n": 1}}
+RESULT = {"type": "tool_result", "tool_use_id": "t1", "content": "2"}
+BUDGET = {"type": "enabled", "budget_tokens": 2048}
 MARK = {"cache_control": {"type": "ephemeral"}}
 HOUR = {"cache_control": {"type": "ephemeral", "ttl": "1h"}}
 
@@ -70,6 +72,12 @@ CASES = [
            talk(turn("assistant", text("a")), ASK)) for s in (GEMINI, GEMINI_OLD, FERNET, CARRIER, "foreign")),
     *(case("anthropic-foreign-thinking", f"{s[:6]} stays", talk(turn("assistant", thought(signature=s), text("a")), ASK), None)
       for s in (OWN, CAIS, "EqQBCgIYAhIM1gbcDa9GJwZA2b3hGgxBdjrkzLoky3dl1pkiMOYds")),
+    case("anthropic-foreign-thinking", "in the middle of a tool loop the budget goes with it",
+         talk(turn("assistant", thought(signature=GEMINI), CALL), turn("user", RESULT), thinking=BUDGET),
+         talk(turn("assistant", CALL), turn("user", RESULT))),
+    case("anthropic-foreign-thinking", "before a new question the budget stays",
+         talk(turn("assistant", thought(signature=GEMINI), text("a")), ASK, thinking=BUDGET),
+         talk(turn("assistant", text("a")), ASK, thinking=BUDGET)),
     case("anthropic-foreign-thinking", "Amp's servers decide", talk(turn("assistant", thought(signature=GEMINI), text()), ASK),
          None, quirks=frozenset({"amp_signatures"})),
     case("anthropic-max-tokens", "the model's own maximum", talk(), talk(max_tokens=64000), models=(ModelInfo(CLAUDE, 64000),)),
