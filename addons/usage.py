@@ -6,6 +6,7 @@ Stands before `Relay`, which changes answers that are here as a whole.
 from __future__ import annotations
 
 from time import monotonic
+from typing import Any
 
 from mitmproxy import http
 
@@ -84,9 +85,23 @@ class _Counter:
         return exchange.pace
 
     def whole(self, body: bytes) -> None:
-        self.piece(body)
-        self.close()
+        """Takes an answer that is here in one piece, from the pipeline where that parses it anyway."""
+        responder = self.call.responder
+        if responder is not None and responder.reads_body:
+            self._follow()
+            responder.observe = self._document
+        else:
+            self.piece(body)
+            self.close()
         self._complete = True
+
+    def _document(self, document: Any) -> None:
+        if self._meter:
+            if isinstance(document, bytes):
+                self._meter.feed(document)
+            else:
+                self._meter.feed_json(document)
+        self._take_over()
 
     def message(self, content: bytes) -> None:
         self._follow()

@@ -16,7 +16,7 @@ from router_core.formats import Format
 from router_core.formats.errors import WireError, error_body
 from router_core.formats.failures import read_body, read_event, wire
 from router_core.framing import Framing
-from router_core.json_document import parse, serialise, splice
+from router_core.json_document import Json, parse, serialise, splice
 from router_core.rewrite.stage import Stage
 from router_core.sse import ArrayReader, Event, EventReader, Reader, looks_like_stream
 from router_core.translator import AnswerTranslator, EventTranslator
@@ -156,12 +156,15 @@ class BodyPipe:
         limit: int,
         whole: bool,
         failed: Callable[[int], None],
+        seen: Callable[[Json | bytes], None],
     ) -> None:
+        """`seen` is shown the upstream's document, or the bytes of a body that is too long to be read."""
         self._upstream = upstream
         self._translator = translator
         self._client = client
         self._format = format
         self._framing = framing
+        self._seen = seen
         self._limit = limit
         self._whole = whole
         self._failed = failed
@@ -179,6 +182,7 @@ class BodyPipe:
         self._passing = True
         body = bytes(self._body)
         self._body.clear()
+        self._seen(body)
         return body
 
     def close(self) -> bytes:
@@ -192,6 +196,7 @@ class BodyPipe:
                 # Not JSON after all: the client gets what came.
                 return raw
             return self.error(WireError(502, "The upstream's answer is no JSON."))
+        self._seen(before)
         value = self._upstream.body(before, raw)
         if self._translator is not None:
             before = value = self._translator.body(value)
@@ -289,6 +294,11 @@ class Sniffing:
         if self._pipe is None:
             out += self._become(kind_of(self._head, array=self._array) or "plain")
         return out + (self._pipe.close() if self._pipe is not None else b"")
+
+    @property
+    def reads_body(self) -> bool:
+        """Whether the answer is one JSON body, which is parsed here."""
+        return isinstance(self._pipe, BodyPipe)
 
     def error(self, error: WireError) -> bytes:
         tell = getattr(self._pipe, "error", None)

@@ -7,6 +7,7 @@ that a rule looks for passes as it came, and so does everything that turns out t
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Final
 
 from router_core.encoding import DecodingError, codings, decoder
@@ -14,6 +15,7 @@ from router_core.exchange import Attempt, Exchange, Headers
 from router_core.formats import Format, Operation
 from router_core.formats.errors import WireError
 from router_core.framing import ArrayFraming, LineFraming, SseFraming
+from router_core.json_document import Json
 from router_core.pipes import (
     MAX_WHOLE,
     BodyPipe,
@@ -56,6 +58,8 @@ class Responder:
         self.exchange = exchange
         self.status = status
         self.whole = False
+        self.observe: Callable[[Json | bytes], None] | None = None
+        """Is shown the upstream's JSON body where `reads_body`, so that nobody need parse it again."""
         self.context: Context = attempt.rewriting or Context(exchange, attempt, HeaderEdit([]))
         self._own = attempt.credential_id is None
         self._head = self.context.headers = HeaderEdit(_kept(headers, self._own, status))
@@ -68,6 +72,11 @@ class Responder:
             logger.warning("%s: the answer passes unread: %s", exchange.id, e)
         except Exception:
             logger.exception("%s: the answer passes as it came", exchange.id)
+
+    @property
+    def reads_body(self) -> bool:
+        """Whether the answer is known to be one JSON body that is parsed on its way."""
+        return isinstance(self._pipe, Sniffing) and self._pipe.reads_body
 
     @property
     def headers(self) -> Headers:
@@ -198,6 +207,7 @@ class Responder:
             MAX_WHOLE if whole else limit,
             whole,
             self._set_status,
+            self._seen,
         )
 
     def _error_pipe(self, asked: list[Rule], coding: str | None, translator: AnswerTranslator | None) -> Pipe:
@@ -231,6 +241,10 @@ class Responder:
         """What follows may be of another length and is not encoded."""
         for name in _FITTED:
             self._head.drop(name)
+
+    def _seen(self, document: Json | bytes) -> None:
+        if self.observe is not None:
+            self.observe(document)
 
     def _set_status(self, status: int) -> None:
         self.status = status

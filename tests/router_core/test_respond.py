@@ -248,6 +248,33 @@ def test_a_long_json_answer_passes_as_it_is_when_no_rule_needs_the_whole() -> No
     assert wire.answered(x, short, rules=rules, model="up")[0] == b'{"model":"m"}'
 
 
+@pytest.mark.parametrize("limit", ["1KB", "1MB"], ids=["too-long", "parsed"])
+def test_a_body_that_is_parsed_is_shown_to_whoever_counts(limit: str) -> None:
+    rules = Rules(catalogue.BUILT_IN, Limits.model_validate({"json_answer": limit}))
+    answer = b'{"model":"up","usage":{"input_tokens":1},"text":"' + b"x" * 3000 + b'"}'
+    x = ask(Format.ANTHROPIC, False)
+    tried = wire.attempt(x, model="up")
+    prepare(x, tried, rules)
+    headers = [("content-type", "application/json"), ("content-encoding", "gzip")]
+    responder = Responder(x, tried, rules, 200, headers)
+    shown: list[object] = []
+    responder.observe = shown.append
+    assert responder.reads_body
+    out = responder.feed(gzip.compress(answer)) + responder.close()
+    # As the upstream wrote it: the client's has the name that was asked for.
+    assert shown == [answer if limit == "1KB" else parse(answer)]
+    assert parse(out)["model"] == ("up" if limit == "1KB" else "m")
+
+
+def test_nothing_is_parsed_for_the_sake_of_counting() -> None:
+    x = ask(Format.ANTHROPIC, False)
+    tried = wire.attempt(x)
+    rules = wire.built_in()
+    prepare(x, tried, rules)
+    for media in ("application/json", "text/event-stream", "text/plain"):
+        assert not Responder(x, tried, rules, 200, [("content-type", media)]).reads_body
+
+
 ARRAY = b'[{"candidates": [{"content": {"parts": [{"text": "a"}]}}],\r\n"modelVersion": "up"}\r\n,\r\n{"candidates": [], "modelVersion": "up"}\r\n]'
 
 
