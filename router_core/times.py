@@ -61,6 +61,20 @@ def date(text: str) -> float | None:
         return None
 
 
+def server_now(date_header: str | None, now: float) -> float:
+    """The present by the clock of a server that sent ``Date``; `now` where it agrees or sent none.
+
+    What a server names as a moment is meant by its own clock.
+    """
+    there = date(date_header) if date_header else None
+    # The header has whole seconds, and the answer was under way for some.
+    return there if there is not None and abs(there - now) > CLOCKS_DIFFER else now
+
+
+CLOCKS_DIFFER: Final = 30.0
+"""Seconds from which two clocks are said to differ."""
+
+
 def number(value: object) -> float | None:
     """A finite number, also as text; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):

@@ -92,7 +92,7 @@ def classify(
     if row is None:
         # An error event in a 200 stream that names neither a status nor a known type.
         row = Row(_K.TRANSIENT, "an error inside an answer", cooldown=MINUTE)
-    reset, scope = _reset(row, error, now)
+    reset, scope = _reset(row, error, now, provider)
     cooldown, backoff = (
         (row.cooldown, row.backoff) if _cools(row.kind, error.status, operation) else (0.0, 0.0)
     )
@@ -114,13 +114,13 @@ def _cools(kind: FailureKind, status: int | None, operation: Operation) -> bool:
     return operation is not Operation.COMPACT or status in _COMPACT_COUNTS
 
 
-def _reset(row: Row, error: WireError, now: float) -> tuple[Reset | None, Scope]:
+def _reset(row: Row, error: WireError, now: float, provider: str) -> tuple[Reset | None, Scope]:
     if row.kind is _K.RATE_LIMIT:
-        reset = read_reset(error, now)
+        reset = read_reset(error, now, provider)
         scope = anthropic_scope(error.headers) or (reset.scope if reset else None) or row.scope
         return reset, scope
     if row.kind is _K.CAPACITY and row.backoff:
-        return read_reset(error, now), row.scope
+        return read_reset(error, now, provider), row.scope
     if row.kind in (_K.CAPACITY, _K.TRANSIENT, _K.PAYMENT):
         # Quota headers stand on every answer; of other failures only Retry-After speaks.
         return retry_after(error.headers, now), row.scope

@@ -20,6 +20,7 @@ from router_core.config.schema import CredentialConfig
 from router_core.credentials.model import Credential, CredentialError
 from router_core.errors import Code, Refusal
 from router_core.exchange import Attempt, Exchange, Headers, Outcome
+from router_core.formats import Operation
 from router_core.providers.model import Endpoint
 from router_core.routing.affinity import Binding, SessionName, answer_names
 from router_core.routing.breaker import Circuit
@@ -339,7 +340,10 @@ class Plan:
             failure = Failure(FailureKind.NOT_FOUND, f"{outcome.status}: no WebSockets here", transport=True)
             self._no_websockets = True
         retry = (
-            failure.kind in RETRIED and outcome.phase not in ("body", "done") and self._count < self._limit
+            failure.kind in RETRIED
+            and outcome.phase not in ("body", "done")
+            and self._count < self._limit
+            and self._repeatable(outcome)
         )
         self._observe(state, attempt, outcome.headers)
         until = None
@@ -358,6 +362,14 @@ class Plan:
         verdict = Verdict(failure.kind, retry, until, failure.reason)
         self._verdicts[attempt.number] = (verdict, failure)
         return verdict
+
+    def _repeatable(self, outcome: Outcome) -> bool:
+        """Whether the request may be sent once more. One that is not interpreted may have made something."""
+        if self.exchange.surface.operation is not Operation.PASSTHROUGH:
+            return True
+        if self.exchange.request.method in ("GET", "HEAD", "OPTIONS"):
+            return True
+        return outcome.phase == "connect" or (outcome.status is not None and outcome.status < 500)
 
     def _charge(self, attempt: Attempt, state: CredentialState) -> None:
         usage = attempt.usage or self.exchange.usage

@@ -7,14 +7,14 @@ away counts as not sent: what is left then is the caller's own backoff.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from router_core.routing.errors_on_wire import WireError
-from router_core.times import date, duration, moment, number
+from router_core.times import date, duration, moment, number, server_now
 
 type Scope = Literal["model", "credential"]
 
@@ -26,10 +26,12 @@ _SPAN: Final = r"((?:\d+(?:\.\d+)?\s*(?:ns|us|µs|ms|s|m|h|d)(?![a-z])\s*)+)"
 _AFTER: Final = re.compile(
     rf"(?:try again|retry|reset|resets|available|wait)\w*\s+(?:again\s+)?(?:in|after)\s+(?:about\s+|~)?{_SPAN}"
 )
+_AMOUNT: Final = r"(\d+(?:\.\d+)?)\s*(second|sec|minute|min|hour|day)s?\b"
 _AFTER_WORDS: Final = re.compile(
     r"(?:try again|retry|reset|resets|available|wait)\w*\s+(?:again\s+)?(?:in|after|for)?\s*(?:about\s+|~)?"
-    r"(\d+(?:\.\d+)?)\s*(second|sec|minute|min|hour|day)s?\b"
+    rf"({_AMOUNT}(?:(?:,|\s|and)+{_AMOUNT})*)"
 )
+_BARE_MOMENT: Final = re.compile(r"limit reached\|(\d{10,13})\b")
 _AT: Final = re.compile(
     r"(?:regain access|reset|resets|try again|available)\w*\s+(?:on|at|after)\s+"
     r"(\d{4}-\d{2}-\d{2})(?:[t ]+(?:at\s+)?(\d{2}:\d{2}(?::\d{2})?)(?:\.\d+)?)?\s*(z|utc|[+-]\d{2}:?\d{2})?"
@@ -46,14 +48,15 @@ class Reset:
     """What the limit covers where the provider says; None leaves it to the failure table."""
 
 
-def read_reset(error: WireError, now: float) -> Reset | None:
+def read_reset(error: WireError, now: float, provider: str = "") -> Reset | None:
     """When the limit behind `error` ends, or None where nothing usable was sent.
 
     Statements about this very refusal come first and the latest of them holds; the standing of quota
     windows counts next, where it says which window refused; free text is the last resort.
     """
-    for readers in _ORDER:
-        found = [r for reader in readers for r in reader(error, now) if now < r.until <= now + MAX_AHEAD]
+    there = server_now(error.headers.get("date"), now)
+    for readers in (*_ORDER, (lambda error, now: _text(error, now, _ZONES.get(provider, "+00:00")),)):
+        found = _ahead((r for reader in readers for r in reader(error, there)), there, now)
         if found:
             latest = max(found, key=lambda r: r.until)
             scope = "credential" if any(r.scope == "credential" for r in found) else latest.scope
@@ -61,11 +64,19 @@ def read_reset(error: WireError, now: float) -> Reset | None:
     return None
 
 
+def _ahead(resets: Iterable[Reset], there: float, now: float) -> list[Reset]:
+    """Those in the future by the server's clock, told by our own."""
+    return [
+        Reset(r.until + now - there, r.source, r.scope)
+        for r in resets
+        if there < r.until <= there + MAX_AHEAD
+    ]
+
+
 def retry_after(headers: Mapping[str, str], now: float) -> Reset | None:
     """``Retry-After`` (RFC 9110 10.2.3) and ``retry-after-ms`` (OpenAI, Azure) alone."""
-    found = [
-        r for r in _retry_after(WireError(None, headers=headers), now) if now < r.until <= now + MAX_AHEAD
-    ]
+    there = server_now(headers.get("date"), now)
+    found = _ahead(_retry_after(WireError(None, headers=headers), there), there, now)
     return max(found, key=lambda r: r.until, default=None)
 
 
@@ -79,10 +90,8 @@ def _retry_after(error: WireError, now: float) -> Iterator[Reset]:
     value = error.headers.get("retry-after")
     if value is None:
         return
-    seconds = number(value)
-    if seconds is None:
-        seconds = duration(value)
-    until = now + seconds if seconds is not None else date(value)
+    # Some write a moment where the standard wants seconds.
+    until = ratelimit_value(value, now)
     if until is not None:
         yield Reset(until, "retry-after")
 
@@ -235,8 +244,13 @@ def _ratelimit_headers(error: WireError, now: float) -> Iterator[Reset]:
         yield min(others, key=lambda r: r.until)
 
 
-def _text(error: WireError, now: float) -> Iterator[Reset]:
-    """``Please try again in 7m59.184s``, ``reset after 1h2m3s``, ``regain access on 2026-01-01 at 00:00 UTC``."""
+_ZONES: Final = {"glm": "+08:00"}
+"""Zones of the moments that a provider writes without one, where it is not UTC."""
+
+
+def _text(error: WireError, now: float, zone: str) -> Iterator[Reset]:
+    """``Please try again in 7m59.184s``, ``reset after 1h2m3s``, ``try again in 3 days 4 hours``,
+    ``regain access on 2026-01-01 at 00:00 UTC``, ``usage limit reached|1800000000``."""
     text = (error.message or error.text).lower()
     match = _AFTER.search(text)
     if match:
@@ -246,12 +260,18 @@ def _text(error: WireError, now: float) -> Iterator[Reset]:
             return
     match = _AFTER_WORDS.search(text)
     if match:
-        yield Reset(now + float(match[1]) * _WORDS[match[2]], "text")
+        amounts = re.findall(_AMOUNT, match[1])
+        yield Reset(now + sum(float(amount) * _WORDS[unit] for amount, unit in amounts), "text")
+        return
+    match = _BARE_MOMENT.search(text)
+    until = moment(match[1]) if match else None
+    if until is not None:
+        yield Reset(until, "text")
         return
     match = _AT.search(text)
     if match:
-        zone = (match[3] or "z").upper().replace("UTC", "Z").replace("Z", "+00:00")
-        until = date(f"{match[1]}T{match[2] or '00:00'}{zone}")
+        stated = match[3].upper().replace("UTC", "Z").replace("Z", "+00:00") if match[3] else zone
+        until = date(f"{match[1]}T{match[2] or '00:00'}{stated}")
         if until is not None:
             yield Reset(until, "text")
 
@@ -261,5 +281,4 @@ type _Reader = Callable[[WireError, float], Iterator[Reset]]
 _ORDER: Final[tuple[tuple[_Reader, ...], ...]] = (
     (_retry_after, _anthropic, _body_fields, _codex_windows),
     (_ratelimit_headers,),
-    (_text,),
 )

@@ -16,7 +16,7 @@ from typing import Final
 from router_core.config.schema import QuotaLimit
 from router_core.exchange import Headers
 from router_core.routing.resets import MAX_AHEAD, ratelimit_value
-from router_core.times import moment, number
+from router_core.times import moment, number, server_now
 
 FIVE_HOURS: Final = 5 * 3600.0
 MAX_WINDOWS: Final = 16
@@ -65,15 +65,17 @@ def read_windows(headers: Headers, now: float) -> list[Window]:
     known = {n: v for name, v in headers if "ratelimit" in (n := name.lower()) or n.startswith("x-codex-")}
     if not known:
         return []
+    there = server_now(next((v for name, v in headers if name.lower() == "date"), None), now)
     found = []
     for name, value in known.items():
         window = (
-            _unified(name, value, known, now)
-            or _codex(name, value, known, now)
-            or _remaining(name, value, known, now)
+            _unified(name, value, known, there)
+            or _codex(name, value, known, there)
+            or _remaining(name, value, known, there)
         )
         if window is not None:
-            found.append(window)
+            reset = None if window.reset is None else window.reset + now - there
+            found.append(replace(window, reset=reset))
     return found[:MAX_WINDOWS]
 
 

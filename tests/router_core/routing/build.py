@@ -32,12 +32,14 @@ class Time:
     """Both clocks, which only move when they are told to."""
 
     now: float = 1000.0
+    skew: float = 0.0
+    """Seconds by which somebody has put the wall clock forward."""
 
     def clock(self) -> float:
         return self.now
 
     def wall(self) -> float:
-        return EPOCH + self.now - 1000.0
+        return EPOCH + self.now - 1000.0 + self.skew
 
     def pass_(self, seconds: float) -> None:
         self.now += seconds

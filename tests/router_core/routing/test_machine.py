@@ -24,12 +24,20 @@ from hypothesis.stateful import (
 
 from router_core.errors import Refusal
 from router_core.exchange import Attempt, Outcome
+from router_core.formats import Operation
 from router_core.routing.plan import Plan
 from tests.router_core.routing.build import World, answer, broken, credential, limited, ok
 
 MODELS = ("claude-a", "claude-b")
 OUTCOMES = {
     "ok": ok(),
+    "ok, and the last one": ok(
+        [
+            ("x-ratelimit-limit-requests", "9"),
+            ("x-ratelimit-remaining-requests", "0"),
+            ("x-ratelimit-reset-requests", "40s"),
+        ]
+    ),
     "gone": Outcome("headers", cancelled=True),
     "bad request": answer(400),
     "limited": limited(),
@@ -133,7 +141,7 @@ class Routing(RuleBasedStateMachine):
         plan, taken, model, tried, state = request
         verdict = run(plan.report(taken, OUTCOMES[outcome]))
         self.open[id(state)] -= 1
-        if outcome in ("ok", "gone", "bad request", "cut"):
+        if outcome in ("ok", "ok, and the last one", "gone", "bad request", "cut"):
             assert not verdict.retry
             return None
         assert verdict.retry
@@ -148,6 +156,21 @@ class Routing(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([0.5, 1, 5, 30, 61, 301, 2000, 90_000]))
     def time(self, seconds: float) -> None:
         self.world.time.pass_(seconds)
+
+    @rule(hours=st.sampled_from([1, 30]))
+    def the_wall_clock_is_put_forward(self, hours: int) -> None:
+        self.world.time.skew += hours * 3600
+
+    @rule(model=st.sampled_from(MODELS))
+    def count_tokens(self, model: str) -> None:
+        """What costs nothing is served whatever cools, unless every account itself is refused."""
+        before = {id: s.in_flight for id, s in self.world.router.live.credentials.items()}
+        tested = {m: self.testing(m) for m in MODELS}
+        used = run(self.world.ask(model, operation=Operation.COUNT_TOKENS))
+        assert len(used) <= 1
+        assert {id: s.in_flight for id, s in self.world.router.live.credentials.items()} == before
+        # It begins no test and ends none.
+        assert {m: self.testing(m) for m in MODELS} == tested
 
     @precondition(lambda self: len(self.active) > 1)
     @rule(data=st.data())
@@ -202,6 +225,7 @@ class Routing(RuleBasedStateMachine):
                 for i, state in enumerate(scheduler.states):
                     holding = [c for k in (None, model) if (c := state.cooldowns.get(k))]
                     expected = any(c.until > now or c.probing is not None for c in holding)
+                    expected = expected or (model in state.spent and state.spent[model].until > now)
                     assert bool(blocked >> i & 1) is expected
 
 

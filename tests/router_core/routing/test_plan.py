@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -309,3 +310,29 @@ async def test_a_target_without_websockets_is_426_at_once() -> None:
     world = World(credential("a"))
     refused = world.refusal("claude-a", websocket=True)
     assert (refused.code, refused.status) == (Code.UNSUPPORTED, 426)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "repeated"),
+    [
+        (broken(), True),
+        (answer(429), True),
+        (answer(401), True),
+        (answer(503), False),
+        (Outcome("headers", error="first byte timeout", timeout=True), False),
+        (Outcome("headers", error="connection reset"), False),
+    ],
+)
+async def test_what_is_not_interpreted_is_not_done_twice(outcome: Outcome, repeated: bool) -> None:
+    """A file that is uploaded, a batch that is begun: who can tell whether it has happened."""
+    w = World(credential("a"), credential("b"), routing={"max_wait": 0})
+    asked = await w.ask(None, outcome, surface=ANTHROPIC, operation=Operation.PASSTHROUGH)
+    assert asked == (["a", "b"] if repeated else ["a"])
+
+
+async def test_reading_may_be_repeated() -> None:
+    w = World(credential("a"), credential("b"), routing={"max_wait": 0})
+    plan = w.plan(None, surface=ANTHROPIC, operation=Operation.PASSTHROUGH)
+    plan.exchange.request = replace(plan.exchange.request, method="GET")
+    first = await attempt(plan)
+    assert (await plan.report(first, answer(503))).retry

@@ -33,6 +33,8 @@ def reset(body: Any = None, **headers: str) -> tuple[float, str] | None:
         ({"retry_after": "1.5"}, 1.5, "retry-after"),
         ({"retry_after": "Fri, 15 Jan 2027 08:02:00 GMT"}, 120, "retry-after"),
         ({"retry_after": "20s"}, 20, "retry-after"),
+        ({"retry_after": str(NOW + 45)}, 45, "retry-after"),
+        ({"retry_after": str((NOW + 45) * 1000)}, 45, "retry-after"),
         ({"retry_after_ms": "1500", "retry_after": "2"}, 1.5, "retry-after-ms"),
         ({"x_ms_retry_after_ms": "250"}, 0.25, "x-ms-retry-after-ms"),
         ({"x_codex_primary_used_percent": "100", "x_codex_primary_reset_after_seconds": "90"}, 90, "x-codex-primary-reset"),
@@ -78,6 +80,9 @@ def test_headers(headers: dict[str, str], seconds: float, source: str) -> None:
         ({"error": {"message": "retry after 5 seconds"}}, 5),
         ({"error": {"message": "Please wait 3 minutes"}}, 180),
         ({"error": {"message": "You will regain access on 2027-01-16 at 00:00 UTC."}}, 57600),
+        ({"error": {"message": "You've hit your usage limit. Try again in 3 days 4 hours 5 minutes."}}, 3 * 86400 + 4 * 3600 + 300),
+        ({"error": {"message": "try again in 1 hour, 2 minutes and 3 seconds"}}, 3723),
+        ({"error": {"message": f"Claude AI usage limit reached|{NOW + 77}"}}, 77),
         (b"slow down, retry after 9s", 9),
         ({"detail": {"resets_in_seconds": 11}}, 11),
         ({"response": {"error": {"resets_in_seconds": 12}}}, 12),
@@ -92,6 +97,30 @@ def test_bodies(body: Any, seconds: float) -> None:
 def test_the_latest_of_what_speaks_about_the_refusal_holds() -> None:
     assert reset({"error": {"resets_in_seconds": 500}}, retry_after="20") == (500, "resets_in_seconds")
     assert reset({"error": {"message": "try again in 900s"}}, retry_after="20") == (20, "retry-after")
+
+
+def test_moments_are_meant_by_the_servers_clock() -> None:
+    """The machine's own clock may be hours off."""
+    later = {"date": "Fri, 15 Jan 2027 11:00:00 GMT"}
+    assert reset(None, retry_after="Fri, 15 Jan 2027 11:02:00 GMT", **later) == (120, "retry-after")
+    assert reset({"error": {"resets_at": NOW + 3 * 3600 + 50}}, **later) == (50, "resets_at")
+    # It is over there, though not here.
+    assert reset(None, retry_after="Fri, 15 Jan 2027 10:00:00 GMT", **later) is None
+    # Spans are the same by all clocks, and a few seconds are the way of the answer.
+    assert reset(None, retry_after="30", **later) == (30, "retry-after")
+    assert reset({"error": {"resets_at": NOW + 60}}, date="Fri, 15 Jan 2027 08:00:07 GMT") == (
+        60,
+        "resets_at",
+    )
+
+
+def test_a_moment_without_a_zone_is_the_providers() -> None:
+    body = orjson.dumps(
+        {"error": {"code": "1308", "message": "Your limit will reset at 2027-01-15 17:00:00"}}
+    )
+    error = read_error(Outcome("headers", 429, [], body))
+    found = {provider: read_reset(error, EPOCH, provider) for provider in ("glm", "other")}
+    assert {p: r and r.until - EPOCH for p, r in found.items()} == {"glm": 3600, "other": 9 * 3600}
 
 
 @pytest.mark.parametrize(

@@ -241,6 +241,12 @@ async def test_limits_of_failed_answers_are_read_too() -> None:
     assert w.until("a") == 900
 
 
+def test_a_window_begins_anew_by_the_servers_clock() -> None:
+    headers = [*unified("5h", 0.5, reset=7200 + 60), ("Date", "Fri, 15 Jan 2027 10:00:00 GMT")]
+    (window,) = read_windows(headers, EPOCH)
+    assert window.reset == EPOCH + 60
+
+
 # -- limits of single models
 
 
