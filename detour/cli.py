@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "doctor": "doctor:doctor",
     "ca": "ca:app",
     "gateway": "gateway:app",
+    "service": "service:app",
     "setup": "setup:setup",
     "capture": "capture:app",
     "usage": "usage:app",
