@@ -63,6 +63,9 @@ class Relay:
         flow.response.headers = to_headers([*call.responder.headers, *self._own_headers(call)])
         if call.whole:
             return  # `response` changes it in one piece
+        if "event-stream" in flow.response.headers.get("content-type", ""):
+            # If it breaks off it ends with an event more than the upstream has counted.
+            flow.response.headers.pop("content-length", None)
         flow.response.stream = call.relay_stream
         fit_framing(flow)
 

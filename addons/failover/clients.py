@@ -13,6 +13,9 @@ from h2.connection import ConnectionState as H2State
 from h2.errors import ErrorCodes
 from h2.events import Event as H2Event
 from h2.events import StreamReset
+from h11._events import Data, EndOfMessage
+from h11._readers import ChunkedReader
+from h11._receivebuffer import ReceiveBuffer
 from hyperframe.frame import Frame, GoAwayFrame
 from mitmproxy.connection import ConnectionState
 from mitmproxy.proxy import commands, events, layer
@@ -22,15 +25,19 @@ from mitmproxy.proxy.layers.http import (
     HttpEvent,
     ReceiveHttp,
     RequestEndOfMessage,
+    RequestTrailers,
     ResponseProtocolError,
+    ResponseTrailers,
 )
-from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Server, make_error_response
+from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Connection, Http1Server, make_error_response
 from mitmproxy.proxy.layers.http._http2 import Http2Client
 from mitmproxy.proxy.layers.http._http_h2 import BufferedH2Connection
 
 MAX_REQUEST_LINE = 64 * 1024
-MAX_REQUEST_HEAD = 1024 * 1024
-"""Bytes."""
+MAX_HEAD = 1024 * 1024
+"""Of a request or an answer."""
+MAX_CHUNK_LINES = 64 * 1024
+"""Of a chunk's size with its extensions, or of trailers. All in bytes."""
 
 _INFORMATIONAL = re.compile(rb"HTTP/1\.[01] 1(?!01)\d\d[ \r\n]")
 
@@ -105,18 +112,63 @@ def _unprocessed(stream_id: int, why: str) -> Unprocessed:
     return Unprocessed(stream_id, message, ErrorCode.GENERIC_SERVER_ERROR)
 
 
-class PatientHttp1Client(Http1Client):
-    """`Http1Client` that reads on after informational answers (RFC 9110 15.2), but for 101."""
+class _DropTrailers(ChunkedReader):
+    """Trailers may be discarded (RFC 9110 6.5.1), and mitmproxy cannot carry them over HTTP/1."""
+
+    def __call__(self, buf: ReceiveBuffer) -> Data | EndOfMessage | None:
+        found = super().__call__(buf)
+        return EndOfMessage() if isinstance(found, EndOfMessage) else found
+
+
+class _ChunkedBodies(Http1Connection):
+    """Bodies that end in trailers, and chunks whose size or trailers never end."""
+
+    def read_body(self, event: events.Event) -> layer.CommandGenerator[None]:
+        if type(self.body_reader) is ChunkedReader:
+            self.body_reader = _DropTrailers()
+        yield from super().read_body(event)
+        # Data leaves the buffer at once; what stays in it is a line without its end.
+        if self.state == self.read_body and len(self.buf) > MAX_CHUNK_LINES:
+            self.state = self.done
+            yield commands.CloseConnection(self.conn)
+            assert self.stream_id is not None
+            yield ReceiveHttp(
+                self.ReceiveProtocolError(
+                    self.stream_id, "a chunk's head is too large", self.ReceiveProtocolError.code
+                )
+            )
+
+
+class PatientHttp1Client(_ChunkedBodies, Http1Client):
+    """`Http1Client` that reads on after informational answers (RFC 9110 15.2), but for 101, and limits the
+    size of an answer's head."""
+
+    def send(self, event: HttpEvent) -> layer.CommandGenerator[None]:
+        if not isinstance(event, RequestTrailers):
+            yield from super().send(event)
 
     def read_headers(self, event: events.ConnectionEvent) -> layer.CommandGenerator[None]:
         if isinstance(event, events.DataReceived) and self.request:
             while _INFORMATIONAL.match(bytes(self.buf)):
                 if self.buf.maybe_extract_lines() is None:
                     return
+        if isinstance(event, events.ConnectionClosed) and self.stream_id is not None and self.buf:
+            # mitmproxy would quote what has come, which may hold cookies.
+            yield from self._broken("the connection ended within the answer's head")
+            return
         yield from super().read_headers(event)
+        if self.state == self.read_headers and self.stream_id is not None and len(self.buf) > MAX_HEAD:
+            yield from self._broken("the answer's head is too large")
+
+    def _broken(self, why: str) -> layer.CommandGenerator[None]:
+        assert self.stream_id is not None
+        self.state = self.done
+        if self.conn.state & ConnectionState.CAN_WRITE:
+            yield commands.CloseConnection(self.conn)
+        yield ReceiveHttp(ResponseProtocolError(self.stream_id, why, ErrorCode.GENERIC_SERVER_ERROR))
 
 
-class BoundedHttp1Server(Http1Server):
+class BoundedHttp1Server(_ChunkedBodies, Http1Server):
     """`Http1Server` that limits the size of a request's head, and sends no error body to a HEAD request."""
 
     def read_headers(self, event: events.ConnectionEvent) -> layer.CommandGenerator[None]:
@@ -124,12 +176,14 @@ class BoundedHttp1Server(Http1Server):
         size = len(self.buf)
         if self.state != self.read_headers or size <= MAX_REQUEST_LINE:
             return
-        if size > MAX_REQUEST_HEAD or b"\n" not in bytes(self.buf):
+        if size > MAX_HEAD or b"\n" not in bytes(self.buf):
             self.state = self.done
             yield commands.SendData(self.conn, make_error_response(431, "The request's head is too large."))
             yield commands.CloseConnection(self.conn)
 
     def send(self, event: HttpEvent) -> layer.CommandGenerator[None]:
+        if isinstance(event, ResponseTrailers):
+            return
         if (
             isinstance(event, ResponseProtocolError)
             and self.request

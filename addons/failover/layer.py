@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Callable
 
 from hyperframe.frame import GoAwayFrame
@@ -27,6 +28,8 @@ from wsproto.frame_protocol import CloseReason
 from addons.failover.events import DeadlinePassed, Draining, GetHttp1Connection, HookFinished
 from addons.failover.stream import FailoverStream
 
+logger = logging.getLogger(__name__)
+
 
 class FailoverLayer(HttpLayer):
     """`HttpLayer`, except that
@@ -36,6 +39,7 @@ class FailoverLayer(HttpLayer):
     - an HTTP/2 upstream connection without a free stream is not waited for, another one is opened;
     - closed upstream connections are dropped, so that a client connection of days does not grow;
     - hooks run at once, without a task for each;
+    - an exception ends the client's connection;
     - a recorded flow's witness sees what passes.
     """
 
@@ -49,6 +53,14 @@ class FailoverLayer(HttpLayer):
         """Runs a hook; False if it has to wait, and comes back as `HookFinished`. None: hooks are commands."""
 
     def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
+        try:
+            yield from self._process(event)
+        except Exception:
+            # mitmproxy would log it too, and let the client wait for ever.
+            logger.exception("a bug ends the connection of %s", self.context.client.peername)
+            yield commands.CloseConnection(self.context.client)
+
+    def _process(self, event: events.Event) -> layer.CommandGenerator[None]:
         if isinstance(event, DeadlinePassed | HookFinished | Draining):
             yield from self._injected(event)
         elif isinstance(event, events.ConnectionEvent) and self._is_forgotten(event.connection):

@@ -16,13 +16,18 @@ from mitmproxy.proxy.layers.http import (
     ReceiveHttp,
     RequestEndOfMessage,
     RequestHeaders,
+    RequestTrailers,
+    ResponseData,
+    ResponseEndOfMessage,
     ResponseHeaders,
     ResponseProtocolError,
+    ResponseTrailers,
 )
 from mitmproxy.test import taddons
 
 from addons.failover.clients import (
-    MAX_REQUEST_HEAD,
+    MAX_CHUNK_LINES,
+    MAX_HEAD,
     MAX_REQUEST_LINE,
     BoundedHttp1Server,
     GracefulHttp2Client,
@@ -144,8 +149,72 @@ def test_informational_answers_are_passed_over_wherever_they_are_cut(ctx: contex
         assert heads == [204]
 
 
+def asking(ctx: context.Context) -> PatientHttp1Client:
+    """A client whose request is out."""
+    client = PatientHttp1Client(ctx)
+    for event in (events.Start(), RequestHeaders(1, get(), True), RequestEndOfMessage(1)):
+        list(client.handle_event(event))
+    return client
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: x-sum\r\n\r\n5;ext=1\r\nhello\r\n0\r\n"
+
+
+def test_trailers_of_an_answer_are_dropped_wherever_it_is_cut(ctx: context.Context) -> None:
+    data = CHUNKED + b"x-sum: 1\r\n\r\n"
+    for cut in range(len(data)):
+        client = asking(ctx)
+        made: list[commands.Command] = []
+        for piece in (data[:cut], data[cut:]):
+            made += client.handle_event(events.DataReceived(ctx.server, piece))
+        assert b"".join(e.data for e in received(made) if isinstance(e, ResponseData)) == b"hello"
+        assert isinstance(received(made)[-1], ResponseEndOfMessage)
+
+
+def test_trailers_of_a_request_are_dropped(ctx: context.Context) -> None:
+    server = BoundedHttp1Server(ctx)
+    list(server.handle_event(events.Start()))
+    request = b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n0\r\na: b\r\n\r\n"
+    made = list(server.handle_event(events.DataReceived(ctx.client, request)))
+    assert isinstance(received(made)[-1], RequestEndOfMessage)
+
+
+def test_trailers_from_http2_end_at_http1(ctx: context.Context) -> None:
+    client = PatientHttp1Client(ctx)
+    list(client.handle_event(events.Start()))
+    list(client.handle_event(RequestHeaders(1, get(), False)))
+    assert sent(list(client.handle_event(RequestTrailers(1, http.Headers(a="b"))))) == b""
+    server = BoundedHttp1Server(ctx)
+    list(server.handle_event(events.Start()))
+    assert sent(list(server.handle_event(ResponseTrailers(1, http.Headers(a="b"))))) == b""
+
+
 @pytest.mark.parametrize(
-    "head", [b"A" * (MAX_REQUEST_LINE + 1), b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * (MAX_REQUEST_HEAD // 6)]
+    ("begin", "more"),
+    [
+        (b"HTTP/1.1 200 OK\r\n", b"a: b\r\n" * (MAX_HEAD // 6)),
+        (CHUNKED, b"a: b\r\n" * (MAX_CHUNK_LINES // 6 + 1)),
+        (CHUNKED[:-3], b"0" * (MAX_CHUNK_LINES + 1)),
+    ],
+    ids=["head", "trailers", "chunk size"],
+)
+def test_an_answer_whose_lines_never_end_is_given_up(ctx: context.Context, begin: bytes, more: bytes) -> None:
+    client = asking(ctx)
+    made = list(client.handle_event(events.DataReceived(ctx.server, begin + more)))
+    assert isinstance(received(made)[-1], ResponseProtocolError)
+    assert closes(made)
+
+
+def test_an_answer_that_ends_in_its_head_is_not_quoted(ctx: context.Context) -> None:
+    client = asking(ctx)
+    list(client.handle_event(events.DataReceived(ctx.server, b"HTTP/1.1 200 OK\r\nset-cookie: secret")))
+    (event,) = received(list(client.handle_event(events.ConnectionClosed(ctx.server))))
+    assert isinstance(event, ResponseProtocolError)
+    assert event.message == "the connection ended within the answer's head"
+
+
+@pytest.mark.parametrize(
+    "head", [b"A" * (MAX_REQUEST_LINE + 1), b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * (MAX_HEAD // 6)]
 )
 def test_a_request_head_without_end_is_refused(ctx: context.Context, head: bytes) -> None:
     server = BoundedHttp1Server(ctx)

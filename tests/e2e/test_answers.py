@@ -11,7 +11,7 @@ import pytest
 
 from detour.fakes import Fault
 from detour.fakes.call import Call
-from detour.fakes.steps import Data, End, Reply, Step
+from detour.fakes.steps import Data, End, Head, Reply, Reset, Step
 from tests.e2e.conftest import House
 from tests.e2e.test_bad_input import provider_socket, read_all
 from tests.e2e.wire import SHAPES, address, fresh_model
@@ -69,6 +69,21 @@ def test_odd_event_streams_keep_their_bytes(house: House, client: httpx.Client) 
     )
     answer = ask(house, client, Fault.raw_answer(200, "text/event-stream", *parts), stream=True)
     assert answer.content == b"".join(parts)
+
+
+def test_a_stream_that_promises_a_length_may_break_off(house: House, client: httpx.Client) -> None:
+    """It still ends in good order: with an error event, on a connection that serves on."""
+
+    def broken(call: Call, reply: Reply) -> list[Step]:
+        claimed = sum(map(len, reply.parts))
+        head = Head(200, (("content-type", "text/event-stream"),), "length", claimed)
+        return [head, *map(Data, reply.parts[:5]), Reset()]
+
+    answer = ask(house, client, Fault("promised", broken), stream=True)
+    assert "Hello " in answer.text
+    assert answer.text.rpartition("event: ")[2].startswith("error\n")
+    assert "content-length" not in answer.headers
+    assert "Hello " in ask(house, client, Fault.text("Hello again"), stream=True).text
 
 
 def test_answers_that_are_no_json_pass(house: House, client: httpx.Client) -> None:
