@@ -34,7 +34,8 @@ class SseFraming:
     def event(self, event: Event, kept: bool) -> bytes:
         if not kept:
             event = self._framed(event)
-        if event.data is not None:
+        # Only an error needs to know the last one: nothing is read here.
+        if b"data" in event.raw:
             self._last = event.raw
         return event.raw
 

@@ -267,9 +267,10 @@ _MOVES: Final = frozenset({Format.ANTHROPIC, Format.OPENAI_RESPONSES})
 
 def _is_near_thinking(raw: bytes, context: Context) -> bool:
     format = context.exchange.surface.format
-    if format in _MOVES and context.state.get(SUPPRESS):
-        return True
-    return any(needle in raw for needle in _NEEDLES.get(format, ()))
+    for needle in _NEEDLES.get(format, ()):
+        if needle in raw:
+            return True
+    return format in _MOVES and bool(context.state.get(SUPPRESS))
 
 
 def for_amp(context: Context) -> bool:
