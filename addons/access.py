@@ -16,6 +16,7 @@ from cachetools import TTLCache
 from mitmproxy import connection, http
 
 from addons.answers import refusal_response
+from addons.peers import is_peer
 from router_core.attempts import Attempts
 from router_core.core import Core
 from router_core.errors import Code, Refusal
@@ -112,7 +113,10 @@ class Access:
         return name or WANTING
 
     def client_name(self, flow: http.HTTPFlow) -> str | None:
-        """The name of the key with which this connection's client was let in."""
+        """The name of the key, or of the WireGuard peer, with which this connection's client was let in."""
+        if is_peer(flow.client_conn):
+            tunnel = self.core.tunnel
+            return tunnel.names.get(flow.client_conn.peername[0]) if tunnel else None
         return self._admitted.get(flow.client_conn)
 
     def key_name(self, key: str) -> str | None:

@@ -41,7 +41,7 @@ class Intercept:
         counted = self.core.connections
         # Browsers send the extension with random bytes to every host (GREASE, RFC 9849 6.2). Beside a
         # provider's name it hides nothing; beside another one it may hide any.
-        if host is not None and self._is_intercepted(host):
+        if self.core.is_intercepted(host):
             counted.decrypted += 1
             return True
         if any(kind == ENCRYPTED_CLIENT_HELLO for kind, _ in data.client_hello.extensions):
@@ -51,9 +51,6 @@ class Intercept:
         else:
             counted.tunnelled += 1
         return False
-
-    def _is_intercepted(self, host: str) -> bool:
-        return host in self.core.registry.hosts or host in self.core.config.capture.hosts
 
 
 def is_for_detour(data: tls.ClientHelloData) -> bool:

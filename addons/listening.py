@@ -10,6 +10,9 @@ from mitmproxy import ctx
 from mitmproxy.addons import proxyserver
 from mitmproxy.proxy import mode_servers, mode_specs
 
+from addons.peers import PeersInstance
+from router_core.peers import Tunnel
+
 
 class Proxyserver(proxyserver.Proxyserver):
     """`sockets` are by mode, as written in mitmproxy's option; a mode without any opens its own."""
@@ -20,6 +23,8 @@ class Proxyserver(proxyserver.Proxyserver):
         super().__init__()
         self._sockets = sockets or {}
         self._backlog = backlog
+        self.tunnel: Tunnel | None = None
+        """What a WireGuard listener serves."""
 
     async def setup_servers(self) -> bool:
         """Start one server for each mode. Raises what the first that cannot be started raises."""
@@ -32,6 +37,19 @@ class Proxyserver(proxyserver.Proxyserver):
             await server.start()
         await self.servers.changed.send()
         return True
+
+    async def serve_tunnel(self, tunnel: Tunnel) -> None:
+        """Serve other peers. The connections of all of them end; they connect again by themselves."""
+        self.tunnel = tunnel
+        for server in self.servers:
+            if isinstance(server, PeersInstance):
+                await server.serve()
+
+    async def close_tunnel(self) -> None:
+        """Leave the port to another process."""
+        for server in self.servers:
+            if isinstance(server, PeersInstance):
+                await server.close()
 
     def _serve_on(self, sockets: Sequence[socket.socket], server: mode_servers.ServerInstance) -> None:
         async def listen(_host: str, _port: int) -> list[asyncio.Server]:

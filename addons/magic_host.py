@@ -17,6 +17,7 @@ from mitmproxy import ctx, http
 from mitmproxy.certs import Cert
 
 from addons.gateway import is_gateway
+from addons.transparent import is_transparent
 
 HOST: Final = "mitm.it"
 PEM: Final = frozenset({"/ca.pem", "/cert/pem"})
@@ -42,7 +43,7 @@ class MagicHost:
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         """Before the access addon, which asks for a key."""
-        if flow.request.scheme != "http" or is_gateway(flow) or flow.request.pretty_host.lower() != HOST:
+        if flow.request.scheme != "http" or is_gateway(flow) or not self._is_meant(flow):
             return
         path = flow.request.path.partition("?")[0]
         authority: Cert = ctx.master.addons.get("tlsconfig").certstore.default_ca
@@ -58,6 +59,12 @@ class MagicHost:
             return
         headers = {"content-type": kind, "cache-control": "no-store", "x-content-type-options": "nosniff"}
         flow.response = http.Response.make(200, body, headers)
+
+    def _is_meant(self, flow: http.HTTPFlow) -> bool:
+        if is_transparent(flow.client_conn):
+            # Other names of plain HTTP are not looked at; this is Detour's own address in a tunnel.
+            return True
+        return flow.request.pretty_host.lower() == HOST
 
 
 def page(authority: Cert) -> str:

@@ -14,6 +14,7 @@ from addons.failover.addon import Failover
 from addons.gateway import Gateway
 from addons.intercept import Intercept
 from addons.magic_host import MagicHost
+from addons.peers import Peers
 from addons.refusals import Refusals
 from addons.relay import Relay
 from addons.route import Route
@@ -81,6 +82,7 @@ def chain(core: Core) -> list[object]:
     return [
         MagicHost(),
         access,
+        Peers(core),
         Transparent(core),
         Intercept(core),
         Refusals(core),

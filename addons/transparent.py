@@ -30,6 +30,9 @@ HANDSHAKE: Final = b"\x16\x03"
 CLIENT_HELLO: Final = b"\x01"
 """How a TLS record with a handshake begins, and which of its messages is the client's first (RFC 8446 5.1, 4)."""
 
+LED: Final = (mode_specs.TransparentMode, mode_specs.WireGuardMode, mode_specs.LocalMode)
+"""By the kernel's firewall, through a tunnel, or by process."""
+
 LOOPED: Final = "a connection to Detour itself"
 
 
@@ -49,6 +52,11 @@ class Transparent:
         handler = handler_of(client)
         if client.error or handler is None or not is_transparent(client):
             return
+        if client.transport_protocol == "udp":
+            return
+        if not isinstance(client.proxy_mode, mode_specs.TransparentMode):
+            self._await(client)
+            return
         local = handler.transports[client].writer.get_extra_info("sockname")  # type: ignore[union-attr]
         destination = handler.layer.context.server.address
         if destination and destination[:2] == local[:2]:
@@ -56,6 +64,9 @@ class Transparent:
             client.error = LOOPED
             self.core.connections.looped += 1
             return
+        self._await(client)
+
+    def _await(self, client: connection.Client) -> None:
         loop = asyncio.get_running_loop()
         self._timers[client] = loop.call_later(SILENCE, self._stayed_silent, client)
 
@@ -81,7 +92,7 @@ class Transparent:
 
     def next_layer(self, nextlayer: layer.NextLayer) -> None:
         context = nextlayer.context
-        if not is_transparent(context.client) or not _is_first(context.layers):
+        if nextlayer.layer or not is_transparent(context.client) or not _is_first(context.layers):
             return
         data = nextlayer.data_client()
         if not data and context.client not in self._silent:
@@ -118,7 +129,8 @@ class Cut(layer.Layer):
 
 
 def is_transparent(client: connection.Client) -> bool:
-    return isinstance(client.proxy_mode, mode_specs.TransparentMode)
+    """Whether the client does not know of Detour: its connection was led here by its destination's address."""
+    return isinstance(client.proxy_mode, LED)
 
 
 def _is_first(layers: list[layer.Layer]) -> bool:

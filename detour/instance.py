@@ -14,11 +14,14 @@ from mitmproxy import options
 
 from addons.listening import Proxyserver
 from addons.master import LeanMaster
+from addons.peers import PeersResolver
 from addons.suite import Suite
 from detour.authority import RunningAuthority
 from detour.ca import CAPaths
 from detour.listeners import MODES, Listener
 from detour.telemetry import start as start_telemetry
+from detour.wireguard.running import RunningTunnel
+from detour.wireguard.store import PeerError, Store
 from router_core.capture.setup import make_recorder
 from router_core.config.loader import Loaded
 from router_core.config.schema import Config
@@ -70,6 +73,7 @@ class Instance:
     """Ends when the master does."""
     drain: Callable[[float], Awaitable[int]]
     """Lets everything that is under way come to its end within so many seconds; how many connections are left."""
+    close_tunnel: Callable[[], Awaitable[None]]
     close_admin: Callable[[], Awaitable[None]] | None = None
 
     @property
@@ -81,6 +85,8 @@ class Instance:
 
     async def supersede(self) -> None:
         self.core.superseded = True
+        # Its port cannot be handed over; devices connect again to the other one.
+        await self.close_tunnel()
         if self.close_admin:
             await self.close_admin()
 
@@ -119,7 +125,9 @@ async def start(
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
-    return Instance(core, serving, master.addons.get("drain").run, close_admin)
+    return Instance(
+        core, serving, master.addons.get("drain").run, master.proxyserver.close_tunnel, close_admin
+    )
 
 
 def _keep_addresses(stack: AsyncExitStack, core: Core) -> None:
@@ -162,7 +170,15 @@ async def _master(
     served = {name: listener for name, listener in listeners.items() if name in MODES}
     sockets = {listener.mode: listener.sockets for listener in served.values()}
     server = Proxyserver(sockets, core.config.limits.backlog)
-    master = LeanMaster(options.Options(), Suite(core), server=server)
+    own: list[object] = [Suite(core)]
+    if "wireguard" in served:
+        store = Store(paths(core.config).data)
+        try:
+            core.tunnel = server.tunnel = await asyncio.to_thread(store.tunnel, core.config.wireguard)
+        except PeerError as error:
+            raise StartError(str(error)) from None
+        own.append(PeersResolver(core))
+    master = LeanMaster(options.Options(), *own, server=server)
     configure(master, core.config, list(sockets), ca)
     serving = asyncio.create_task(master.run())
 
@@ -182,6 +198,10 @@ async def _master(
     authority = RunningAuthority(core, ca, master.certificates)
     authority.start()
     stack.push_async_callback(authority.stop)
+    if "wireguard" in served:
+        tunnel = RunningTunnel(core, store, server)
+        tunnel.start()
+        stack.push_async_callback(tunnel.stop)
     return master, serving
 
 

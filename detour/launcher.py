@@ -165,7 +165,7 @@ async def _work(loaded: Loaded, run: Run, place: Place, life: Lifecycle) -> None
     ca = ensure_ca(loaded.config, loaded.registry)
     async with AsyncExitStack() as stack:
         running = await instance.start(stack, loaded, opened, ca, worker=place.number)
-        worker = Worker(running.core, life.end)
+        worker = Worker(running.core, life.end, running.close_tunnel)
         await worker.start(channel)
         await _until_the_end(running, run, life)
     await worker.stop()
@@ -191,7 +191,9 @@ def _listeners(loaded: Loaded, run: Run, offered: list[tuple[str, socket.socket]
     if run.private_to:
         return listeners.open_listeners(listeners.private())
     try:
-        return listeners.open_listeners(listeners.configured(loaded.config), [*offered, *activation.passed()])
+        return listeners.open_listeners(
+            listeners.configured(loaded.config), [*offered, *activation.passed()], replacing=run.replace
+        )
     except ListenError as error:
         if not run.replace and (found := runtime.read(paths(loaded.config).runtime)):
             hint = f"a Detour serves already (pid {found.pid}); detour run --replace takes its place"
@@ -229,6 +231,7 @@ def _announce(stack: AsyncExitStack, loaded: Loaded, opened: dict[str, Listener]
             gateway=bound.get("gateway"),
             admin=bound.get("admin"),
             transparent=bound.get("transparent"),
+            wireguard=bound.get("wireguard"),
             config=str(loaded.path.resolve()) if loaded.path else None,
         ),
     )

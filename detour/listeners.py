@@ -22,10 +22,15 @@ MODES: Final = {
     # A reverse proxy for a place that does not exist: each request gets its destination from its plan.
     "gateway": "reverse:http://gateway.invalid",
     "transparent": "transparent",
+    "wireguard": "peers",
 }
 """mitmproxy's mode for each listener that mitmproxy serves."""
 
-LISTENERS: Final = ("proxy", "gateway", "admin", "transparent")
+STREAM: Final = socket.SOCK_STREAM
+KINDS: Final = {"wireguard": socket.SOCK_DGRAM}
+"""Kinds of sockets of listeners that are not TCP."""
+
+LISTENERS: Final = ("proxy", "gateway", "admin", "transparent", "wireguard")
 """In the order of the ready line."""
 
 
@@ -40,17 +45,15 @@ class Listener:
     host: str
     """As the configuration writes it."""
     sockets: tuple[socket.socket, ...]
-    """Bound; a host name may have several addresses, on one port."""
-
-    @property
-    def bound(self) -> Address:
-        host, port = self.sockets[0].getsockname()[:2]
-        return Address(host, port)
+    """Bound; a host name may have several addresses, on one port. None where the server binds its own (UDP)."""
+    bound: Address
+    """With the port that the system chose, where 0 was asked for."""
 
     @property
     def mode(self) -> str:
         """mitmproxy's mode with the address, as its option is written."""
-        return f"{MODES[self.name]}@{Address(self.host, self.bound.port)}"
+        host = self.host if self.sockets else self.bound.host
+        return f"{MODES[self.name]}@{Address(host, self.bound.port)}"
 
     def close(self) -> None:
         for sock in self.sockets:
@@ -68,12 +71,21 @@ def private() -> dict[str, Address]:
     return {name: Address("127.0.0.1", 0) for name in ("proxy", "gateway")}
 
 
+def on(name: str, host: str, sockets: tuple[socket.socket, ...]) -> Listener:
+    """The listener `name` on `sockets`."""
+    return Listener(name, host, sockets, Address(*sockets[0].getsockname()[:2]))
+
+
 def open_listeners(
-    addresses: dict[str, Address], offered: Sequence[tuple[str, socket.socket]] = ()
+    addresses: dict[str, Address],
+    offered: Sequence[tuple[str, socket.socket]] = (),
+    *,
+    replacing: bool = False,
 ) -> dict[str, Listener]:
     """A listener for each of `addresses`. Raises ListenError, with all of them closed, if one cannot be opened.
 
     A socket of `offered` is taken for the listener whose name or whose address it has; the others are closed.
+    With `replacing` a UDP port may still be that of the instance whose place is taken.
     """
     opened: dict[str, Listener] = {}
     problems = []
@@ -83,11 +95,14 @@ def open_listeners(
         left = [one for one in left if one not in taken]
         sockets = tuple(sock for _, sock in taken)
         try:
+            if name in KINDS:
+                opened[name] = Listener(name, address.host, (), _free(address, KINDS[name], replacing))
+                continue
             sockets = sockets or bind(address, dual=name == "transparent")
         except OSError as error:
             problems.append(_problem(name, address, error))
         else:
-            opened[name] = Listener(name, address.host, sockets)
+            opened[name] = on(name, address.host, sockets)
     for given, sock in left:
         host, port = sock.getsockname()[:2]
         logger.warning(
@@ -98,6 +113,20 @@ def open_listeners(
         close_all(opened.values())
         raise ListenError("\n".join(problems))
     return opened
+
+
+def _free(address: Address, kind: socket.SocketKind, replacing: bool) -> Address:
+    """`address` with the port that is to be bound. Raises OSError if it cannot be."""
+    try:
+        sockets = bind(address, kind=kind)
+    except OSError as error:
+        if replacing and error.errno == errno.EADDRINUSE:
+            return address
+        raise
+    bound = Address(*sockets[0].getsockname()[:2])
+    for sock in sockets:
+        sock.close()
+    return bound
 
 
 def _is_for(given: str, sock: socket.socket, name: str, address: Address) -> bool:
@@ -122,7 +151,9 @@ def close_all(listeners: Iterable[Listener]) -> None:
         listener.close()
 
 
-def bind(address: Address, *, dual: bool = False) -> tuple[socket.socket, ...]:
+def bind(
+    address: Address, *, dual: bool = False, kind: socket.SocketKind = STREAM
+) -> tuple[socket.socket, ...]:
     """A socket for each address of the host, all on one port, the first bound first. Raises OSError.
 
     With `dual`, ``::`` stands for every address of IPv4 too.
@@ -131,15 +162,17 @@ def bind(address: Address, *, dual: bool = False) -> tuple[socket.socket, ...]:
     found = [
         info
         for host in hosts
-        for info in socket.getaddrinfo(host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        for info in socket.getaddrinfo(host, address.port, type=kind, flags=socket.AI_PASSIVE)
     ]
     sockets: list[socket.socket] = []
     port, missing = address.port, None
     with contextlib.ExitStack() as undo:
-        for family, kind, protocol, _, (host, *_) in dict.fromkeys(found):
+        for family, _, protocol, _, (host, *_) in dict.fromkeys(found):
             sock = socket.socket(family, kind, protocol)
             undo.callback(sock.close)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if kind is STREAM:
+                # Of datagram sockets it would let two have one port.
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if family == socket.AF_INET6:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             try:
@@ -162,7 +195,7 @@ def bind(address: Address, *, dual: bool = False) -> tuple[socket.socket, ...]:
 def _problem(name: str, address: Address, error: OSError) -> str:
     match error.errno:
         case errno.EADDRINUSE:
-            holder = processes.listener(address.port)
+            holder = processes.listener(address.port) if name not in KINDS else None
             why = f"{os.strerror(errno.EADDRINUSE)}{f' by {holder}' if holder else ''}"
             remedy = "stop it or choose another port"
         case errno.EACCES:

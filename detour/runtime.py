@@ -23,6 +23,7 @@ class Runtime:
     config: str | None
     """Absolute path of its configuration file; None for the packaged default."""
     transparent: str | None = None
+    wireguard: str | None = None
     pid: int = field(default_factory=os.getpid)
     born: str = ""
     """The process's birth mark, see `birth_mark`."""

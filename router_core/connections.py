@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class Connections:
-    """Every TLS connection to another host, and in transparent mode every connection, is counted as one of these."""
+    """Every TLS connection to another host, and of clients that do not know of Detour every connection, is counted as one of these."""
 
     decrypted: int = 0
     """To a host that is intercepted."""
@@ -18,8 +18,10 @@ class Connections:
     ech: int = 0
     """Tunnelled: TLS whose name is hidden by Encrypted Client Hello."""
     opaque: int = 0
-    """Tunnelled in transparent mode: no TLS."""
+    """Tunnelled for clients that do not know of Detour: no TLS."""
     refused: int = 0
-    """Cut off: from outside `access.networks`."""
+    """Cut off: from outside `access.networks`, or a WireGuard peer's to this machine itself."""
+    quic: int = 0
+    """Dropped in the WireGuard tunnel: QUIC to a host that is intercepted, whose client falls back to TCP."""
     looped: int = 0
     """Cut off: aimed at the transparent listener itself, or Detour's own, redirected back to it."""

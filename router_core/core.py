@@ -25,6 +25,7 @@ from router_core.errors import Refusal
 from router_core.exchange import Exchange
 from router_core.formats.translate import translatable
 from router_core.formats.translator import FormatTranslator
+from router_core.peers import Tunnel
 from router_core.refusals import Refusals
 from router_core.rewrite.rules import compile_rules
 from router_core.routing.router import Router
@@ -57,6 +58,8 @@ class Core:
         """What is under way; whoever serves gives it a ledger."""
         self.connections = Connections()
         self.router.live.budgets = lambda: self.budgets
+        self.tunnel: Tunnel | None = None
+        """The WireGuard tunnel, where one is served."""
         self.refusals = Refusals()
         """Clients that do not accept Detour's certificate."""
         self.recorder: Recorder | None = None
@@ -137,6 +140,10 @@ class Core:
             return True
         logger.error("the configuration has mistakes; the one in force stays")
         return False
+
+    def is_intercepted(self, host: str | None) -> bool:
+        """Whether connections to `host` (in lower case) are decrypted."""
+        return host is not None and (host in self.registry.hosts or host in self.config.capture.hosts)
 
     def secrets(self) -> list[str]:
         """The secrets that are at hand: what must never be written, wherever it appears."""

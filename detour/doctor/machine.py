@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from detour import __version__, ca, remote, runtime
 from detour.doctor.finding import Finding, bad, note, ok
 from detour.environment import reachable
-from detour.listeners import LISTENERS
+from detour.listeners import KINDS, LISTENERS, STREAM
 from detour.ports import bind_error, parse_address
 from router_core import processes
 from router_core.config import secrets
@@ -63,13 +63,13 @@ def ports(config: Config, env: Mapping[str, str]) -> Iterator[Finding]:
         if not written:
             continue
         address = parse_address(written)
-        error = bind_error(address) if address.port else None
+        error = bind_error(address, KINDS.get(name, STREAM)) if address.port else None
         if error is None:
             yield ok(f"listen.{name}", f"{address} is free")
         elif running and getattr(running, name) == written:
             yield ok(f"listen.{name}", f"{address} is Detour's (pid {running.pid})")
         else:
-            holder = processes.listener(address.port)
+            holder = processes.listener(address.port) if name not in KINDS else None
             by = f", held by {holder}" if holder else ""
             yield bad(f"listen.{name}", f"{address}: {error.strerror}{by}", "stop it, or choose another port")
 

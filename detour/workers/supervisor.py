@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from detour.admin.server import TokenError, serve_admin
 from detour.instance import StartError
-from detour.listeners import MODES, Listener
+from detour.listeners import KINDS, MODES, Listener
 from detour.workers.crew import CrewContext
 from detour.workers.hand import Hand
 from detour.workers.loglines import LogLines
@@ -120,7 +120,7 @@ class Supervisor:
         while True:
             began = time.monotonic()
             try:
-                code = await hand.run(config, self._options, self._listeners, self._lines)
+                code = await hand.run(config, self._options, self._listeners_of(hand), self._lines)
             except OSError as error:
                 logger.error("worker %d cannot be started: %s", hand.number, error)
                 code = 1
@@ -130,6 +130,10 @@ class Supervisor:
             delay = BACKOFF[min(max(failures - 1, 0), len(BACKOFF) - 1)]
             logger.error("worker %d ended with %d; it is started again%s", hand.number, code, _in(delay))
             await asyncio.sleep(delay)
+
+    def _listeners_of(self, hand: Hand) -> dict[str, Listener]:
+        """The first worker alone serves the WireGuard tunnel, whose sessions no other process would know."""
+        return {name: each for name, each in self._listeners.items() if hand.number == 1 or name not in KINDS}
 
     def _hear(self, hand: Hand, what: str, value: Any) -> None:
         activity = self.context.activity

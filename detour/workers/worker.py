@@ -7,7 +7,7 @@ import os
 import pickle
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
 from typing import Final
@@ -15,7 +15,7 @@ from typing import Final
 from detour.admin import documents
 from detour.admin.context import Context
 from detour.admin.sight import Sight, sight_of
-from detour.listeners import Listener
+from detour.listeners import Listener, on
 from detour.workers.channel import Channel, Gone
 from router_core.connections import Connections
 from router_core.core import Core
@@ -35,7 +35,8 @@ def send_listeners(sock: socket.socket, listeners: dict[str, Listener]) -> None:
         (listener.name, listener.host, each) for listener in listeners.values() for each in listener.sockets
     ]
     names = [(name, host) for name, host, _ in sockets]
-    socket.send_fds(sock, [pickle.dumps(names)], [each.fileno() for _, _, each in sockets])
+    without = {name: each for name, each in listeners.items() if not each.sockets}
+    socket.send_fds(sock, [pickle.dumps((names, without))], [each.fileno() for _, _, each in sockets])
 
 
 def receive_listeners(sock: socket.socket) -> dict[str, Listener]:
@@ -43,18 +44,21 @@ def receive_listeners(sock: socket.socket) -> dict[str, Listener]:
     data, handles, _, _ = socket.recv_fds(sock, 1 << 16, MAX_SOCKETS)
     if not data:
         raise EOFError
-    listeners: dict[str, Listener] = {}
-    for (name, host), handle in zip(pickle.loads(data), handles, strict=True):
+    names, listeners = pickle.loads(data)
+    for (name, host), handle in zip(names, handles, strict=True):
         before = listeners[name].sockets if name in listeners else ()
-        listeners[name] = Listener(name, host, (*before, socket.socket(fileno=handle)))
+        listeners[name] = on(name, host, (*before, socket.socket(fileno=handle)))
     return listeners
 
 
 class Worker:
     """Speaks with the supervisor on `sock`. `gone` is called when the supervisor is not there any more."""
 
-    def __init__(self, core: Core, gone: Callable[[], None]) -> None:
+    def __init__(
+        self, core: Core, gone: Callable[[], None], close_tunnel: Callable[[], Awaitable[None]]
+    ) -> None:
         self.core = core
+        self._close_tunnel = close_tunnel
         # What is chosen on the admin port holds here too.
         self.context = Context(core)
         self._gone = gone
@@ -132,6 +136,7 @@ class Worker:
 
     async def _supersede(self) -> None:
         self.core.superseded = True
+        await self._close_tunnel()
 
     async def _watch(self) -> None:
         """Tell of each exchange that begins, from now on."""

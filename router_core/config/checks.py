@@ -20,6 +20,7 @@ from router_core.config.schema import (
     QuotaLimit,
     SecretRef,
     Transparent,
+    WireGuard,
 )
 from router_core.config.secrets import SecretError, describe, file_warning, resolve_now
 from router_core.config.values import (
@@ -94,7 +95,9 @@ def _listeners(config: Config, report: Report) -> None:
         if wanting := _wanting(name, config.access):
             what = f"listen.{name} is open to other machines, and {wanting[0]} is empty"
             report.error(("listen", name), what, f"add {' or '.join(wanting)}, or listen on 127.0.0.1")
-    if not taken and report.tree.child("listen") is not None:
+    if config.listen.wireguard is not None:
+        report.faults(("wireguard",), _tunnel_faults(config.wireguard))
+    elif not taken and report.tree.child("listen") is not None:
         report.error(("listen",), "every listener is switched off", "give at least one an address")
 
 
@@ -104,6 +107,17 @@ def _transparent_faults(host: str, port: int) -> list[Fault]:
         found.append((f"{shown(host)} is a name, which firewall rules do not know", "write an address"))
     if not port:
         found.append(("port 0 is another port at each start, and rules lead to this one", "write its number"))
+    return found
+
+
+def _tunnel_faults(wireguard: WireGuard) -> list[Fault]:
+    found: list[Fault] = []
+    for key, version in (("network4", 4), ("network6", 6)):
+        network = getattr(wireguard, key)
+        if network.version != version:
+            found.append((f"{key} is a network of IPv{network.version}", f"write one of IPv{version}"))
+        elif network.num_addresses < 8:
+            found.append((f"{key} has no room for peers", "write a larger one"))
     return found
 
 

@@ -37,6 +37,7 @@ SECTIONS: Final = (
     ("access", "Access"),
     ("access.keys[]", "AccessKey"),
     ("transparent", "Transparent"),
+    ("wireguard", "WireGuard"),
     ("upstream", "Upstream"),
     ("providers.NAME", "ProviderConfig"),
     ("providers.NAME.endpoints[]", "EndpointConfig"),

@@ -142,6 +142,8 @@ class Listen(Section):
     """Address of the dashboard, ``/api``, ``/metrics`` and ``/healthz``."""
     transparent: Address | None = None
     """Address to which a gateway box redirects connections; ``[::]:PORT`` takes IPv4 and IPv6."""
+    wireguard: Address | None = None
+    """Address of the WireGuard server (UDP), ``0.0.0.0:51820``; its peers' keys let them in."""
     drain: Duration = 30.0
     """How long requests and streams may go on after SIGTERM; what is open then is cut. 0 cuts at once."""
     workers: int = Field(1, ge=1, le=64)
@@ -211,6 +213,17 @@ class Transparent(Section):
     """Mark of Detour's own connections, by which the rules leave them alone; null to go by `user` alone."""
     user: str | None = None
     """User, by name or number, whose connections are left alone: the one that Detour runs as."""
+
+
+class WireGuard(Section):
+    """The tunnel to which laptops and phones connect; `detour gateway peer` keeps who they are."""
+
+    endpoint: str | None = None
+    """``HOST:PORT`` or ``HOST`` by which peers reach this machine; the address of the listener when absent."""
+    network4: Network = ipaddress.ip_network("10.87.0.0/24")
+    """Addresses in the tunnel: the first is Detour's own, the others are its peers'."""
+    network6: Network = ipaddress.ip_network("fd87:de70:a1::/64")
+    """The same for IPv6."""
 
 
 class Upstream(Section):
@@ -679,6 +692,8 @@ class Config(Section):
     """Who may use it."""
     transparent: Transparent = Transparent()
     """Transparent mode on a gateway box."""
+    wireguard: WireGuard = WireGuard()
+    """The WireGuard tunnel."""
     upstream: Upstream = Upstream()
     """How upstreams are reached."""
     providers: dict[str, ProviderConfig] = {}

@@ -17,7 +17,7 @@ from typing import Any, Self
 import httpx
 
 READY = re.compile(
-    r"^detour ready proxy=(?P<proxy>\S+) gateway=(?P<gateway>\S+) admin=(?P<admin>\S+)( transparent=\S+)?$"
+    r"^detour ready proxy=(?P<proxy>\S+) gateway=(?P<gateway>\S+) admin=(?P<admin>\S+)( transparent=\S+)?( wireguard=\S+)?$"
 )
 START = 180.0
 STOP = 60.0

@@ -117,6 +117,7 @@ def box(fakes: FakeThread, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 def _config(ca: Path) -> dict[str, Any]:
     config = base_config(ca)
     config["listen"]["transparent"] = f"[::]:{PORT}"
+    config["listen"]["wireguard"] = "0.0.0.0:51820"
     config["access"] = {"networks": NETWORKS}
     config["upstream"] |= {"connect_timeout": "20s", "first_byte_timeout": "30s", "idle_timeout": "30s"}
     config["credentials"] = [

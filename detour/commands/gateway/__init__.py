@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from detour.commands.gateway import rules, status, up
+from detour.commands.gateway import peer, rules, status, up
 
 app = typer.Typer(
     help="Lead a network's provider connections to Detour on a gateway box.",
@@ -16,3 +16,4 @@ app.command()(up.up)
 app.command()(rules.down)
 app.command()(status.status)
 app.command("print")(rules.print_)
+app.add_typer(peer.app, name="peer")
