@@ -14,8 +14,9 @@ from mitmproxy import contentviews, ctx, http
 from addons.call import Call, calls
 from addons.websocket import is_looked_at
 from router_core.capture import timeline
-from router_core.capture.conversation import read_answer, read_body, read_request, render
+from router_core.capture.conversation import read_answer, read_body, read_request
 from router_core.capture.redaction import Redactor
+from router_core.capture.transcript import render
 from router_core.exchange import Headers
 from router_core.formats import PATHS, Format, Operation
 from router_core.sse import EventReader, looks_like_stream

@@ -21,7 +21,7 @@ from mitmproxy.proxy.layers.http import (
 
 from addons.attached import Attached
 from addons.call import Call, calls
-from router_core.capture.recorder import Recording
+from router_core.capture.recording import Recording
 from router_core.exchange import Attempt, Headers
 
 GRACE = 1.0

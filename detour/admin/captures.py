@@ -13,7 +13,8 @@ from detour.admin.answers import Missing
 from router_core.capture import diff, timeline
 from router_core.capture.conversation import Conversation, read_body, read_request
 from router_core.capture.folder import NoSuchRecord, Unreadable, find, summaries
-from router_core.capture.record import Hop, NotARecord, Record, read
+from router_core.capture.reader import NotARecord, read
+from router_core.capture.record import Hop, Record
 from router_core.formats import Format
 
 MAX_TEXT: Final = 20_000

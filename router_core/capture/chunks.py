@@ -11,7 +11,8 @@ from collections import deque
 from typing import Final, NamedTuple
 
 from router_core.capture import patterns
-from router_core.capture.redaction import Place, Redactor, Span
+from router_core.capture.redaction import Redactor
+from router_core.capture.spans import Place, Span
 
 SLICE: Final = 64 << 10
 """Bytes that are redacted in one go. Pattern matching holds the interpreter's lock, so this is kept short."""

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from router_core.capture.record import SUFFIX, NotARecord, Summary, summarise
+from router_core.capture.reader import NotARecord, Summary, summarise
+from router_core.capture.record import SUFFIX
 
 SPOOL: Final = ".spool"
 PROCESS: Final = f"{os.getpid()}-{secrets.token_hex(4)}"

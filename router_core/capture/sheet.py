@@ -6,78 +6,22 @@ is the hop's: 0 for the client's, else the attempt's.
 
 from __future__ import annotations
 
-import base64
 from dataclasses import asdict
 from typing import Any, Final
 
 import orjson
 
-from router_core.capture.chunks import Chunk, ChunkRedactor, Piece
+from router_core.capture.body_lines import BodyLines, content, seconds
+from router_core.capture.chunks import Chunk, ChunkRedactor
 from router_core.capture.file import RecordFile
 from router_core.capture.mirror import Mirror
 from router_core.capture.record import FORMAT, VERSION, Opening
-from router_core.capture.redaction import BODY, Place, Redactor, place_of
-from router_core.encoding import DecodingError, decoder
+from router_core.capture.redaction import Redactor
+from router_core.capture.spans import BODY, Place, place_of
 from router_core.exchange import Headers
 
 MAX_RECORD: Final = 256 << 20
 """Bytes of one record's file; what comes after is not recorded."""
-
-
-class BodyLines:
-    """One body on its way into the record."""
-
-    def __init__(self, redactor: Redactor, place: Place, encoding: str, where: dict[str, Any]) -> None:
-        self._where = where
-        self._fresh: list[Chunk] = []
-        self._redacted = ChunkRedactor(redactor, place)
-        self.unreadable: str | None = None
-        self._said = False
-        self._last = 0.0
-        try:
-            self._decoder = decoder(encoding)
-        except DecodingError as error:
-            self.unreadable = str(error)
-
-    @property
-    def finished(self):
-        return self._redacted.finished
-
-    def add(self, at: float, data: bytes) -> None:
-        if self.unreadable:
-            return
-        self._last = at
-        try:
-            self._fresh.append(Chunk(at, self._decoder.feed(data)))
-        except DecodingError as error:
-            self.unreadable = str(error)
-
-    def lines(self) -> list[dict[str, Any]]:
-        """What can be written now."""
-        fresh, self._fresh = self._fresh, []
-        return self._lines(self._redacted.feed(fresh)) if fresh else self._lines([])
-
-    def close(self, at: float) -> list[dict[str, Any]]:
-        """What was held back."""
-        if not self.unreadable and (rest := self._decoder.close()):
-            self._fresh.append(Chunk(at, rest))
-        lines = self.lines()
-        return lines + self._lines(self._redacted.close())
-
-    def _lines(self, pieces: list[Piece]) -> list[dict[str, Any]]:
-        lines = [self._line(p) for p in pieces if p.data or p.marks]
-        if self.unreadable and not self._said:
-            self._said = True
-            lines.append(
-                {"kind": "body", "t": _seconds(self._last), **self._where, "unreadable": self.unreadable}
-            )
-        return lines
-
-    def _line(self, piece: Piece) -> dict[str, Any]:
-        line: dict[str, Any] = {"kind": "body", "t": _seconds(piece.marks[0][0]), **self._where}
-        if len(piece.marks) > 1:
-            line["chunks"] = [(_seconds(at), size) for at, size in piece.marks]
-        return {**line, **_content(piece.data)}
 
 
 class Sheet:
@@ -116,7 +60,7 @@ class Sheet:
 
         `encoded` is False where the body has been decoded, whatever its headers say.
         """
-        line: dict[str, Any] = {"kind": "request", "t": _seconds(at), **_number(number)}
+        line: dict[str, Any] = {"kind": "request", "t": seconds(at), **_number(number)}
         line |= {"method": method, "url": self.redactor.url(url), "headers": self.redactor.headers(headers)}
         self._write({**line, "about": self._clean(about)} if about else line)
         encoding = _header(headers, "content-encoding") if encoded else "identity"
@@ -132,7 +76,7 @@ class Sheet:
     def same_request(self, at: float, number: int) -> None:
         """The body of attempt `number` is the client's."""
         self._bodies.pop((number, "request"), None)
-        self._write({"kind": "body", "t": _seconds(at), "attempt": number, "of": "request", "same": 0})
+        self._write({"kind": "body", "t": seconds(at), "attempt": number, "of": "request", "same": 0})
 
     def request_data(self, at: float, number: int, data: bytes) -> None:
         """A piece of a request's body that is passed on as it comes."""
@@ -146,7 +90,7 @@ class Sheet:
         self._write(
             {
                 "kind": "response",
-                "t": _seconds(at),
+                "t": seconds(at),
                 **_number(number),
                 "status": status,
                 "headers": self.redactor.headers(headers),
@@ -185,24 +129,24 @@ class Sheet:
 
     def message(self, at: float, number: int, from_client: bool, opcode: str, data: bytes) -> None:
         """A WebSocket message passed over hop `number`."""
-        line: dict[str, Any] = {"kind": "message", "t": _seconds(at), **_number(number)}
+        line: dict[str, Any] = {"kind": "message", "t": seconds(at), **_number(number)}
         line |= {"from": "client" if from_client else "server", "opcode": opcode}
-        self._write({**line, **_content(self._redacted(data))})
+        self._write({**line, **content(self._redacted(data))})
 
     def timing(self, at: float, number: int, name: str) -> None:
-        self._write({"kind": "timing", "t": _seconds(at), **_number(number), "name": name})
+        self._write({"kind": "timing", "t": seconds(at), **_number(number), "name": name})
 
     def outcome(self, at: float, number: int, values: dict[str, Any]) -> None:
-        self._write({"kind": "outcome", "t": _seconds(at), "attempt": number, **self._clean(values)})
+        self._write({"kind": "outcome", "t": seconds(at), "attempt": number, **self._clean(values)})
 
     def plan(self, at: float, targets: list[dict[str, Any]]) -> None:
-        self._write({"kind": "plan", "t": _seconds(at), "targets": [self._clean(t) for t in targets]})
+        self._write({"kind": "plan", "t": seconds(at), "targets": [self._clean(t) for t in targets]})
 
     def cut(self, at: float, reason: str) -> None:
         """Recording stops here, although the exchange goes on."""
         if not self._stopped:
             self._write_all(self._body_lines(closing=at))
-            self._write({"kind": "cut", "t": _seconds(at), "reason": reason})
+            self._write({"kind": "cut", "t": seconds(at), "reason": reason})
             self._stopped = True
 
     def end(self, at: float, values: dict[str, Any]) -> None:
@@ -211,7 +155,7 @@ class Sheet:
             self._write_all(self._body_lines(closing=at))
         self._bodies.clear()
         self._stopped = False
-        self._write({"kind": "end", "t": _seconds(at), **self._clean(values)})
+        self._write({"kind": "end", "t": seconds(at), **self._clean(values)})
         self._stopped = True
 
     # -- lines ----------------------------------------------------------------------------------------
@@ -247,7 +191,7 @@ class Sheet:
         return lines
 
     def _same_line(self, marks: list[tuple[float, int]]) -> dict[str, Any]:
-        chunks = [(_seconds(at), size) for at, size in marks]
+        chunks = [(seconds(at), size) for at, size in marks]
         return {"kind": "body", "t": chunks[0][0], "of": "response", "same": self._mirrored, "chunks": chunks}
 
     def _leave_mirror(self, body: BodyLines) -> None:
@@ -297,19 +241,8 @@ class Sheet:
             self.cut(line.get("t", 0.0), f"the record is over {MAX_RECORD >> 20} MiB")
 
 
-def _seconds(at: float) -> float:
-    return round(at, 6)
-
-
 def _number(number: int) -> dict[str, int]:
     return {"attempt": number} if number else {}
-
-
-def _content(data: bytes) -> dict[str, str]:
-    try:
-        return {"text": data.decode()}
-    except UnicodeDecodeError:
-        return {"base64": base64.b64encode(data).decode()}
 
 
 def _header(headers: Headers, name: str) -> str:

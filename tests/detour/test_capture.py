@@ -17,7 +17,8 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from detour.cli import app
-from router_core.capture.record import Frame, Received, Record, read
+from router_core.capture.reader import read
+from router_core.capture.record import Frame, Received, Record
 from router_core.capture.redaction import Redactor
 from router_core.capture.save import save
 from tests.router_core.capture.samples import EVENTS, record

@@ -20,7 +20,8 @@ from websockets.sync.client import connect
 from detour.fakes import FakeUpstream, Fault
 from router_core.capture.fixture import pytest_file
 from router_core.capture.folder import paths
-from router_core.capture.record import Record, read
+from router_core.capture.reader import read
+from router_core.capture.record import Record
 from tests.clients import anthropic_sdk, google_sdk, openai_sdk
 from tests.e2e.instance import ROOT, Detour
 from tests.e2e.wire import SHAPES

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from router_core.capture.folder import paths
-from router_core.capture.record import read
+from router_core.capture.reader import read
 from tests.e2e.instance import Detour
 from tests.upstream import FakeThread
 

@@ -14,7 +14,7 @@ import pytest
 
 from detour.fakes import Fault
 from router_core.capture.folder import paths
-from router_core.capture.record import read
+from router_core.capture.reader import read
 from tests.e2e.instance import ROOT, base_config
 from tests.e2e.wire import SHAPES
 from tests.upstream import FakeThread

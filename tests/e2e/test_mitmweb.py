@@ -22,7 +22,8 @@ from mitmproxy.io import FlowReader
 from websockets.sync.client import connect
 
 from router_core.capture.folder import paths
-from router_core.capture.record import Record, read
+from router_core.capture.reader import read
+from router_core.capture.record import Record
 from tests.e2e.instance import ROOT, TIMEOUT, base_config
 from tests.e2e.wire import SHAPES
 from tests.upstream import FakeThread

@@ -17,8 +17,9 @@ from router_core.capture import export as exports
 from router_core.capture import har
 from router_core.capture.fixture import pytest_file
 from router_core.capture.portable import Unportable
+from router_core.capture.reader import NotARecord, read
 from router_core.capture.recognise import recognise
-from router_core.capture.record import NotARecord, Record, read
+from router_core.capture.record import Record
 from router_core.capture.save import save
 
 FORMATS: Final = ("curl", "httpie", "httpx", "raw", "pytest", "har", "mitm")

@@ -20,7 +20,7 @@ from detour.commands.capture.place import Captures, captures, console
 from detour.commands.options import USAGE, ConfigOption, JsonOption, fail, print_json
 from router_core.capture import folder
 from router_core.capture.folder import Unreadable
-from router_core.capture.record import NotARecord, Summary, read, summarise
+from router_core.capture.reader import NotARecord, Summary, read, summarise
 from router_core.capture.search import contains
 from router_core.config.units import parse_duration, parse_size
 

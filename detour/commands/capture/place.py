@@ -12,7 +12,8 @@ from rich.console import Console
 
 from detour.commands.options import fail, load
 from router_core.capture.folder import NoSuchRecord, find, redaction_key
-from router_core.capture.record import Hop, NotARecord, Record, read
+from router_core.capture.reader import NotARecord, read
+from router_core.capture.record import Hop, Record
 from router_core.capture.redaction import Redactor
 from router_core.capture.setup import credential_headers
 from router_core.config.loader import Loaded

@@ -17,7 +17,7 @@ from detour.commands.capture.place import Captures, IdArgument, SideOption, capt
 from detour.commands.capture.show import as_conversation
 from detour.commands.options import FAILED, USAGE, ConfigOption, JsonOption, fail, print_json
 from detour.upstream import client
-from router_core.capture import conversation, diff
+from router_core.capture import diff, transcript
 from router_core.capture.diff import Change
 from router_core.capture.record import Body, Hop, Received, Record
 from router_core.capture.replay import Prepared, Refused, prepare
@@ -201,7 +201,7 @@ def _print(record: Record, hop: Hop, answers: list[Answer], full: bool) -> None:
     if last.response is None:
         return
     shown = Hop(hop.number, None, last.response, about=hop.about)
-    text = as_conversation(record, shown, None if full else conversation.LONG) or _text(last.response.body)
+    text = as_conversation(record, shown, None if full else transcript.LONG) or _text(last.response.body)
     out.print()
     out.print(visible(text), markup=False, end="" if text.endswith("\n") else "\n")
     if last.changes:

@@ -23,7 +23,8 @@ from detour.commands.exec import find_program
 from detour.commands.options import ConfigOption, JsonOption, fail, print_json
 from router_core.capture import discover, folder
 from router_core.capture.folder import Unreadable
-from router_core.capture.record import NotARecord, Record, Summary, read
+from router_core.capture.reader import NotARecord, Summary, read
+from router_core.capture.record import Record
 
 SETTLE = 5.0
 """Seconds that the last exchanges get to end and to be written after the command has ended."""

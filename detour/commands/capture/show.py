@@ -16,7 +16,7 @@ from rich.syntax import Syntax
 from detour.commands.capture.listing import seconds, size
 from detour.commands.capture.place import IdArgument, SideOption, captures, console, hop_of, visible
 from detour.commands.options import USAGE, ConfigOption, JsonOption, fail, print_json
-from router_core.capture import conversation, timeline
+from router_core.capture import conversation, timeline, transcript
 from router_core.capture.record import Body, Hop, Received, Record, Sent
 from router_core.formats import Format
 
@@ -168,7 +168,7 @@ class _View:
             self.out.print(text, markup=False)
 
     def conversation(self, hop: Hop) -> None:
-        text = as_conversation(self.record, hop, None if self.full else conversation.LONG)
+        text = as_conversation(self.record, hop, None if self.full else transcript.LONG)
         if text:
             self.title("conversation")
             self.out.print(visible(text), markup=False, end="")
@@ -225,14 +225,14 @@ def as_conversation(record: Record, hop: Hop, limit: int | None) -> str:
     if hop.request:
         with suppress(ValueError):
             asked = conversation.read_request(format, orjson.loads(hop.request.body.data))
-            parts.append(conversation.render(asked, limit))
+            parts.append(transcript.render(asked, limit))
     if hop.response and hop.response.body.data:
         try:
-            parts.append(conversation.render(conversation.read_body(format, hop.response.body.data), limit))
+            parts.append(transcript.render(conversation.read_body(format, hop.response.body.data), limit))
         except ValueError:
             parts.append(hop.response.body.data[:2000].decode("utf-8", "replace") + "\n")
     messages = [(f.from_client, f.data) for f in record.messages(hop.number) if f.opcode == "text"]
-    parts += (conversation.render(turn, limit) for turn in conversation.read_messages(format, messages))
+    parts += (transcript.render(turn, limit) for turn in conversation.read_messages(format, messages))
     return "\n".join(parts)
 
 

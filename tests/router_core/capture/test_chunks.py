@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from router_core.capture.chunks import SLICE, WINDOW, Chunk, ChunkRedactor
-from router_core.capture.redaction import BODY, LOGIN, Redactor
+from router_core.capture.redaction import Redactor
+from router_core.capture.spans import BODY, LOGIN
 
 SECRET = b"sk-ant-api03-Planted_0123456789abcdef"
 BODIES = [

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from router_core.capture.conversation import read_answer, read_body, read_messages, read_request, render
+from router_core.capture.conversation import read_answer, read_body, read_messages, read_request
+from router_core.capture.transcript import render
 from router_core.formats import Format
 from tests.router_core.capture.samples import EVENTS
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from router_core.capture.record import NotARecord, Record, read, summarise
+from router_core.capture.reader import NotARecord, read, summarise
+from router_core.capture.record import Record
 from router_core.capture.redaction import Redactor
 from router_core.capture.save import save
 from tests.router_core.capture.samples import BODY, EVENTS, record

@@ -15,7 +15,8 @@ import pytest
 
 from router_core.capture import folder as captures
 from router_core.capture.queue import Queue
-from router_core.capture.record import Opening, Record, read
+from router_core.capture.reader import read
+from router_core.capture.record import Opening, Record
 from router_core.capture.recorder import Recorder
 from router_core.config.schema import Capture
 from router_core.exchange import Exchange

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router_core.capture.redaction import PLACEHOLDER, Redactor, place_of
+from router_core.capture.redaction import PLACEHOLDER, Redactor
+from router_core.capture.spans import place_of
 
 KEY = b"k" * 32
 SECRET = "sk-ant-api03-Planted_0123456789abcdef"

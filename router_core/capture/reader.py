@@ -1,0 +1,151 @@
+"""Reads records back from their files, whole or in one line each."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from router_core.capture.record import FORMAT, VERSION, Frame, Opening, Received, Record, Sent
+from router_core.exchange import Headers
+
+
+class NotARecord(ValueError):
+    """A file that is no record; the message says what it is instead, as far as that can be told."""
+
+
+@dataclass(slots=True)
+class Summary:
+    """A record in one line, from its file's first and last lines."""
+
+    opening: Opening
+    path: Path
+    size: int
+    """Bytes of the file."""
+    end: dict[str, Any] | None
+
+    def values(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        end = self.end or {}
+        return {
+            **asdict(self.opening),
+            **{k: v for k, v in end.items() if k not in ("kind", "t") and v is not None},
+            "seconds": end.get("t"),
+            "finished": self.end is not None,
+            "file": str(self.path),
+            "size": self.size,
+        }
+
+
+def read(path: Path) -> Record:
+    """The record in `path`. Raises NotARecord, OSError."""
+    with path.open("rb") as file:
+        record = Record(_opening(file.readline(), path))
+        cursors: dict[int, int] = {}
+        for number, line in enumerate(file, 2):
+            if not line.endswith(b"\n"):
+                record.problems.append(f"line {number} was cut off")
+                break
+            try:
+                _apply(record, orjson.loads(line), cursors)
+            except (ValueError, KeyError, TypeError, IndexError) as error:
+                record.problems.append(f"line {number}: {error}")
+    return record
+
+
+def summarise(path: Path) -> Summary:
+    """What `path` holds, without reading all of it. Raises NotARecord, OSError."""
+    with path.open("rb") as file:
+        opening = _opening(file.readline(), path)
+        size = file.seek(0, 2)
+        file.seek(max(0, size - 16384))
+        last = file.read().splitlines()[-1]
+    end = None
+    if last.startswith(b'{"kind":"end"'):
+        try:
+            end = orjson.loads(last)
+        except ValueError:
+            end = None
+    return Summary(opening, path, size, end)
+
+
+def _opening(line: bytes, path: Path) -> Opening:
+    try:
+        first = orjson.loads(line)
+    except ValueError:
+        first = None
+    if not isinstance(first, dict) or first.get("format") != FORMAT:
+        raise NotARecord(
+            f"{path}: not a capture of Detour; bring other formats in with `detour capture import`"
+        )
+    if first.get("version") != VERSION:
+        raise NotARecord(f"{path}: format version {first.get('version')}, this Detour reads {VERSION}")
+    fields = Opening.__dataclass_fields__
+    try:
+        return Opening(**{k: v for k, v in first["exchange"].items() if k in fields})
+    except (KeyError, TypeError, AttributeError):
+        raise NotARecord(f"{path}: the first line lacks what every record begins with") from None
+
+
+def _apply(record: Record, line: dict[str, Any], cursors: dict[int, int]) -> None:
+    """Adds one line to `record`. `cursors` count what was taken of an attempt's body by ``same`` lines."""
+    at, hop = float(line["t"]), record.hop(line.get("attempt", 0))
+    match line["kind"]:
+        case "request":
+            hop.request = Sent(at, line["method"], line["url"], _headers(line), http=line.get("http"))
+            hop.about.update(line.get("about", {}))
+        case "response":
+            hop.response = Received(at, line["status"], _headers(line), http=line.get("http"))
+        case "body":
+            message = hop.request if line["of"] == "request" else hop.response
+            if message is None:
+                raise ValueError("a body without its headers")
+            if "unreadable" in line:
+                message.body.unreadable = line["unreadable"]
+            else:
+                chunks = [(float(t), int(n)) for t, n in line.get("chunks", ())]
+                data = _same(record, line, chunks, cursors) if "same" in line else _data(line)
+                message.body.add(data, chunks or [(at, len(data))])
+        case "message":
+            record.frames.append(
+                Frame(at, line.get("attempt", 0), line["from"] == "client", line["opcode"], _data(line))
+            )
+        case "timing":
+            hop.timings[line["name"]] = at
+        case "outcome":
+            hop.about["outcome"] = {k: v for k, v in line.items() if k not in ("kind", "t", "attempt")}
+        case "plan":
+            record.plan = line["targets"]
+        case "cut":
+            record.problems.append(f"recording stopped {at:.3f} s after the beginning: {line['reason']}")
+        case "end":
+            record.end = line
+
+
+def _same(
+    record: Record, line: dict[str, Any], chunks: list[tuple[float, int]], cursors: dict[int, int]
+) -> bytes:
+    """The bytes of another body that a ``same`` line points to."""
+    source = line["same"]
+    if source == 0:
+        assert record.client.request
+        return record.client.request.body.data
+    response = record.hop(source).response
+    if response is None:
+        raise ValueError(f"the answer of attempt {source} is missing")
+    begin = cursors.get(source, 0)
+    cursors[source] = begin + sum(n for _, n in chunks)
+    return response.body.data[begin : cursors[source]]
+
+
+def _headers(line: dict[str, Any]) -> Headers:
+    return [(str(k), str(v)) for k, v in line["headers"]]
+
+
+def _data(line: dict[str, Any]) -> bytes:
+    if "text" in line:
+        return line["text"].encode()
+    return base64.b64decode(line["base64"])
