@@ -9,15 +9,29 @@ from router_core.formats import media as media_types
 from router_core.formats.context import Context
 from router_core.formats.ir import Format
 from router_core.formats.openai_chat import reasoning
+from router_core.formats.openai_chat.think_tags import ThinkTags, may_tag
 from router_core.formats.openai_chat.tool_calls import CallReader, google_signature
 from router_core.formats.usage import UsageReader
 
 
 class _Choice:
-    __slots__ = ("calls", "entry", "finish", "kind", "number", "open", "sequence", "signature", "sources")
+    __slots__ = (
+        "calls",
+        "entry",
+        "finish",
+        "kind",
+        "number",
+        "open",
+        "sequence",
+        "signature",
+        "sources",
+        "tags",
+    )
 
-    def __init__(self, number: int):
+    def __init__(self, number: int, tags: ThinkTags | None):
         self.number = number
+        self.tags = tags
+        """While the text may be reasoning in tags."""
         self.open: int | None = None
         """The part under way that is not a tool call, of `kind`."""
         self.kind = ""
@@ -33,6 +47,7 @@ class _Choice:
 class EventReader:
     def __init__(self, context: Context):
         self._model = context.upstream_model
+        self._may_tag = may_tag(self._model)
         self._choices: dict[int, _Choice] = {}
         self._next = 0
         self._usage = UsageReader(Format.OPENAI_CHAT)
@@ -104,7 +119,8 @@ class EventReader:
         number = number if isinstance(number, int) else 0
         choice = self._choices.get(number)
         if choice is None:
-            choice = self._choices[number] = _Choice(number)
+            tags = ThinkTags() if self._may_tag else None
+            choice = self._choices[number] = _Choice(number, tags)
         delta = item.get("delta") or item.get("message")
         if delta:
             self._delta(choice, delta, item, events)
@@ -131,6 +147,7 @@ class EventReader:
             if isinstance(logprobs, dict) and logprobs.get("content"):
                 events.append(ir.Logprobs(logprobs["content"], choice.number))
         if delta.get("refusal"):
+            self._flush(choice, events)
             self._open(choice, "refusal", ir.Refused(""), events)
             events.append(ir.Delta(choice.open or 0, delta["refusal"]))
         for annotation in delta.get("annotations") or ():
@@ -157,12 +174,20 @@ class EventReader:
             for entry in details:
                 if isinstance(entry, dict):
                     self._detail(choice, entry, found is None, events)
-        if found is None:
-            return
-        name, text = found
+        if found is not None:
+            name, text = found
+            self._flush(choice, events)
+            self._think(choice, text, name, events)
+        opaque = delta.get(reasoning.OPAQUE)
+        if isinstance(opaque, str) and opaque:
+            if choice.kind != "thinking":
+                self._open(choice, "thinking", ir.Thinking(""), events)
+            choice.signature = reasoning.opaque_signature(opaque, self._model)
+
+    def _think(self, choice: _Choice, text: str, dialect: str, events: list[ir.Event]) -> None:
         if choice.kind != "thinking":
             self._open(choice, "thinking", ir.Thinking(""), events)
-            choice.signature = ir.Signature(Format.OPENAI_CHAT, "", dialect=name, model=self._model)
+            choice.signature = ir.Signature(Format.OPENAI_CHAT, "", dialect=dialect, model=self._model)
         events.append(ir.Delta(choice.open or 0, text))
 
     def _detail(self, choice: _Choice, entry: dict[str, Any], speaks: bool, events: list[ir.Event]) -> None:
@@ -188,6 +213,22 @@ class EventReader:
             events.append(ir.Delta(choice.open or 0, text))
 
     def _text(self, choice: _Choice, text: str, events: list[ir.Event]) -> None:
+        if choice.tags is None:
+            self._say(choice, text, events)
+            return
+        pieces = choice.tags.feed(text)
+        if choice.tags.over:
+            choice.tags = None
+        self._tell(choice, pieces, events)
+
+    def _tell(self, choice: _Choice, pieces: list[tuple[bool, str]], events: list[ir.Event]) -> None:
+        for inside, piece in pieces:
+            if inside:
+                self._think(choice, piece, reasoning.TAGS, events)
+            else:
+                self._say(choice, piece, events)
+
+    def _say(self, choice: _Choice, text: str, events: list[ir.Event]) -> None:
         if choice.kind != "text":
             self._open(choice, "text", ir.Text(""), events)
         events.append(ir.Delta(choice.open or 0, text))
@@ -199,12 +240,8 @@ class EventReader:
                 continue
             if block.get("type") == "thinking":
                 texts = [t.get("text", "") for t in block.get("thinking") or () if isinstance(t, dict)]
-                if choice.kind != "thinking":
-                    self._open(choice, "thinking", ir.Thinking(""), events)
-                    choice.signature = ir.Signature(
-                        Format.OPENAI_CHAT, "", dialect=reasoning.MISTRAL, model=self._model
-                    )
-                events += [ir.Delta(choice.open or 0, text) for text in texts if text]
+                for text in filter(None, texts):
+                    self._think(choice, text, reasoning.MISTRAL, events)
             elif isinstance(block.get("text"), str) and block["text"]:
                 self._text(choice, block["text"], events)
 
@@ -229,12 +266,22 @@ class EventReader:
     def _open(self, choice: _Choice, kind: str, part: ir.Part, events: list[ir.Event]) -> None:
         if choice.kind == kind:
             return
-        self._close(choice, events)
+        self._end(choice, events)
         choice.open, choice.kind = self._next, kind
         self._next += 1
         events.append(ir.PartStart(choice.open, part, choice.number))
 
+    def _flush(self, choice: _Choice, events: list[ir.Event]) -> None:
+        """What comes next is no text: what was held of one is all of it."""
+        tags, choice.tags = choice.tags, None
+        if tags is not None:
+            self._tell(choice, tags.end(), events)
+
     def _close(self, choice: _Choice, events: list[ir.Event]) -> None:
+        self._flush(choice, events)
+        self._end(choice, events)
+
+    def _end(self, choice: _Choice, events: list[ir.Event]) -> None:
         if choice.open is None:
             return
         signature = choice.signature

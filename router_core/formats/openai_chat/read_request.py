@@ -74,7 +74,7 @@ def read_request(document: dict[str, Any]) -> ir.Request:
     return request
 
 
-_REASONING: Final = frozenset({reasoning.CONTENT, reasoning.SHORT, reasoning.DETAILS})
+_REASONING: Final = frozenset({*reasoning.FIELDS, reasoning.OPAQUE, reasoning.DETAILS})
 
 
 def _turn(message: dict[str, Any]) -> ir.Turn:
@@ -96,6 +96,7 @@ def _turn(message: dict[str, Any]) -> ir.Turn:
 
 def _assistant(message: dict[str, Any], parts: list[ir.Part]) -> list[ir.Part]:
     written = reasoning.read_message(message) if _REASONING & message.keys() else []
+    parts = parts if written else reasoning.read_tags(parts)
     if isinstance(message.get("refusal"), str) and message["refusal"]:
         parts.append(ir.Refused(message["refusal"]))
     signature = google_signature(message) if "extra_content" in message else None
@@ -262,8 +263,7 @@ def _dialect(document: dict[str, Any], messages: list[Any]) -> str:
         return reasoning.SHORT
     for message in reversed(messages):
         if message.get("role") == "assistant":
-            if reasoning.CONTENT in message:
-                return reasoning.CONTENT
-            if reasoning.SHORT in message:
-                return reasoning.SHORT
+            found = next((name for name in reasoning.FIELDS if name in message), None)
+            if found is not None:
+                return found
     return reasoning.CONTENT
