@@ -1,11 +1,13 @@
 """Looking headers up, quickly.
 
 mitmproxy's `Headers.get` goes through five generic functions for each name it compares. A request looks
-some thirty headers up, most of them in mitmproxy itself, so the same answer is given here in one loop.
+some thirty headers up, most of them in mitmproxy itself, so the same answer is given here from an index that
+is made once for each state of the fields.
 """
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from mitmproxy.http import Headers
@@ -13,18 +15,31 @@ from mitmproxy.http import Headers
 
 def get(headers: Headers, name: str | bytes, default: Any = None) -> Any:
     """The header's values, joined by ``", "``, as text; `default` if there is none."""
-    wanted = (name.encode("utf-8", "surrogateescape") if isinstance(name, str) else name).lower()
-    found = [value for key, value in headers.fields if key.lower() == wanted]
-    if not found:
-        return default
-    return (found[0] if len(found) == 1 else b", ".join(found)).decode("utf-8", "surrogateescape")
+    found = _index(headers).get(_lowered(name))
+    return default if found is None else found.decode("utf-8", "surrogateescape")
 
 
 def contains(headers: Headers, name: object) -> bool:
-    if not isinstance(name, str | bytes):
-        return False
-    wanted = (name.encode("utf-8", "surrogateescape") if isinstance(name, str) else name).lower()
-    return any(key.lower() == wanted for key, _ in headers.fields)
+    return isinstance(name, str | bytes) and _lowered(name) in _index(headers)
+
+
+def _index(headers: Headers) -> dict[bytes, bytes]:
+    """Lower-case names to joined values. The fields are a tuple, which is never changed, only replaced."""
+    fields = headers.fields
+    known = headers.__dict__.get("_index")
+    if known is not None and known[0] is fields:
+        return known[1]
+    index: dict[bytes, bytes] = {}
+    for key, value in fields:
+        key = key.lower()
+        index[key] = index[key] + b", " + value if key in index else value
+    headers.__dict__["_index"] = fields, index
+    return index
+
+
+@lru_cache(1024)
+def _lowered(name: str | bytes) -> bytes:
+    return (name.encode("utf-8", "surrogateescape") if isinstance(name, str) else name).lower()
 
 
 def install() -> None:

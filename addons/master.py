@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from typing import Any
 
 from mitmproxy import addonmanager, exceptions, flow, hooks, master, options
@@ -31,22 +32,18 @@ class DirectAddonManager(addonmanager.AddonManager):
     def __init__(self, master) -> None:
         super().__init__(master)
         self._table: dict[str, list[Handler]] = {}
-        self._asynchronous: dict[str, bool] = {}
-
-    def _forget(self) -> None:
-        self._table.clear()
-        self._asynchronous.clear()
+        self._names: dict[type[hooks.Hook], tuple[str, ...]] = {}
 
     def register(self, addon):
-        self._forget()
+        self._table.clear()
         return super().register(addon)
 
     def remove(self, addon) -> None:
-        self._forget()
+        self._table.clear()
         super().remove(addon)
 
     def clear(self) -> None:
-        self._forget()
+        self._table.clear()
         super().clear()
 
     def handlers(self, event: hooks.Hook | type[hooks.Hook]) -> list[Handler]:
@@ -57,40 +54,31 @@ class DirectAddonManager(addonmanager.AddonManager):
         return found
 
     async def trigger_event(self, event: hooks.Hook) -> None:
-        if handlers := self.handlers(event):
-            await self._call(handlers, event.args())
+        await _rest(_run(self.handlers(event), event.args()))
 
     async def handle_lifecycle(self, event: hooks.Hook) -> None:
-        if handlers := self.handlers(event):
-            await self._call(handlers, event.args())
-        if updates := self.handlers(hooks.UpdateHook):
-            subject = event.args()[0]
-            if isinstance(subject, flow.Flow):
-                await self._call(updates, ([subject],))
+        await _rest(self._steps(event))
 
-    def run_now(self, event: hooks.Hook) -> bool:
-        """Run `event` without a task if none of its handlers is asynchronous; False if one is."""
-        if self._asynchronous.get(event.name) is None:
-            handlers = [*self.handlers(event), *self.handlers(hooks.UpdateHook)]
-            self._asynchronous[event.name] = any(inspect.iscoroutinefunction(h) for h in handlers)
-        if self._asynchronous[event.name]:
-            return False
-        args = event.args()
-        self._call_now(self.handlers(event), args)
+    def start(self, event: hooks.Hook) -> Coroutine[Any, Any, None] | None:
+        """Run `event` as far as it goes without waiting. None if it is through, else the rest of it."""
+        steps = self._steps(event)
+        first = next(steps, None)
+        return None if first is None else _rest(steps, first)
+
+    def _steps(self, event: hooks.Hook) -> Iterator[Awaitable[None]]:
+        """The event, the news of what it has changed, and the wait for a person who has stopped the flow."""
+        args = [getattr(event, name) for name in self._parameters(type(event))]
+        yield from _run(self.handlers(event), args)
         if (updates := self.handlers(hooks.UpdateHook)) and isinstance(args[0], flow.Flow):
-            self._call_now(updates, ([args[0]],))
-        return True
+            yield from _run(updates, ([args[0]],))
+        if getattr(args[0], "intercepted", False):
+            yield args[0].wait_for_resume()
 
-    def _call_now(self, handlers: list[Handler], args) -> None:
-        for handler in handlers:
-            try:
-                handler(*args)
-            except exceptions.AddonHalt:
-                return
-            except exceptions.OptionsError:
-                raise
-            except Exception:
-                logger.exception("Addon error in %s", getattr(handler, "__qualname__", handler))
+    def _parameters(self, kind: type[hooks.Hook]) -> tuple[str, ...]:
+        found = self._names.get(kind)
+        if found is None:
+            found = self._names[kind] = tuple(f.name for f in dataclasses.fields(kind))  # type: ignore[arg-type]
+        return found
 
     def _iter_hooks(self, addon, event):
         for each in addonmanager.traverse([addon]):
@@ -98,18 +86,35 @@ class DirectAddonManager(addonmanager.AddonManager):
             if callable(func):
                 yield each, func
 
-    async def _call(self, handlers: list[Handler], args) -> None:
-        for handler in handlers:
+
+def _run(handlers: list[Handler], args: Sequence[Any]) -> Iterator[Awaitable[None]]:
+    """Call one handler after the other. Yields what a handler waits for, and goes on when that is done."""
+    for handler in handlers:
+        try:
+            result = handler(*args)
+            if result is not None and inspect.isawaitable(result):
+                yield result
+        except exceptions.AddonHalt:
+            return
+        except exceptions.OptionsError:
+            raise
+        except Exception:
+            logger.exception("Addon error in %s", getattr(handler, "__qualname__", handler))
+
+
+async def _rest(steps: Iterator[Awaitable[None]], first: Awaitable[None] | None = None) -> None:
+    """Wait for `first`, and for all that `steps` still yields. What fails there is raised where it was yielded."""
+    waits = first or next(steps, None)
+    while waits is not None:
+        try:
+            await waits
+        except Exception as error:
             try:
-                result = handler(*args)
-                if result is not None and inspect.isawaitable(result):
-                    await result
-            except exceptions.AddonHalt:
+                waits = steps.throw(error)  # type: ignore[attr-defined]
+            except StopIteration:
                 return
-            except exceptions.OptionsError:
-                raise
-            except Exception:
-                logger.exception("Addon error in %s", getattr(handler, "__qualname__", handler))
+        else:
+            waits = next(steps, None)
 
 
 class LeanMaster(master.Master):
@@ -117,6 +122,8 @@ class LeanMaster(master.Master):
 
     def __init__(self, opts: options.Options, *addons: object, server: Proxyserver | None = None) -> None:
         super().__init__(opts)
+        # Nobody here listens to `add_log`, which mitmproxy would tell every addon of at every line.
+        self._legacy_log_events.uninstall()
         headers.install()
         self.addons = DirectAddonManager(self)
         self.proxyserver = server or Proxyserver()

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
-from mitmproxy import options
-
 from addons.listening import Proxyserver
 from addons.master import LeanMaster
+from addons.options import Options
 from addons.peers import PeersResolver
 from addons.suite import Suite
 from detour.authority import RunningAuthority
@@ -178,7 +177,7 @@ async def _master(
         except PeerError as error:
             raise StartError(str(error)) from None
         own.append(PeersResolver(core))
-    master = LeanMaster(options.Options(), *own, server=server)
+    master = LeanMaster(Options(), *own, server=server)
     configure(master, core.config, list(sockets), ca)
     serving = asyncio.create_task(master.run())
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Coroutine
+from contextlib import nullcontext
+from typing import Any
 
 from mitmproxy import ctx
 from mitmproxy.proxy import commands, layer
 from mitmproxy.proxy.layers.http import HttpLayer
+from mitmproxy.proxy.server import ConnectionHandler
 
 from addons.call import Call
 from addons.failover.clients import install
@@ -55,13 +59,13 @@ class Failover:
 
     def run_hook(self, hook: commands.StartHook, layer: FailoverLayer) -> bool:
         """Run `hook` for a layer; True if it is through already."""
-        run_now = getattr(ctx.master.addons, "run_now", None)  # mitmproxy's own manager has none
-        if run_now and run_now(hook):
-            (subject,) = hook.args()
-            if not getattr(subject, "intercepted", False):
+        handler = handler_of(layer.context.client)
+        if start := getattr(ctx.master.addons, "start", None):
+            rest = start(hook)
+            if rest is None:
                 return True
-            task = asyncio.create_task(subject.wait_for_resume())
-        elif handler := handler_of(layer.context.client):
+            task = asyncio.create_task(_watched(handler, rest))
+        elif handler:  # mitmproxy's own manager
             task = asyncio.create_task(handler.handle_hook(hook))
         else:
             return True  # the client is gone, and with it everything that waits
@@ -80,6 +84,12 @@ class Failover:
         """Let the deadlines that `call` arms reach its stream."""
         client = call.flow.client_conn
         call.on_deadline = lambda: inject(client, DeadlinePassed(call))
+
+
+async def _watched(handler: ConnectionHandler | None, rest: Coroutine[Any, Any, None]) -> None:
+    """Wait for the rest of a hook, for which the client's connection may be idle as long as it takes."""
+    with handler.timeout_watchdog.disarm() if handler else nullcontext():
+        await rest
 
 
 def _replace(old: HttpLayer) -> FailoverLayer:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Callable
+from typing import Final
 
 from hyperframe.frame import GoAwayFrame
 from mitmproxy.connection import Connection, ConnectionState, Server
-from mitmproxy.proxy import commands, events, layer
+from mitmproxy.proxy import commands, context, events, layer
 from mitmproxy.proxy.layers.http import (
     DropStream,
     GetHttpConnection,
@@ -29,6 +30,9 @@ from addons.failover.events import DeadlinePassed, Draining, GetHttp1Connection,
 from addons.failover.stream import FailoverStream
 
 logger = logging.getLogger(__name__)
+
+JOIN: Final = 64 * 1024
+"""Bytes of pieces that are sent as one; longer ones are not worth the copying."""
 
 
 class FailoverLayer(HttpLayer):
@@ -68,7 +72,7 @@ class FailoverLayer(HttpLayer):
         elif self.run_hook is None:
             yield from super()._handle_event(event)
         else:
-            yield from self._run_hooks(super()._handle_event(event))
+            yield from joined(self._run_hooks(super()._handle_event(event)))
 
     def _run_hooks(self, made: layer.CommandGenerator[None]) -> layer.CommandGenerator[None]:
         """Pass on the commands that are `made`, then run the hooks among them here and now.
@@ -97,7 +101,7 @@ class FailoverLayer(HttpLayer):
             return
         if isinstance(event, HookFinished) and event.layer is self:
             if event.hook.blocking:
-                yield from self._run_hooks(self._completed(event.hook))
+                yield from joined(self._run_hooks(self._completed(event.hook)))
             return
         for stream in list(self.streams.values()):
             if stream.child_layer or (isinstance(event, DeadlinePassed) and stream.call is event.call):
@@ -119,7 +123,7 @@ class FailoverLayer(HttpLayer):
         return connection not in self.connections and connection is not self.context.server
 
     def make_stream(self, stream_id: int) -> layer.CommandGenerator[None]:
-        stream = FailoverStream(self.context.fork(), stream_id, self)
+        stream = FailoverStream(fork(self.context), stream_id, self)
         self.streams[stream_id] = stream
         yield from self.event_to_child(stream, events.Start())
 
@@ -215,3 +219,34 @@ class FailoverLayer(HttpLayer):
                 del self.connections[connection]
         if self.context.server.error and not self.context.server.connected:
             self.context.server.error = None
+
+
+def fork(original: context.Context) -> context.Context:
+    """`Context.fork`, without the new server connection that it makes only to put another in its place."""
+    forked = context.Context.__new__(context.Context)
+    forked.client, forked.server = original.client, original.server
+    forked.options, forked.layers = original.options, original.layers.copy()
+    return forked
+
+
+def joined(made: layer.CommandGenerator[None]) -> layer.CommandGenerator[None]:
+    """The same commands, but what goes to one peer in a row goes as one piece of at most `JOIN` bytes.
+
+    A head and its body are then one write, and over TLS one record.
+    """
+    held: commands.SendData | None = None
+    for command in made:
+        if type(command) is commands.SendData:
+            if held and held.connection is command.connection and len(held.data) + len(command.data) <= JOIN:
+                held = commands.SendData(held.connection, held.data + command.data)
+                continue
+            if held:
+                yield held
+            held = command
+        else:
+            if held:
+                yield held
+                held = None
+            yield command
+    if held:
+        yield held
