@@ -1,4 +1,4 @@
-"""Looking headers up, quickly.
+"""Making headers and looking them up, quickly.
 
 mitmproxy's `Headers.get` goes through five generic functions for each name it compares. A request looks
 some thirty headers up, most of them in mitmproxy itself, so the same answer is given here from an index that
@@ -7,6 +7,7 @@ is made once for each state of the fields.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -42,7 +43,18 @@ def _lowered(name: str | bytes) -> bytes:
     return (name.encode("utf-8", "surrogateescape") if isinstance(name, str) else name).lower()
 
 
+def init(self: Headers, fields: Iterable[tuple[bytes, bytes]] = (), **headers: str | bytes) -> None:
+    """`Headers.__init__`, in as few steps as its checks allow."""
+    self.fields = tuple(map(tuple, fields))  # type: ignore[arg-type]
+    for key, value in self.fields:
+        if not isinstance(key, bytes) or not isinstance(value, bytes):
+            raise TypeError("Header fields must be bytes.")
+    for name, more in headers.items():
+        self[name.replace("_", "-")] = more
+
+
 def install() -> None:
-    """Let all of mitmproxy look headers up this way."""
+    """Let all of mitmproxy make headers and look them up this way."""
+    Headers.__init__ = init  # type: ignore[method-assign]
     Headers.get = get  # type: ignore[method-assign,assignment]
     Headers.__contains__ = contains  # type: ignore[method-assign,assignment]

@@ -10,7 +10,7 @@ import asyncio
 import inspect
 import logging
 import time
-from functools import wraps
+from functools import lru_cache, wraps
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -253,11 +253,7 @@ class Route:
 
     def _apply(self, flow: http.HTTPFlow, attempt: Attempt, outgoing: Outgoing) -> None:
         """Destination and credential change together, or not at all."""
-        url = urlsplit(outgoing.url)
-        assert url.hostname
-        secure = url.scheme == "https"
-        port = url.port or (443 if secure else 80)
-        authority = url.netloc.rpartition("@")[2]
+        scheme, host, port, authority = _destination(outgoing.url)
         request = flow.request
         headers = to_headers(outgoing.headers)
         if request.is_http2 or request.is_http3:
@@ -267,12 +263,12 @@ class Route:
             headers.insert(0, "Host", authority)
         request.data.headers = headers
         request.data.method = outgoing.method.encode()
-        request.data.scheme = url.scheme.encode()
-        request.data.host, request.data.port = url.hostname, port
+        request.data.scheme = scheme.encode()
+        request.data.host, request.data.port = host, port
         request.data.path = outgoing.target.encode()
         request.data.content = outgoing.body
         if (via := outbound_proxy(attempt.proxy)) != flow.server_conn.via:
-            flow.server_conn = connection.Server(address=(url.hostname, port))
+            flow.server_conn = connection.Server(address=(host, port))
             flow.server_conn.via = via
 
     def _best_answer(self, call: Call) -> http.Response:
@@ -288,6 +284,15 @@ class Route:
     def _answer(self, call: Call, refusal: Refusal) -> None:
         exchange_id = call.exchange.id if call.exchange else None
         call.final = call.flow.response = refusal_response(call.surface.format, refusal, exchange_id)
+
+
+@lru_cache(1024)
+def _destination(url: str) -> tuple[str, str, int, str]:
+    """Scheme, host, port and authority of `url`."""
+    parts = urlsplit(url)
+    assert parts.hostname
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    return parts.scheme, parts.hostname, port, parts.netloc.rpartition("@")[2]
 
 
 def provider_host(flow: http.HTTPFlow) -> str:

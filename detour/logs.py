@@ -83,12 +83,15 @@ class _Enqueue(logging.handlers.QueueHandler):
         record.msg, record.args = record.getMessage(), None
         return record
 
+    def __init__(self, lines: queue.SimpleQueue[Any], limit: int = QUEUE) -> None:
+        super().__init__(lines)
+        self.limit = limit
+
     def enqueue(self, record: logging.LogRecord) -> None:
-        try:
-            self.queue.put_nowait(record)
-        except queue.Full:
+        if self.queue.qsize() >= self.limit:  # type: ignore[attr-defined]
             self.dropped += 1
             return
+        self.queue.put_nowait(record)
         if self.dropped:
             missing, self.dropped = self.dropped, 0
             note = f"{missing} log lines were dropped, the output is too slow"
@@ -162,7 +165,8 @@ def configured(form: Form, log: Log) -> Iterator[None]:
     logging.logAsyncioTasks = False  # type: ignore[attr-defined]
     root = logging.getLogger()
     before, level = root.handlers[:], root.level
-    lines: queue.Queue[Any] = queue.Queue(QUEUE)
+    # Written in C, it takes a line in a tenth of the time that queue.Queue does.
+    lines: queue.SimpleQueue[Any] = queue.SimpleQueue()
     listener = _Listener(lines, *_handlers(form, log))
     root.handlers[:] = [_Enqueue(lines)]
     root.setLevel(log.level.upper())

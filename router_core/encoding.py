@@ -7,6 +7,7 @@ a small body that would unfold into a huge one is an error, not memory.
 from __future__ import annotations
 
 import zlib
+from functools import lru_cache
 from typing import Final, Protocol
 
 import brotli  # type: ignore[import-untyped]
@@ -207,10 +208,11 @@ def _is_zlib(head: bytes) -> bool:
     return len(head) >= 2 and head[0] & 0x0F == 8 and (head[0] << 8 | head[1]) % 31 == 0
 
 
-def codings(content_encoding: str | None) -> list[str]:
+@lru_cache(256)
+def codings(content_encoding: str | None) -> tuple[str, ...]:
     """The encodings of the header in the order in which they were applied, without ``identity``."""
     names = [n.strip().lower().removeprefix("x-") for n in (content_encoding or "").split(",")]
-    return [n for n in names if n and n != "identity"]
+    return tuple(n for n in names if n and n != "identity")
 
 
 class _Chain:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import random
 import time
+from functools import lru_cache
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no i, l, o, u
+
+_PAIRS = [a + b for a in _ALPHABET for b in _ALPHABET]
 
 TOOLS = (
     # (User-Agent begins with, name); the first that fits. Versions and platforms follow after it.
@@ -35,9 +38,10 @@ TOOLS = (
 def new_id() -> str:
     """A new exchange id: 18 characters, sorts by time (milliseconds), then random."""
     value = int(time.time() * 1000) << 40 | random.getrandbits(40)
-    return "".join(_ALPHABET[value >> shift & 31] for shift in range(85, -1, -5))
+    return "".join([_PAIRS[value >> shift & 1023] for shift in range(80, -1, -10)])
 
 
+@lru_cache(1024)
 def tool_of(user_agent: str) -> str | None:
     """The tool that sends `user_agent`, or None if it is not a known one."""
     lower = user_agent.lower()

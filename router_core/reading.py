@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 
 from router_core.encoding import DecodingError, decode
 from router_core.errors import Code, Refusal
@@ -79,7 +80,7 @@ def _wrong_type(headers: Headers) -> str | None:
 def duplicate_key(body: bytes, document: dict[str, Json]) -> str | None:
     """A key that stands twice in the outermost object of `body`, whose value is `document`."""
     # The same text within a string is escaped, so almost every body is settled by counting.
-    if all(body.count(json.dumps(key).encode()) <= 1 for key in document):
+    if all(body.count(_written(key)) <= 1 for key in document):
         return None
     pairs: list[tuple[str, Json]] = []
 
@@ -91,9 +92,17 @@ def duplicate_key(body: bytes, document: dict[str, Json]) -> str | None:
     return next((name for name in names if names.count(name) > 1), None)
 
 
+@lru_cache(1024)
+def _written(key: str) -> bytes:
+    return json.dumps(key).encode()
+
+
 def header(headers: Headers, name: str) -> str:
     """The last header of that name (lower case), or an empty text."""
-    return next((value for key, value in reversed(headers) if key.lower() == name), "")
+    for key, value in reversed(headers):
+        if key.lower() == name:
+            return value
+    return ""
 
 
 def invalid(message: str) -> Refusal:

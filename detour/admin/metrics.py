@@ -7,9 +7,10 @@ others are counted as ``other``. Sources: prometheus.io, "Metric and label namin
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
-from typing import Final
+from functools import cache
+from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -39,44 +40,56 @@ class Metrics:
         self.registry = CollectorRegistry()
         self._models: set[str] = set()
         target = ("provider", "model", "credential")
-        self._exchanges = Counter(
-            "detour_exchanges",
-            "Exchanges that are over, by result: ok, error, cancelled, refused.",
-            (*target, "operation", "result"),
-            registry=self.registry,
+        self._exchanges = _series(
+            Counter(
+                "detour_exchanges",
+                "Exchanges that are over, by result: ok, error, cancelled, refused.",
+                (*target, "operation", "result"),
+                registry=self.registry,
+            )
         )
-        self._failures = Counter(
-            "detour_attempt_failures",
-            "Attempts that came to nothing.",
-            ("provider", "credential", "phase", "status"),
-            registry=self.registry,
+        self._failures = _series(
+            Counter(
+                "detour_attempt_failures",
+                "Attempts that came to nothing.",
+                ("provider", "credential", "phase", "status"),
+                registry=self.registry,
+            )
         )
-        self._tokens = Counter(
-            "detour_tokens",
-            "Tokens; output includes reasoning, input excludes caches.",
-            (*target, "type"),
-            registry=self.registry,
+        self._tokens = _series(
+            Counter(
+                "detour_tokens",
+                "Tokens; output includes reasoning, input excludes caches.",
+                (*target, "type"),
+                registry=self.registry,
+            )
         )
-        self._first_byte = Histogram(
-            "detour_first_byte_seconds",
-            "From the request to the first byte of its answer.",
-            ("provider", "model"),
-            buckets=FIRST_BYTE,
-            registry=self.registry,
+        self._first_byte = _series(
+            Histogram(
+                "detour_first_byte_seconds",
+                "From the request to the first byte of its answer.",
+                ("provider", "model"),
+                buckets=FIRST_BYTE,
+                registry=self.registry,
+            )
         )
-        self._duration = Histogram(
-            "detour_exchange_duration_seconds",
-            "From the request to the last byte of its answer.",
-            ("provider", "model"),
-            buckets=DURATION,
-            registry=self.registry,
+        self._duration = _series(
+            Histogram(
+                "detour_exchange_duration_seconds",
+                "From the request to the last byte of its answer.",
+                ("provider", "model"),
+                buckets=DURATION,
+                registry=self.registry,
+            )
         )
-        self._speed = Histogram(
-            "detour_output_tokens_per_second",
-            "Output tokens a second after the first byte, of streams.",
-            ("provider", "model"),
-            buckets=SPEED,
-            registry=self.registry,
+        self._speed = _series(
+            Histogram(
+                "detour_output_tokens_per_second",
+                "Output tokens a second after the first byte, of streams.",
+                ("provider", "model"),
+                buckets=SPEED,
+                registry=self.registry,
+            )
         )
         self._instance = _Instance(context.started)
         self.registry.register(self._instance)
@@ -86,22 +99,22 @@ class Metrics:
         """Take one finished exchange into account."""
         model = self._model(entry.model)
         target = (entry.provider, model, entry.credential)
-        self._exchanges.labels(*target, entry.operation, entry.result).inc()
+        self._exchanges(*target, entry.operation, entry.result).inc()
         for failure in entry.failures:
             status = str(failure.status) if failure.status else ("timeout" if failure.timeout else "none")
-            self._failures.labels(failure.provider, failure.credential, failure.phase, status).inc()
+            self._failures(failure.provider, failure.credential, failure.phase, status).inc()
         for kind in TOKEN_TYPES:
             if tokens := getattr(entry, kind):
-                self._tokens.labels(*target, kind).inc(tokens)
+                self._tokens(*target, kind).inc(tokens)
         if entry.result != "ok" or entry.operation != "generate":
             return
         if entry.first_byte_ms is not None:
-            self._first_byte.labels(entry.provider, model).observe(entry.first_byte_ms / 1000)
+            self._first_byte(entry.provider, model).observe(entry.first_byte_ms / 1000)
         if entry.duration_ms is not None:
-            self._duration.labels(entry.provider, model).observe(entry.duration_ms / 1000)
+            self._duration(entry.provider, model).observe(entry.duration_ms / 1000)
             spent = entry.duration_ms - (entry.first_byte_ms or 0)
             if entry.stream and entry.output and spent > 0:
-                self._speed.labels(entry.provider, model).observe(entry.output * 1000 / spent)
+                self._speed(entry.provider, model).observe(entry.output * 1000 / spent)
 
     def _model(self, name: str) -> str:
         if name in self._models:
@@ -115,6 +128,11 @@ class Metrics:
         """The exposition; the gauges are those of `sight`."""
         self._instance.sight = sight
         return generate_latest(self.registry)
+
+
+def _series(metric: Counter | Histogram) -> Callable[..., Any]:
+    """`metric.labels`, which takes a lock and compares names, asked once for each series."""
+    return cache(metric.labels)
 
 
 class _Instance(Collector):

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from router_core.formats import Format, Operation
 from router_core.json_document import Json
@@ -22,6 +21,13 @@ if TYPE_CHECKING:
     from router_core.translator import Translator
 
 
+class Selected(NamedTuple):
+    """The rules that may apply to one kind of attempt: to its request, and to its answer."""
+
+    requests: tuple[Rule, ...]
+    answers: tuple[Rule, ...]
+
+
 class Rules:
     """An immutable set of compiled rules, in the order in which they run."""
 
@@ -36,18 +42,19 @@ class Rules:
         self.translator = translator
         """For attempts in another format than the client's; without one they are refused."""
         self.rules = tuple(sorted(rules, key=lambda rule: list(Origin).index(rule.origin)))
-        self._selected: dict[tuple[str, Format, Format, Operation, bool], tuple[Rule, ...]] = {}
+        self._selected: dict[tuple[str, Format, Format, Operation, bool], Selected] = {}
 
-    def select(self, context: Context) -> tuple[Rule, ...]:
+    def select(self, context: Context) -> Selected:
         """The rules that may apply to the attempt, by everything that is the same for its endpoint."""
         surface = context.exchange.surface
         own = context.attempt.credential_id is None
         key = (context.provider.name, context.format, surface.format, surface.operation, own)
         found = self._selected.get(key)
         if found is None:
-            rules = (r for r in self.rules if (r.own or not own) and r.when.may_hold(context))
+            rules = [r for r in self.rules if (r.own or not own) and r.when.may_hold(context)]
+            found = Selected(tuple(r for r in rules if r.request), tuple(r for r in rules if r.answers))
             # Bounded: providers by formats by operations.
-            found = self._selected[key] = tuple(rules)
+            self._selected[key] = found
         return found
 
     def apply(self, body: Json, context: Context) -> Json:
@@ -56,9 +63,10 @@ class Rules:
         `body` is None where the request has none, or none that is a JSON object.
         """
         odd = misfits(context.format, body)
-        for rule in self.select(context):
-            if rule.request is None or (context.message and not rule.messages):
+        for rule in self.select(context).requests:
+            if context.message and not rule.messages:
                 continue
+            assert rule.request
             if body is None and not rule.bodiless:
                 if context.exchange.request.body:
                     context.note("all", "left alone, the body is no JSON object")
@@ -83,10 +91,9 @@ class Rules:
         """The rules that may change the answer to this attempt's request."""
         return tuple(
             rule
-            for rule in self.select(context)
-            if rule.answers
-            and (rule.armed is None or rule.armed(context))
-            and _holds_for_answer(rule, context)
+            for rule in self.select(context).answers
+            # What it says about the body, it says about the request's or, where a user states it, the answer's.
+            if (rule.armed is None or rule.armed(context)) and rule.when.holds_but_for_body(context)
         )
 
 
@@ -96,11 +103,6 @@ def _may_read(rule: Rule, odd: dict[str, Misfit], context: Context) -> bool:
     for misfit in found:
         context.note(rule.name, f"left alone, {misfit.words}")
     return not any(misfit.whole for misfit in found)
-
-
-def _holds_for_answer(rule: Rule, context: Context) -> bool:
-    # What it says about the body, it says about the request's or, where a user states it, the answer's.
-    return replace(rule.when, body=()).holds(None, context)
 
 
 def compile_rules(config: Config, registry: Registry, translator: Translator | None = None) -> Rules:

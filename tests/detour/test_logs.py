@@ -110,8 +110,8 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path):
 
 
 def test_a_slow_output_costs_lines_and_not_time():
-    lines: queue.Queue[logging.LogRecord] = queue.Queue(2)
-    handler = logs._Enqueue(lines)
+    lines: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
+    handler = logs._Enqueue(lines, 2)
     for number in range(5):
         handler.handle(logging.LogRecord("a", logging.INFO, "", 0, "line %d", (number,), None))
     kept = [lines.get().getMessage() for _ in range(2)]

@@ -39,7 +39,7 @@ def upstreams(
         }
     )
     config = base_config(ca_bundle)
-    config["upstream"] |= {"first_byte_timeout": "10s", "idle_timeout": "10s"}
+    config["upstream"] |= {"connect_timeout": "20s", "first_byte_timeout": "10s", "idle_timeout": "10s"}
     for name, fake in upstreams.fakes.items():
         config["providers"][name] = {
             "format": "anthropic",
