@@ -49,7 +49,25 @@ class Child:
         match = re.search(r"VmRSS:\s+(\d+) kB", status)
         return int(match[1]) << 10 if match else 0
 
+    @property
+    def cpu(self) -> float:
+        """Seconds of CPU spent so far (proc(5): utime, stime), 0 where the system does not tell."""
+        try:
+            fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return 0.0
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def __enter__(self) -> Child:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
     def stop(self) -> None:
+        """A second call does nothing."""
+        if self.process.poll() is not None:
+            return
         self.process.send_signal(signal.SIGTERM)
         try:
             self.process.wait(10)
@@ -77,7 +95,9 @@ def start_stock(folder: Path, upstream: int) -> Child:
     return Child("mitmdump", process, port)
 
 
-def start_detour(folder: Path, upstream: int, name: str = "detour", extra: str = "") -> Child:
+def start_detour(
+    folder: Path, upstream: int, name: str = "detour", extra: str = "", env: dict[str, str] | None = None
+) -> Child:
     home = folder / name
     home.mkdir()
     config = home / "detour.yaml"
@@ -87,7 +107,7 @@ def start_detour(folder: Path, upstream: int, name: str = "detour", extra: str =
         stdout=subprocess.PIPE,
         stderr=(home / "log").open("w"),
         text=True,
-        env={**os.environ, "BENCH_KEY": "sk-upstream"},
+        env={**os.environ, "BENCH_KEY": "sk-upstream", **(env or {})},
     )
     assert process.stdout
     line = process.stdout.readline()
