@@ -23,6 +23,7 @@ COMMANDS: Final = {
     "models": "models:models",
     "credentials": "credentials:app",
     "doctor": "doctor:doctor",
+    "health": "health:health",
     "ca": "ca:app",
     "gateway": "gateway:app",
     "service": "service:app",
