@@ -27,6 +27,7 @@ from addons.failover.hold import Hold, Kind, Step, kind_of
 from addons.usage import reported
 from addons.witness import Witness, witnesses
 from router_core.exchange import Outcome
+from router_core.formats import Operation
 
 if TYPE_CHECKING:
     pass
@@ -88,11 +89,15 @@ class FailoverStream(AttemptStream):
         attempt.first_byte = time.monotonic()
         call.disarm()
         kind = kind_of(response, attempt.endpoint.format, exchange.stream)
-        if kind is Kind.NOTHING and self.alive:
-            # The client has been promised an event stream, and this is none.
-            yield from self.attempt_failed(
-                Outcome(phase="headers", status=response.status_code, error="not an event stream")
+        if kind is Kind.NOTHING and (self.alive or _is_foreign(call, response)):
+            # The client has been promised an event stream, and this is none; or a page of somebody in between.
+            media = response.headers.get("content-type", "").partition(";")[0] or "of no type"
+            outcome = Outcome(
+                phase="headers",
+                status=response.status_code,
+                error=f"its answer, {response.status_code} {media}, is neither JSON nor an event stream",
             )
+            yield from self.attempt_failed(outcome)
             return
         self.hold = Hold(event, kind, attempt.endpoint.format, self.config.limits)
         if kind is Kind.NOTHING:
@@ -289,6 +294,14 @@ class FailoverStream(AttemptStream):
         self.resent = False
         if (yield from self.next_attempt(outcome)):
             yield from self.send_again()
+
+
+def _is_foreign(call: Call, response: http.Response) -> bool:
+    """Whether an answer that is no error, no JSON and no event stream cannot be the API's. The client's own
+    host may answer it what it likes."""
+    exchange, attempt = call.under_way
+    own = attempt.credential_id is None
+    return not own and exchange.surface.operation is not Operation.PASSTHROUGH and response.status_code != 101
 
 
 def _copy(response: http.Response) -> http.Response:

@@ -46,6 +46,10 @@ RETRIED: tuple[Fault, ...] = (
     Fault.sse_error_before_content(),
     Fault.sse_error_before_content(pings=3),
     Fault.sse_error_before_content(opening=0),
+    *(
+        Fault.raw_answer(status, "text/html", b"<html>sign in</html>", framing="length")
+        for status in (200, 302)
+    ),
 )
 LISTENERS: tuple[Listener, ...] = ("refuse", "close", "reset", "mute", "wrong_certificate", "wrong_name")
 FINAL = tuple(Fault.status(code) for code in (400, 413, 422))
