@@ -222,6 +222,8 @@ def _suffix(exchange: Exchange, attempt: Attempt, translates: bool, context: Con
     action = path.rpartition(":")[2]
     if surface.operation is Operation.GENERATE:
         action = "streamGenerateContent" if context.upstream_streams else "generateContent"
+    elif translates and surface.operation is Operation.EMBEDDINGS:
+        action = "batchEmbedContents"
     suffix = next((p for p in routes if p.endswith(":" + action)), routes[0])
     if not translates and surface.format is Format.GEMINI and (version := _VERSION.search(path)):
         suffix = re.sub(r"^/v1beta/", f"/{version[1]}/", suffix)

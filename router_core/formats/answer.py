@@ -6,7 +6,7 @@ import logging
 from typing import Any, Final
 
 from router_core.fold import UnfoldError, fold, unfold
-from router_core.formats import counting, failures, ir
+from router_core.formats import counting, embeddings, failures, ir
 from router_core.formats.client_view import ClientView
 from router_core.formats.codec import CODECS, Document, Reader
 from router_core.formats.context import COMMENT, DONE, Context
@@ -133,6 +133,8 @@ class Answer:
         """For a JSON body that was answered with a status below 400: the fold of its events."""
         if self._context.counts:
             return counting.answer(self._client, body)
+        if self._context.embeds is not None:
+            return self._embeddings(self._context.embeds, body)
         # A JSON answer always says what it used.
         self._context.include_usage = True
         translator = self.events()
@@ -151,6 +153,12 @@ class Answer:
             return failures.document(self._client, translator.failure)
         folded, _ = fold(self._client, events)
         return folded
+
+    def _embeddings(self, wanted: embeddings.Wanted, body: Any) -> dict[str, Any]:
+        try:
+            return embeddings.answer(self._client, wanted, self._context.model, body)
+        except (ValueError, TypeError) as problem:
+            return failures.document(self._client, ir.Failure("api", str(problem)))
 
     def error(self, status: int, body: bytes) -> tuple[int, bytes]:
         """(status, body) for an upstream's HTTP error."""

@@ -14,6 +14,7 @@ from router_core.formats.names import ClientTool
 from router_core.providers.model import ModelInfo
 
 if TYPE_CHECKING:
+    from router_core.formats.embeddings import Wanted
     from router_core.formats.memory import SessionMemory
 
 
@@ -47,6 +48,8 @@ class Context:
     choices: int = 1
     counts: bool = False
     """The client asked for a token count, not for an answer."""
+    embeds: Wanted | None = None
+    """The client asked for embeddings of this."""
     memory: SessionMemory | None = None
     echo: dict[str, Any] = field(default_factory=dict)
     """Fields of the request that the client's format repeats in its answers (Responses)."""

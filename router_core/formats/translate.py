@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from router_core.errors import Code, Refusal
-from router_core.formats import Format, Operation, counting, effort, ir
+from router_core.formats import Format, Operation, counting, effort, embeddings, ir
 from router_core.formats.answer import Answer
 from router_core.formats.codec import CODECS, Document
 from router_core.formats.context import Context, Target
@@ -40,6 +40,8 @@ def translatable(client: Format, upstream: Format, operation: Operation) -> bool
             return True
         case Operation.COUNT_TOKENS:
             return client in counting.FORMATS and upstream in counting.FORMATS
+        case Operation.EMBEDDINGS:
+            return client in embeddings.FORMATS and upstream in embeddings.FORMATS
     return False
 
 
@@ -70,6 +72,8 @@ def request(
     if write is None or not translatable(client, upstream, operation):
         return Refusal(Code.UNSUPPORTED, f"{operation} of {client} clients has no counterpart in {upstream}")
     try:
+        if operation is Operation.EMBEDDINGS:
+            return _embeddings(client, document, target)
         wanted = CODECS[client].read_request(document)
         context.model = client_model or wanted.model or model
         _settings(wanted, client, effort, target)
@@ -85,6 +89,12 @@ def request(
     if counts:
         written = counting.request(upstream, written, model)
     return TranslatedRequest(written, context, target.dropped, target.notes)
+
+
+def _embeddings(client: Format, document: Document, target: Target) -> TranslatedRequest:
+    wanted = target.context.embeds = embeddings.read(client, document)
+    written = embeddings.write(target.format, wanted, target.model)
+    return TranslatedRequest(written, target.context, wanted.unread)
 
 
 def _settings(wanted: ir.Request, client: Format, asked: str | None, target: Target) -> None:

@@ -291,3 +291,50 @@ def test_tokens_are_counted_by_the_upstream_or_estimated(lab: Lab, upstream: For
     assert answer.parse().input_tokens > 10
     assert (answer.headers.get("x-detour-estimated") == "true") is not counts
     assert len(fake.record.requests) - seen == counts
+
+
+def test_embeddings_of_google_for_an_openai_client(lab: Lab) -> None:
+    fake = lab.fakes[Format.GEMINI]
+    fake.script.rules.clear()
+    with lab.sdk(Format.OPENAI_CHAT) as client:
+        # The library asks for base64 by itself.
+        given = client.embeddings.create(
+            model=name(Format.OPENAI_CHAT, Format.GEMINI), input=["one", "two"], dimensions=3
+        )
+    assert [(item.index, item.embedding) for item in given.data] == [(n, [0.25, -0.5, 1.0]) for n in (0, 1)]
+    assert given.model == name(Format.OPENAI_CHAT, Format.GEMINI)
+    assert given.usage.prompt_tokens == given.usage.total_tokens > 0
+    seen = fake.record.requests[-1]
+    assert seen.path == f"/v1beta/models/{MODELS[Format.GEMINI]}:batchEmbedContents"
+    assert [request["content"]["parts"][0]["text"] for request in seen.document["requests"]] == ["one", "two"]
+    assert {request["outputDimensionality"] for request in seen.document["requests"]} == {3}
+
+
+def test_embeddings_of_openai_for_a_google_client(lab: Lab) -> None:
+    fake = lab.fakes[Format.OPENAI_CHAT]
+    fake.script.rules.clear()
+    client = lab.sdk(Format.GEMINI)
+    given = client.models.embed_content(
+        model=name(Format.GEMINI, Format.OPENAI_CHAT),
+        contents=["one"],
+        config=types.EmbedContentConfig(output_dimensionality=3),
+    )
+    assert [embedding.values for embedding in given.embeddings] == [[0.25, -0.5, 1.0]]
+    document = fake.record.requests[-1].document
+    assert document["model"] == MODELS[Format.OPENAI_CHAT]
+    assert (document["input"], document["dimensions"]) == (["one"], 3)
+
+
+@pytest.mark.parametrize("upstream", [Format.ANTHROPIC, Format.OPENAI_RESPONSES])
+def test_an_upstream_without_embeddings_is_named(lab: Lab, upstream: Format) -> None:
+    with lab.sdk(Format.OPENAI_CHAT) as client, pytest.raises(openai.BadRequestError) as refused:
+        client.embeddings.create(model=name(Format.OPENAI_CHAT, upstream), input="one")
+    assert refused.value.response.headers["x-detour-error"] == "unsupported"
+    assert "does not take embeddings requests" in refused.value.message
+
+
+def test_compaction_elsewhere_is_unsupported(lab: Lab) -> None:
+    with lab.sdk(Format.OPENAI_RESPONSES) as client, pytest.raises(openai.BadRequestError) as refused:
+        client.responses.compact(model=name(Format.OPENAI_RESPONSES, Format.ANTHROPIC), input="one")
+    assert refused.value.response.headers["x-detour-error"] == "unsupported"
+    assert "does not take compact requests" in refused.value.message
