@@ -40,8 +40,8 @@ class ThrowawayCA:
         path.write_bytes(self.pem)
         return path
 
-    def server_context(self, names: Iterable[str], alpn: Iterable[str]) -> ssl.SSLContext:
-        """A server's TLS context with a leaf for `names` (DNS names or IP addresses)."""
+    def leaf(self, names: Iterable[str]) -> bytes:
+        """A fresh key and a certificate for `names` (DNS names or IP addresses), as PEM."""
         names = list(names)
         key = ec.generate_private_key(ec.SECP256R1())
         leaf = (
@@ -52,18 +52,18 @@ class ThrowawayCA:
             .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
             .sign(self._key, hashes.SHA256())
         )
+        secret = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        return secret + leaf.public_bytes(serialization.Encoding.PEM)
+
+    def server_context(self, names: Iterable[str], alpn: Iterable[str]) -> ssl.SSLContext:
+        """A server's TLS context with a leaf for `names`."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.set_alpn_protocols(list(alpn))
         # The ssl module loads a private key from a file only; mkstemp makes it 0600.
         with tempfile.NamedTemporaryFile(suffix=".pem") as file:
-            file.write(
-                key.private_bytes(
-                    serialization.Encoding.PEM,
-                    serialization.PrivateFormat.PKCS8,
-                    serialization.NoEncryption(),
-                )
-                + leaf.public_bytes(serialization.Encoding.PEM)
-            )
+            file.write(self.leaf(names))
             file.flush()
             context.load_cert_chain(file.name)
         return context
