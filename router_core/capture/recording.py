@@ -105,6 +105,7 @@ class Recording:
             "format": str(attempt.endpoint.format),
             "reason": attempt.reason or None,
             "rules": list(outgoing.fired) or None,
+            "reasons": dict(outgoing.reasons) or None,
             "notes": [str(note) for note in outgoing.notes] or None,
         }
         number, headers, body = attempt.number, list(outgoing.headers), outgoing.body

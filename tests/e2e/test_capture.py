@@ -350,22 +350,30 @@ def test_the_sdks_are_recorded_with_their_names(house):
         model="claude-x", max_tokens=9, messages=[message]
     ) as stream:
         text = stream.get_final_text()
-    openai_sdk(**options).chat.completions.create(model="gpt-x", messages=[message])
+    list(openai_sdk(**options).chat.completions.create(model="gpt-x", messages=[message], stream=True))
     google = google_sdk(**options)
     google.models.generate_content(model="gemini-x", contents="hi")
     tools = {r.opening.tool: r for r in records(detour, 3)}
     assert set(tools) == {"anthropic-sdk", "openai-sdk", "google-genai-sdk"}
-    command = [sys.executable, "-m", "detour", "capture", "show", "last", "--config", str(detour.config)]
-    anthropic_id = tools["anthropic-sdk"].id
-    shown = subprocess.run(
-        [*command[:5], anthropic_id, *command[6:]],
-        env=detour.env,
-        capture_output=True,
-        text=True,
-        cwd=detour.folder,
+
+    def show(tool: str) -> str:
+        command = ["capture", "show", tools[tool].id, "--config", str(detour.config)]
+        shown = subprocess.run(
+            [sys.executable, "-m", "detour", *command],
+            env=detour.env,
+            capture_output=True,
+            text=True,
+            cwd=detour.folder,
+        )
+        assert shown.returncode == 0, shown.stderr
+        return shown.stdout
+
+    shown = show("anthropic-sdk")
+    assert text in shown and "timeline:" in shown
+    # What was rewritten, and why.
+    assert "rule       chat-include-usage: Without it a stream says nothing about tokens." in show(
+        "openai-sdk"
     )
-    assert shown.returncode == 0, shown.stderr
-    assert text in shown.stdout and "timeline:" in shown.stdout
 
 
 ASKS = """

@@ -16,9 +16,12 @@ from tests.e2e.test_websocket_failover import LIMIT, says
 from tests.upstream import FakeThread
 
 CODEX = shutil.which("codex")
-pytestmark = pytest.mark.skipif(
-    CODEX is None, reason="Codex is not installed; npm install -g @openai/codex brings it"
-)
+pytestmark = [
+    pytest.mark.tool,
+    pytest.mark.skipif(
+        CODEX is None, reason="Codex is not installed; npm install -g @openai/codex brings it"
+    ),
+]
 
 SETTINGS = """
 model = "gpt-5.5"

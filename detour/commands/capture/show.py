@@ -104,6 +104,10 @@ class _View:
             self.line("plan", ", ".join(f"{v}" if k == "target" else f"{k}: {v}" for k, v in target.items()))
         for hop in self.record.attempts:
             self.line(f"attempt {hop.number}", self.about(hop))
+            for rule, reason in (hop.about.get("reasons") or {}).items():
+                self.line("rule", f"{rule}: {reason}")
+            for note in hop.about.get("notes") or ():
+                self.line("note", note)
 
     def about(self, hop: Hop) -> str:
         about = hop.about

@@ -10,6 +10,8 @@ from router_core.exchange import Attempt, ClientInfo, Exchange, Outcome, Request
 from router_core.formats import Format, Operation
 from router_core.prepare import Outgoing
 from router_core.providers.model import AuthHeader, Endpoint, Provider
+from router_core.rewrite.context import Context
+from router_core.rewrite.headers import HeaderEdit
 
 ENDPOINT = Endpoint(Format.ANTHROPIC, "https://api.anthropic.com", "", (Operation.GENERATE,))
 PROVIDER = Provider(
@@ -62,7 +64,8 @@ def attempt(
 
 
 def outgoing(of: Attempt, body: bytes = BODY) -> Outgoing:
-    return Outgoing("POST", URL, [*JSON, *of.auth], body, [], [], None)  # type: ignore[arg-type]
+    context = Context(exchange(), of, HeaderEdit([]))
+    return Outgoing("POST", URL, [*JSON, *of.auth], body, [], [], context)
 
 
 def record(id: str = "01rec", created: float = 1_700_000_000.0) -> Record:
