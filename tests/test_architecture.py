@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -49,3 +50,37 @@ def test_only_addons_import_mitmproxy() -> None:
         if any(name == "mitmproxy" for _, name in imported(path))
     }
     assert users <= MITMPROXY_OUTSIDE_ADDONS
+
+
+def test_no_circle_of_imports() -> None:
+    """Not even through an import inside a function; what only types need may point back."""
+    packages = [p for folder in FORBIDDEN for p in (ROOT / folder).rglob("*.py")]
+    modules = {_name(path): path for path in packages}
+    graph = {name: set(_imports_of(path, set(modules))) - {name} for name, path in modules.items()}
+    assert len(graph) > 300
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        raise AssertionError(" <- ".join(error.args[1])) from None
+
+
+def _name(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def _imports_of(path: Path, modules: set[str]) -> Iterator[str]:
+    tree = ast.parse(path.read_text())
+    for_types = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if id(node) in for_types:
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in modules)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            below = (f"{node.module}.{alias.name}" for alias in node.names)
+            yield from (name if name in modules else node.module for name in below)

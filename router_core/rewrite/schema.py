@@ -54,7 +54,7 @@ from router_core.formats import Format, Operation
 from router_core.rewrite.paths import Key, parse_path
 
 KNOWN_RULES: Final = "known_rules"
-"""The key of pydantic's validation context that holds the names of the built-in rules; unchecked without."""
+"""The key of pydantic's validation context that holds the built-in rules by name; actions are unchecked without."""
 
 
 class Part(BaseModel):
@@ -225,10 +225,8 @@ class RuleConfig(Part):
         return self
 
     @model_validator(mode="after")
-    def _acts_there(self) -> RuleConfig:
-        from router_core.rewrite.catalogue import BY_NAME
-
-        action = BY_NAME.get(self.action or "")
+    def _acts_there(self, info: ValidationInfo) -> RuleConfig:
+        action = (info.context or {}).get(KNOWN_RULES, {}).get(self.action)
         if action is not None and self.on == "request" and action.request is None:
             raise ValueError(f"{self.action} rewrites answers; write on: answer")
         if action is not None and self.on == "answer" and not action.answers:

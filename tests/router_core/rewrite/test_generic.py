@@ -274,7 +274,7 @@ def test_an_unknown_action_is_told_the_nearest() -> None:
 
 def test_an_action_is_told_where_it_belongs() -> None:
     with pytest.raises(ValidationError, match="rewrites answers; write on: answer"):
-        RuleConfig.model_validate({"action": "suppress-thinking"})
+        RuleConfig.model_validate({"action": "suppress-thinking"}, context={KNOWN_RULES: catalogue.BY_NAME})
 
 
 def test_an_action_takes_back_in_the_answer_what_it_did_to_the_request() -> None:
