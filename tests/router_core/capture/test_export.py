@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import threading
@@ -152,13 +151,16 @@ def test_httpie_is_a_command_of_its_arguments(tmp_path, body):
     assert given == expected(body)
 
 
-@pytest.mark.skipif(shutil.which("http") is None, reason="HTTPie is not installed")
-def test_httpie_itself(server):
-    command = httpie(hop(url(server), BODIES["json"]), "THE_KEY")
-    subprocess.run(
-        ["sh", "-c", command], env=ENVIRONMENT, capture_output=True, check=True, stdin=subprocess.DEVNULL
-    )
-    check(server, BODIES["json"])
+HTTPIE = Path(sys.executable).with_name("http")
+
+
+@pytest.mark.skipif(not HTTPIE.exists(), reason="HTTPie is not installed")
+@pytest.mark.parametrize("body", ["json", "at sign", "long"])
+def test_httpie_itself(server, body, tmp_path):
+    command = httpie(hop(url(server), BODIES[body]), "THE_KEY")
+    # Its configuration would be written into the home folder.
+    shell(command, tmp_path, PATH=f"{HTTPIE.parent}:{os.environ['PATH']}", HTTPIE_CONFIG_DIR=str(tmp_path))
+    check(server, BODIES[body])
 
 
 def test_raw_http():
