@@ -15,7 +15,7 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from scripts.benchmark import books, capturing, rewriting, road, translating
+from scripts.benchmark import books, capturing, crew, rewriting, road, translating
 
 type Options = argparse.Namespace
 type Part = Callable[[Options], tuple[Any, list[Table]]]
@@ -30,6 +30,11 @@ def _road(options: Options) -> tuple[Any, list[Table]]:
 def _books(options: Options) -> tuple[Any, list[Table]]:
     figures, names = uvloop.run(books.measure(options.rounds, options.seconds))
     return figures.as_json(), [figures.table("what the books cost", names)]
+
+
+def _crew(options: Options) -> tuple[Any, list[Table]]:
+    figures = uvloop.run(crew.measure(options.rounds, options.seconds))
+    return figures.as_json(), [figures.table("several processes", crew.NAMES)]
 
 
 def _capturing(options: Options) -> tuple[Any, list[Table]]:
@@ -51,6 +56,7 @@ def _translating(options: Options) -> tuple[Any, list[Table]]:
 PARTS: Final[dict[str, Part]] = {
     "road": _road,
     "books": _books,
+    "crew": _crew,
     "capturing": _capturing,
     "rewriting": _rewriting,
     "translating": _translating,

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,14 +97,19 @@ def start_stock(folder: Path, upstream: int) -> Child:
 
 
 def start_detour(
-    folder: Path, upstream: int, name: str = "detour", extra: str = "", env: dict[str, str] | None = None
+    folder: Path,
+    upstream: int,
+    name: str = "detour",
+    extra: str = "",
+    env: dict[str, str] | None = None,
+    options: Sequence[str] = (),
 ) -> Child:
     home = folder / name
     home.mkdir()
     config = home / "detour.yaml"
     config.write_text(DETOUR_CONFIG.format(folder=home, port=upstream, extra=extra))
     process = subprocess.Popen(
-        [sys.executable, "-m", "detour", "run", "--config", config],
+        [sys.executable, "-m", "detour", "run", "--config", config, *options],
         stdout=subprocess.PIPE,
         stderr=(home / "log").open("w"),
         text=True,

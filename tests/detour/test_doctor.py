@@ -12,7 +12,7 @@ import pytest
 from detour import doctor, runtime
 from detour.admin.token import ensure_token
 from detour.ca import ensure_ca
-from detour.doctor import machine, network
+from detour.doctor import machine, network, processes
 from detour.doctor.network import Answer
 from router_core.config.loader import Loaded, parse
 
@@ -263,3 +263,42 @@ def test_clients_that_refuse_the_certificate_of_the_running_instance_are_named(t
 
 def test_without_an_instance_nobody_refuses(tmp_path):
     assert list(machine.refusals(loaded(tmp_path))) == []
+
+
+def test_workers_are_weighed_against_cores_and_shared_state(tmp_path, monkeypatch):
+    monkeypatch.setattr(processes, "_cores", lambda: 2)
+    redis = "state: redis://127.0.0.1:6379/0\n"
+
+    def levels(text: str) -> list[str]:
+        return [level for level, _, _ in told(processes.workers(loaded(tmp_path, text).config))]
+
+    assert levels("listen: {workers: 1}") == []
+    assert levels(redis + "listen: {workers: 2}") == ["ok"]
+    assert levels("listen: {workers: 2}") == ["ok", "note"]
+    assert levels(redis + "listen: {workers: 3}") == ["note"]
+
+
+@pytest.mark.parametrize(("limit", "level"), [(1024, "note"), (4096, "ok"), (-1, "ok")])
+def test_a_low_limit_of_open_files_is_noted(monkeypatch, limit, level):
+    monkeypatch.setattr(processes.resource, "getrlimit", lambda _: (limit, limit))
+    monkeypatch.setattr(processes.resource, "RLIM_INFINITY", -1)
+
+    (found,) = processes.open_files()
+
+    assert found.level == level
+
+
+def test_a_unit_that_does_not_wait_for_the_end_is_noted(tmp_path):
+    from detour import service
+
+    config = loaded(tmp_path, "listen: {drain: 30s}").config
+    longer = loaded(tmp_path, "listen: {drain: 2m}").config
+    assert list(processes.unit(config, tmp_path)) == []
+    service.install(["service"], tmp_path, Path("/opt/detour/bin/detour"), Path("/etc/detour/detour.yaml"))
+
+    assert told(processes.unit(config, tmp_path)) == [("ok", "service", "a systemd unit is installed")]
+    (found,) = processes.unit(longer, tmp_path)
+    assert (found.level, found.remedy) == (
+        "note",
+        "TimeoutStopSec=135 in the unit, or a shorter listen.drain",
+    )
