@@ -21,6 +21,7 @@ the credential then rests where the provider names no time itself:
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -69,6 +70,28 @@ class Failure:
     @property
     def cools(self) -> bool:
         return bool(self.cooldown or self.backoff or self.reset)
+
+
+_USEFULNESS: Final = (
+    FailureKind.SUCCESS,
+    FailureKind.CLIENT_FAULT,
+    FailureKind.REQUEST_MISS,
+    FailureKind.RATE_LIMIT,
+    FailureKind.CAPACITY,
+    FailureKind.PAYMENT,
+    FailureKind.AUTH,
+    FailureKind.MODEL_UNSUPPORTED,
+    FailureKind.NOT_FOUND,
+    FailureKind.TRANSIENT,
+    FailureKind.CHALLENGE,
+    FailureKind.CANCELLED,
+)
+"""Kinds by how much their answer tells a client."""
+
+
+def usefulness(failure: Failure) -> tuple[int, float]:
+    """The smaller, the more the failure's answer tells the client."""
+    return _USEFULNESS.index(failure.kind), failure.reset.until if failure.reset else math.inf
 
 
 def classify(

@@ -1,0 +1,55 @@
+"""The words for a request that has targets of which none can serve it now."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from router_core.errors import Code, Refusal
+from router_core.exchange import Exchange
+from router_core.routing.choice import Chooser
+from router_core.routing.status import describe
+from router_core.routing.targets import UPGRADE_REQUIRED, Skipped
+
+
+def nothing_ready(
+    exchange: Exchange,
+    chooser: Chooser,
+    skipped: Sequence[Skipped],
+    *,
+    token_errors: Sequence[str],
+    inexpressible: Sequence[str],
+    budget_ends: float,
+    now: float,
+) -> Refusal:
+    """Why no attempt could be made: `token_errors` and `inexpressible` are reasons, `budget_ends` is inf
+    where no budget stood in the way, `now` the wall clock."""
+    held = chooser.held()
+    unready = chooser.unready(3)
+    if exchange.websocket and chooser.serves_http():
+        message = "The credentials that take WebSockets are cooling; use HTTP."
+        return Refusal(Code.UNSUPPORTED, message, status=UPGRADE_REQUIRED)
+    wait = chooser.wait(last_resort=True)
+    if wait == math.inf and budget_ends < math.inf:
+        spent = "; ".join(f"{s.name}: {s.reason}" for s in skipped[:3])
+        left = max(1.0, math.ceil(budget_ends - now))
+        return Refusal(Code.BUDGET_EXCEEDED, f"The budget is used up: {spent}.", retry_after=left)
+    if wait == math.inf and inexpressible and not token_errors:
+        # A client that asks the same again would hear the same.
+        return Refusal(Code.UNSUPPORTED, "; ".join(dict.fromkeys(inexpressible[:3])))
+    if wait == math.inf or len(token_errors) >= chooser.count():
+        reasons = token_errors or [f"{s.name}: {s.reason}" for s in (*skipped, *unready)]
+        return Refusal(
+            Code.NO_CREDENTIAL, f"No credential can be used: {'; '.join(reasons[:3]) or 'none is left'}."
+        )
+    seconds = max(1.0, math.ceil(wait))
+    who = (
+        f"The credential {held}, which holds this conversation's state, is" if held else "All credentials are"
+    )
+    details = "; ".join(f"{s.name}: {s.reason}" for s in unready)
+    return Refusal(
+        Code.ALL_COOLING,
+        f"{who} cooling for {exchange.model or 'this request'}; try again in {describe(seconds)}"
+        + (f" ({details})." if details else "."),
+        retry_after=seconds,
+    )
