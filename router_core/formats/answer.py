@@ -9,6 +9,7 @@ from router_core.fold import UnfoldError, fold, unfold
 from router_core.formats import counting, embeddings, failures, ir
 from router_core.formats.client_view import ClientView
 from router_core.formats.codec import CODECS, Document, Reader
+from router_core.formats.compaction import Compactor
 from router_core.formats.context import COMMENT, DONE, Context
 from router_core.formats.cutting import Cutter
 from router_core.formats.ir import Format
@@ -38,7 +39,9 @@ class AnswerEvents:
         self._writer = codec.writer(context)
         self._named = client not in _UNNAMED
         cutter = [Cutter(context.stop)] if context.stop else []
-        stages: list[Any] = [Sequencer(choices=client in _CHOICES), *cutter, ClientView(client, context)]
+        compactor = [Compactor(context)] if context.compacts else []
+        sequencer = Sequencer(choices=client in _CHOICES)
+        stages: list[Any] = [sequencer, *cutter, *compactor, ClientView(client, context)]
         self._pushes = [stage.push for stage in stages]
         self._over = False
         self.failure: ir.Failure | None = None

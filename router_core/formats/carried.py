@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from router_core.formats import Format
+from router_core.formats import Format, compaction
 from router_core.formats.anthropic.thinking import loop_without_thinking
 from router_core.formats.carrier import MARK
 
@@ -86,7 +86,17 @@ def budgeted(thinking: Json) -> bool:
 
 
 def _responses(document: dict[str, Json]) -> Json:
-    return _list(document, "input", lambda i: _GONE if _carries(_field(i, "encrypted_content")) else i)
+    def item(native: Json) -> Json:
+        if not _carries(_field(native, "encrypted_content")):
+            return native
+        summary = compaction.unpack(native) if native.get("type") in compaction.ITEMS else None
+        if summary is None:
+            return _GONE
+        # It stands for all that was said before.
+        said = [{"type": "input_text", "text": summary}]
+        return {"type": "message", "role": "user", "content": said}
+
+    return _list(document, "input", item)
 
 
 def _chat(document: dict[str, Json]) -> Json:

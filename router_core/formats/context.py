@@ -48,6 +48,8 @@ class Context:
     choices: int = 1
     counts: bool = False
     """The client asked for a token count, not for an answer."""
+    compacts: bool = False
+    """The client asked for a compaction, not for an answer."""
     embeds: Wanted | None = None
     """The client asked for embeddings of this."""
     memory: SessionMemory | None = None

@@ -258,6 +258,8 @@ class Request:
     service_tier: str | None = None
     openai: dict[str, Any] = field(default_factory=dict)
     """Fields that both OpenAI formats spell alike and the others lack, e.g. ``prompt_cache_key``."""
+    compacts: bool = False
+    """The answer is to be a summary that takes the conversation's place (`router_core.formats.compaction`)."""
     stream: bool = False
     include_usage: bool = True
     """Whether a streaming client wants token counts."""

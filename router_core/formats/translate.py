@@ -116,6 +116,7 @@ def _settings(wanted: ir.Request, client: Format, asked: str | None, target: Tar
     context.include_usage = wanted.include_usage or not wanted.stream
     context.reasoning_field = wanted.reasoning_field
     context.choices = wanted.n
+    context.compacts = wanted.compacts
     context.customs = frozenset(tool.name for tool in wanted.tools if tool.kind == "custom")
     context.echo.update(wanted.echo)
     if context.memory is not None:

@@ -26,7 +26,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from router_core.formats import Format
+from router_core.formats import Format, compaction
 
 FIXED: Final = frozenset({"previous_response_id", "conversation", "item_reference", "container"})
 """Kinds that cannot be taken out."""
@@ -129,8 +129,9 @@ def _responses(document: dict[str, Json]) -> Carried:
     kinds = {k for k in ("previous_response_id", "conversation") if document.get(k)}
     if any(i.get("type") == "item_reference" for i in items):
         kinds.add("item_reference")
-    # A compaction stands for the history that it replaced; reasoning can be done again.
-    if any(_is_encrypted(i) and i["type"] == "compaction" for i in items):
+    # A compaction stands for the history that it replaced; reasoning can be done again. Detour's own can be
+    # read everywhere.
+    if any(_is_encrypted(i) and i["type"] == "compaction" and compaction.unpack(i) is None for i in items):
         kinds.add("item_reference")
     if any(_is_encrypted(i) and i["type"] == "reasoning" for i in items):
         kinds.add("encrypted_reasoning")

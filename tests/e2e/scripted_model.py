@@ -20,9 +20,12 @@ from detour.fakes.steps import Reply, Step
 from router_core.fold import fold
 from router_core.formats import Format
 from router_core.formats.carrier import MARK
+from router_core.formats.compaction import ASK
 from router_core.sse import EventReader
 from tests.router_core.formats.conformity import assert_conforms
 from tests.router_core.formats.invariants import assert_holds
+
+SUMMARY = "The files were read: quince, medlar. The lines are still to be counted."
 
 type Use = tuple[str, dict[str, Any] | str]
 """A tool's name and its arguments; a string is a custom tool's free text."""
@@ -36,6 +39,8 @@ class Turn:
     text: str = ""
     reasoning: str = ""
     calls: list[Use] = field(default_factory=list)
+    tokens: int = 1000
+    """Of the whole prompt, as the model counts it; tools compact a conversation that has many."""
 
 
 @dataclass(slots=True, eq=False)
@@ -72,6 +77,10 @@ class ScriptedModel:
     asked: list[Wire] = field(default_factory=list)
     """The requests of the conversation itself that were answered."""
     given: list[Answer] = field(default_factory=list)
+    summaries: int = 0
+    """How often the conversation was compacted."""
+    _before: int = 0
+    """Turns that only a summary tells of."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
@@ -107,13 +116,18 @@ class ScriptedModel:
         offered = set(_offered(document))
         if not offered & self.tools:
             return Answer(98, Turn(self.aside), "", model)
-        number = _TURNS[self.format](document)
+        text = json.dumps(document, ensure_ascii=False)
+        number = _TURNS[self.format](document) + (self._before if SUMMARY in text else 0)
+        if ASK in text:
+            self.summaries += 1
+            self._before = number
+            return Answer(97, Turn(SUMMARY), "", model)
         if number >= self.until:
             return None
-        text = json.dumps(document, ensure_ascii=False)
         assert MARK not in text, "a carrier of another format's reasoning"
         for before in self.given:
-            assert not before.proof or before.number >= number or before.proof in text, (
+            told = before.number < self._before or before.number >= number
+            assert not before.proof or told or before.proof in text, (
                 f"the proof of turn {before.number} is gone"
             )
         turn = self.turns[min(number, len(self.turns) - 1)]
@@ -208,7 +222,11 @@ def _anthropic(answer: Answer) -> Iterator[Wire]:
     turn = answer.turn
     start = {"id": answer.id("msg_", 0), "type": "message", "role": "assistant", "model": answer.model}
     start |= {"content": [], "stop_reason": None, "stop_sequence": None}
-    start["usage"] = {"input_tokens": 1000 + answer.number, "output_tokens": 3, "cache_read_input_tokens": 50}
+    start["usage"] = {
+        "input_tokens": turn.tokens - 50,
+        "output_tokens": 3,
+        "cache_read_input_tokens": 50,
+    }
     yield {"type": "message_start", "message": start}
     yield {"type": "ping"}
     index = 0
@@ -258,7 +276,7 @@ def _chat(answer: Answer) -> Iterator[Wire]:
         for piece in _pieces(_json(arguments)):
             yield chunk({"tool_calls": [{"index": number, "function": {"arguments": piece}}]})
     yield chunk({}, "tool_calls" if turn.calls else "stop")
-    usage = {"prompt_tokens": 1050 + answer.number, "completion_tokens": 77, "total_tokens": 1127}
+    usage = {"prompt_tokens": turn.tokens, "completion_tokens": 77, "total_tokens": turn.tokens + 77}
     yield {**head, "choices": [], "usage": usage}
 
 
@@ -320,7 +338,7 @@ def _responses_events(answer: Answer) -> Iterator[Wire]:
             yield {"type": "response.function_call_arguments.delta", **where, "delta": piece}
         yield {"type": "response.function_call_arguments.done", **where, "arguments": text}
         yield done({**item, "status": "completed", "arguments": text})
-    usage = {"input_tokens": 1050 + answer.number, "output_tokens": 77, "total_tokens": 1127}
+    usage = {"input_tokens": turn.tokens, "output_tokens": 77, "total_tokens": turn.tokens + 77}
     usage["input_tokens_details"] = {"cached_tokens": 50}
     usage["output_tokens_details"] = {"reasoning_tokens": 9}
     completed = {**base, "status": "completed", "output": output, "usage": usage}
@@ -329,14 +347,19 @@ def _responses_events(answer: Answer) -> Iterator[Wire]:
 
 def _gemini(answer: Answer) -> Iterator[Wire]:
     turn = answer.turn
-    usage = {"promptTokenCount": 1050 + answer.number, "totalTokenCount": 1050 + answer.number}
+    usage = {"promptTokenCount": turn.tokens, "totalTokenCount": turn.tokens}
     proof = answer.proof
 
     def chunk(*parts: Wire, finish: str | None = None) -> Wire:
         candidate: Wire = {"content": {"role": "model", "parts": list(parts)}, "index": 0}
         if finish:
             candidate["finishReason"] = finish
-        counted = {**usage, "candidatesTokenCount": 68, "thoughtsTokenCount": 9, "totalTokenCount": 1127}
+        counted = {
+            **usage,
+            "candidatesTokenCount": 68,
+            "thoughtsTokenCount": 9,
+            "totalTokenCount": turn.tokens + 77,
+        }
         return {
             "candidates": [candidate],
             "usageMetadata": counted if finish else usage,

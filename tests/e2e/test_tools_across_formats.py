@@ -21,7 +21,7 @@ import pytest
 from detour.fakes import FakeUpstream
 from router_core.formats import Format
 from tests.e2e.instance import Detour, base_config
-from tests.e2e.scripted_model import ScriptedModel, Turn, Use
+from tests.e2e.scripted_model import SUMMARY, ScriptedModel, Turn, Use
 from tests.upstream import FakeThread
 
 TIME_LIMIT = 200.0
@@ -104,9 +104,11 @@ class Case:
     """The model that the tool asks for."""
     targets: tuple[Format, ...]
     """With two of them, the first dies after its first turn."""
+    full: bool = False
+    """The conversation fills the model's context after its first turn."""
 
     def __str__(self) -> str:
-        return "-".join((self.tool, *self.targets))
+        return "-".join((self.tool, *self.targets, *(["full"] if self.full else [])))
 
 
 CASES = [
@@ -114,6 +116,7 @@ CASES = [
     Case("claude", "claude-sonnet-4-6", (R, G)),
     Case("codex", "gpt-6.1-sol", (G,)),
     Case("codex", "gpt-5.6-sol", (A, C)),
+    Case("codex", "gpt-6-sol", (A,), full=True),
     Case("gemini", "gemini-2.5-pro", (R,)),
     Case("gemini", "gemini-3.1-pro-preview", (C, A)),
     Case("opencode", "claude-opus-4-6", (G, R)),
@@ -175,6 +178,10 @@ def test_a_tool_holds_a_conversation_with_a_model_of_another_format(
     numbers = [[answer.number for answer in model.given] for model in models]
     assert numbers == ([[0, 1, 2]] if len(models) == 1 else [[0], [1, 2]])
     last = str(models[-1].asked[-1])
+    assert models[-1].summaries == case.full
+    if case.full:
+        assert SUMMARY in last
+        return
     assert "the word of alpha is quince" in last
     assert "the word of beta is medlar" in last
 
@@ -184,7 +191,7 @@ def _models(lab: Lab, case: Case, folder: Path) -> list[ScriptedModel]:
     both = [tool.reading(folder / "alpha.txt"), tool.reading(folder / "beta.txt")]
     count = tool.running("cat alpha.txt beta.txt | wc -l")
     turns = [
-        Turn("Let me look. ", "I should read both files first.", both),
+        Turn("Let me look. ", "I should read both files first.", both, 3_000_000 if case.full else 1000),
         Turn("", "Now the lines, naïvely counted – all of them.", [count]),
         Turn(ANSWER, "All is known now."),
     ]

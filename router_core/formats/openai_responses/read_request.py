@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, Final
 
-from router_core.formats import carrier, ir
+from router_core.formats import carrier, compaction, ir
 from router_core.formats.conversation import ERROR_PREFIX
 from router_core.formats.ir import Format
 from router_core.formats.openai_chat.read_request import SHARED
@@ -66,7 +66,9 @@ def read_request(document: dict[str, Any]) -> ir.Request:
     else:
         each(array(items, "input"), "input", partial(_item, request))
     read_tools(request, document.get("tools"))
-    request.tool_choice = read_choice(document.get("tool_choice"))
+    request.tool_choice = (
+        ir.ToolChoice("none") if request.compacts else read_choice(document.get("tool_choice"))
+    )
     parallel = document.get("parallel_tool_calls")
     request.parallel = parallel if isinstance(parallel, bool) else None
     request.max_tokens = optional_int(document.get("max_output_tokens"), "max_output_tokens")
@@ -111,6 +113,12 @@ def _item(request: ir.Request, item: dict[str, Any]) -> None:
             text = output if isinstance(output, str) else str(output or item.get("status") or "")
             id = item.get("call_id") or item.get("id") or ""
             _turn(request, "user").parts.append(ir.ToolResult(id, text))
+        case "agent_message":
+            # Codex's agents talk to each other; what is encrypted among them only OpenAI can read.
+            texts = [
+                block["text"] for block in item.get("content") or () if isinstance(block.get("text"), str)
+            ]
+            request.turns.append(ir.Turn("user", [ir.Text(text) for text in texts]))
         case "additional_tools":
             read_tools(request, item.get("tools"))
         case "tool_search_output":
@@ -121,8 +129,14 @@ def _item(request: ir.Request, item: dict[str, Any]) -> None:
                 _turn(request, "user").parts.append(result)
         case "item_reference":
             raise ir.Unsupported("a reference to an item that is stored at another provider")
-        case "compaction":
-            raise ir.Unsupported("a conversation that only OpenAI can read (compaction)")
+        case compaction.TRIGGER:
+            request.compacts = True
+            request.turns.append(ir.Turn("user", [ir.Text(compaction.ASK)]))
+        case _ if type_ in compaction.ITEMS:
+            summary = compaction.unpack(item)
+            if summary is None:
+                raise ir.Unsupported("a conversation that only OpenAI can read (compaction)")
+            request.turns.append(ir.Turn("user", [ir.Text(summary)]))
         case _:
             # What OpenAI's own tools put in: other models cannot read it, and their texts tell of it.
             request.unread.append(f"input[{type_}]")
