@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from h2.connection import ConnectionState as H2State
 from h2.errors import ErrorCodes
 from h2.events import Event as H2Event
-from h2.events import StreamReset
+from h2.events import RequestReceived, StreamReset
 from h11._events import Data, EndOfMessage
 from h11._readers import ChunkedReader
 from h11._receivebuffer import ReceiveBuffer
 from hyperframe.frame import Frame, GoAwayFrame
 from mitmproxy.connection import ConnectionState
+from mitmproxy.http import Response
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.layers import http
 from mitmproxy.proxy.layers.http import (
@@ -26,11 +27,13 @@ from mitmproxy.proxy.layers.http import (
     ReceiveHttp,
     RequestEndOfMessage,
     RequestTrailers,
+    ResponseHeaders,
     ResponseProtocolError,
     ResponseTrailers,
 )
+from mitmproxy.proxy.layers.http._base import HttpCommand
 from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Connection, Http1Server, make_error_response
-from mitmproxy.proxy.layers.http._http2 import Http2Client
+from mitmproxy.proxy.layers.http._http2 import Http2Client, Http2Server
 from mitmproxy.proxy.layers.http._http_h2 import BufferedH2Connection
 
 MAX_REQUEST_LINE = 64 * 1024
@@ -62,8 +65,15 @@ class GracefulH2Connection(BufferedH2Connection):
         return [], [GoingAway(last_stream_id=frame.last_stream_id)]
 
 
+class Crowded(HttpCommand):
+    """`client` keeps requests back that its peer has no streams for (RFC 9113 5.1.2)."""
+
+    def __init__(self, client: Http2Client) -> None:
+        self.client = client
+
+
 class GracefulHttp2Client(Http2Client):
-    """`Http2Client` that lets running streams end after a graceful GOAWAY."""
+    """`Http2Client` that lets running streams end after a graceful GOAWAY, and says when it keeps requests back."""
 
     def __init__(self, context) -> None:
         super().__init__(context)
@@ -77,18 +87,30 @@ class GracefulHttp2Client(Http2Client):
         if self.draining and isinstance(event, HttpEvent) and event.stream_id not in self.our_stream_id:
             # Only at its end, so that the rest of the request cannot go out under the id of the next attempt.
             if isinstance(event, RequestEndOfMessage):
-                yield ReceiveHttp(_unprocessed(event.stream_id, "connection is going away"))
+                yield ReceiveHttp(unprocessed(event.stream_id, "connection is going away"))
             return
         yield from super()._handle_event(event)
+        if self.is_crowded and (not isinstance(event, HttpEvent) or isinstance(event, RequestEndOfMessage)):
+            yield Crowded(self)
         if not self.draining:
             return
         while self.stream_queue:
             stream_id = next(iter(self.stream_queue))
             del self.stream_queue[stream_id]
-            yield ReceiveHttp(_unprocessed(stream_id, "connection is going away"))
+            yield ReceiveHttp(unprocessed(stream_id, "connection is going away"))
         if self.conn.connected and all(self.is_closed(stream_id) for stream_id in self.streams):
             self.streams.clear()
             yield from self.close_connection("connection is going away")
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether requests wait for others to end. Before the peer's settings are here they wait for those."""
+        limit = self.h2_conn.remote_settings.max_concurrent_streams
+        return (
+            bool(self.stream_queue)
+            and self.provisional_max_concurrency is None
+            and self.h2_conn.open_outbound_streams >= limit
+        )
 
     def handle_h2_event(self, event: H2Event) -> layer.CommandGenerator[bool]:
         if isinstance(event, GoingAway):
@@ -96,18 +118,18 @@ class GracefulHttp2Client(Http2Client):
             for stream_id in [s for s in self.streams if s > event.last_stream_id]:
                 del self.streams[stream_id]
                 self.h2_conn.stream_buffers.pop(stream_id, None)
-                yield ReceiveHttp(_unprocessed(stream_id, "left out by GOAWAY"))
+                yield ReceiveHttp(unprocessed(stream_id, "left out by GOAWAY"))
             return False
         if isinstance(event, StreamReset) and event.error_code == ErrorCodes.REFUSED_STREAM:
             # Sent again here it would only be refused again.
             self.draining = True
             if self.streams.pop(event.stream_id, None):
-                yield ReceiveHttp(_unprocessed(event.stream_id, "REFUSED_STREAM"))
+                yield ReceiveHttp(unprocessed(event.stream_id, "REFUSED_STREAM"))
             return False
         return (yield from super().handle_h2_event(event))
 
 
-def _unprocessed(stream_id: int, why: str) -> Unprocessed:
+def unprocessed(stream_id: int, why: str) -> Unprocessed:
     message = f"request not processed by upstream ({why})"
     return Unprocessed(stream_id, message, ErrorCode.GENERIC_SERVER_ERROR)
 
@@ -199,8 +221,31 @@ class BoundedHttp1Server(_ChunkedBodies, Http1Server):
         yield from super().send(event)
 
 
+class BodilessHttp2Server(Http2Server):
+    """`Http2Server` that sends no error body to a HEAD request (RFC 9110 9.3.2)."""
+
+    def __init__(self, context) -> None:
+        super().__init__(context)
+        self.heads: set[int] = set()
+        """The HEAD requests that have not been answered."""
+
+    def handle_h2_event(self, event: H2Event) -> layer.CommandGenerator[bool]:
+        if isinstance(event, RequestReceived) and (b":method", b"HEAD") in event.headers:
+            self.heads.add(event.stream_id)
+        return (yield from super().handle_h2_event(event))
+
+    def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
+        if isinstance(event, ResponseHeaders | ResponseProtocolError) and event.stream_id in self.heads:
+            self.heads.remove(event.stream_id)
+            status = event.code.http_status_code() if isinstance(event, ResponseProtocolError) else None
+            if status is not None:
+                event = ResponseHeaders(event.stream_id, Response.make(status), end_stream=True)
+        yield from super()._handle_event(event)
+
+
 def install() -> None:
     """Let every connection from now on be made of these classes. Only after `selfcheck` found nothing."""
     http.Http1Client = PatientHttp1Client  # type: ignore[misc]
     http.Http1Server = BoundedHttp1Server  # type: ignore[misc]
     http.Http2Client = GracefulHttp2Client  # type: ignore[misc]
+    http.Http2Server = BodilessHttp2Server  # type: ignore[misc]

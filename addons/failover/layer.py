@@ -26,6 +26,7 @@ from mitmproxy.proxy.layers.websocket import WebsocketLayer
 from wsproto.events import CloseConnection
 from wsproto.frame_protocol import CloseReason
 
+from addons.failover.clients import Crowded, unprocessed
 from addons.failover.events import DeadlinePassed, Draining, GetHttp1Connection, HookFinished
 from addons.failover.stream import FailoverStream
 
@@ -157,6 +158,8 @@ class FailoverLayer(HttpLayer):
             yield from self.get_connection(command)
         elif isinstance(command, RegisterHttpConnection):
             yield from self.register_connection(command)
+        elif isinstance(command, Crowded):
+            yield from self._relieve(command.client)
         else:
             if isinstance(command, commands.OpenConnection):
                 self.connections[command.connection] = child
@@ -172,12 +175,13 @@ class FailoverLayer(HttpLayer):
             open_ones = [c for c in shared if c.connected and c not in self.waiting_for_establishment]
             if open_ones:
                 free = next((c for c in open_ones if not self._is_saturated(c)), None)
-                if free is None:
-                    reuse = any(c in self.waiting_for_establishment for c in shared)
-                else:
+                if free is not None:
                     stream = self.command_sources.pop(event)
                     yield from self.event_to_child(stream, GetHttpConnectionCompleted(event, (free, None)))
                     return
+                if self._wait_with_others(event, max(map(self._limit, open_ones))):
+                    return
+                reuse = False
         yield from super().get_connection(event, reuse=reuse)
 
     def _new_http1_connection(self, event: GetHttp1Connection) -> layer.CommandGenerator[None]:
@@ -187,6 +191,30 @@ class FailoverLayer(HttpLayer):
                 connection.alpn_offers = (b"http/1.1",)
             yield command
 
+    def _wait_with_others(self, event: GetHttpConnection, room: int) -> bool:
+        """Whether a connection is being made that will take `event` too, if it takes `room` streams."""
+        for connection, waiting in self.waiting_for_establishment.items():
+            if event.connection_spec_matches(connection) and len(waiting) < room:
+                waiting.append(event)
+                return True
+        return False
+
+    def _relieve(self, client: Http2Client) -> layer.CommandGenerator[None]:
+        """Let the requests that `client` keeps back go out on other connections."""
+        for stream_id in list(client.stream_queue):
+            stream = self.streams.get(stream_id)
+            # One that is passed through cannot be sent twice, and waits its turn.
+            if stream is not None and stream.call is not None:
+                client.stream_queue.pop(stream_id, None)
+                yield from self.event_to_child(stream, unprocessed(stream_id, "too many streams"))
+
+    def _limit(self, connection: Connection) -> int:
+        """How many streams the peer takes at once, as far as that is known."""
+        client = self._http2_client(connection)
+        if client is None:
+            return 1
+        return client.provisional_max_concurrency or client.h2_conn.remote_settings.max_concurrent_streams
+
     def _is_saturated(self, connection: Connection) -> bool:
         """Whether the peer takes no further stream, by its MAX_CONCURRENT_STREAMS or a GOAWAY."""
         client = self._http2_client(connection)
@@ -194,8 +222,7 @@ class FailoverLayer(HttpLayer):
             return False
         if getattr(client, "draining", False):
             return True
-        limit = client.provisional_max_concurrency or client.h2_conn.remote_settings.max_concurrent_streams
-        return bool(client.stream_queue) or client.h2_conn.open_outbound_streams >= limit
+        return bool(client.stream_queue) or client.h2_conn.open_outbound_streams >= self._limit(connection)
 
     def _http2_client(self, connection: Connection) -> Http2Client | None:
         child: layer.Layer | None = self.connections.get(connection)

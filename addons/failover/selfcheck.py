@@ -40,7 +40,12 @@ USED: dict[str, tuple[str, ...]] = {
         "Http1Client",
         "Http1Server",
         "Http2Client",
+        "Http2Server",
+        "ReceiveHttp",
+        "RegisterHttpConnection",
     ),
+    "mitmproxy.proxy.layers.http._base": ("HttpCommand",),
+    "mitmproxy.proxy.context:Context": ("client", "options", "server", "layers"),
     "mitmproxy.proxy.layers.http._http1": ("make_error_response",),
     "mitmproxy.proxy.layers.http._http1:Http1Connection": (
         "buf",

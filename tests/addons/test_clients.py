@@ -6,6 +6,8 @@ import h2.config
 import h2.connection
 import pytest
 from h2.errors import ErrorCodes
+from h2.events import DataReceived, ResponseReceived, StreamEnded
+from h2.settings import SettingCodes
 from mitmproxy import http, options
 from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.connection import Client, ConnectionState, Server
@@ -29,7 +31,9 @@ from addons.failover.clients import (
     MAX_CHUNK_LINES,
     MAX_HEAD,
     MAX_REQUEST_LINE,
+    BodilessHttp2Server,
     BoundedHttp1Server,
+    Crowded,
     GracefulHttp2Client,
     PatientHttp1Client,
     Unprocessed,
@@ -66,7 +70,7 @@ def get() -> http.Request:
 class Peer:
     """A GracefulHttp2Client and the server that it talks to."""
 
-    def __init__(self, ctx: context.Context) -> None:
+    def __init__(self, ctx: context.Context, *, settled: bool = True) -> None:
         self.conn = ctx.server
         self.client = GracefulHttp2Client(ctx)
         self.server = h2.connection.H2Connection(
@@ -74,7 +78,8 @@ class Peer:
         )
         self.server.initiate_connection()
         self.server.receive_data(sent(list(self.client.handle_event(events.Start()))))
-        self.push()
+        if settled:
+            self.push()
 
     def request(self, stream_id: int) -> list[commands.Command]:
         made = list(self.client.handle_event(RequestHeaders(stream_id, get(), True)))
@@ -231,3 +236,34 @@ def test_an_error_answer_to_head_has_no_body(ctx: context.Context) -> None:
     made = list(server.handle_event(ResponseProtocolError(1, "broke", code=ErrorCode.GENERIC_SERVER_ERROR)))
     assert sent(made).startswith(b"HTTP/1.1 502 ")
     assert sent(made).endswith(b"\r\n\r\n")
+
+
+def test_requests_that_a_peer_has_no_streams_for_are_reported_once_its_limit_is_known(
+    ctx: context.Context,
+) -> None:
+    peer = Peer(ctx, settled=False)
+    made = [c for stream_id in range(-1, -13, -1) for c in peer.request(stream_id)]
+    assert len(peer.client.stream_queue) == 2
+    assert not any(isinstance(c, Crowded) for c in made)
+    peer.server.update_settings({SettingCodes.MAX_CONCURRENT_STREAMS: 2})
+    (crowded,) = [c for c in peer.push() if isinstance(c, Crowded)]
+    assert list(crowded.client.stream_queue) == [-11, -12]
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_an_http2_error_answer_to_head_has_no_body(ctx: context.Context, method: str) -> None:
+    server = BodilessHttp2Server(ctx)
+    client = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8"))
+    client.initiate_connection()
+    list(server.handle_event(events.Start()))
+    head = [(":method", method), (":path", "/"), (":scheme", "https"), (":authority", "a")]
+    client.send_headers(1, head, end_stream=True)
+    list(server.handle_event(events.DataReceived(ctx.client, client.data_to_send())))
+
+    made = list(server.handle_event(ResponseProtocolError(1, "broke", code=ErrorCode.GENERIC_SERVER_ERROR)))
+
+    seen = client.receive_data(b"".join(c.data for c in made if isinstance(c, commands.SendData)))
+    (answer,) = [e for e in seen if isinstance(e, ResponseReceived)]
+    assert dict(answer.headers)[":status"] == "502"
+    assert any(isinstance(e, DataReceived) for e in seen) is (method == "GET")
+    assert any(isinstance(e, StreamEnded) for e in seen)

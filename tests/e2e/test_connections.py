@@ -137,19 +137,7 @@ def test_a_stream_that_a_goaway_leaves_out_is_sent_again_while_others_go_on(upst
     assert streams[first].data.endswith(END)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "h1",
-        "h2",
-        pytest.param(
-            "narrow",
-            marks=pytest.mark.xfail(
-                reason="what a connection is given beyond its peer's limit before that limit is known waits its turn"
-            ),
-        ),
-    ],
-)
+@pytest.mark.parametrize("name", ["h1", "h2", "narrow"])
 def test_more_streams_than_one_connection_takes_all_begin(upstreams: Upstreams, name: str) -> None:
     fake, model = upstreams.fakes[name], fresh_model()
     fake.script.add(Fault.gate(model), model=model)
