@@ -8,9 +8,7 @@ room even there is dropped and counted.
 from __future__ import annotations
 
 import logging
-import threading
 import time
-from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Final, Literal
@@ -19,19 +17,17 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from router_core.config.schema import Config, RetainUsage
-from router_core.exchange import Exchange
 from router_core.usage import retention, rollup, spool
 from router_core.usage.budgets import Budgets
 from router_core.usage.cost import Pricing
 from router_core.usage.database import LedgerError, is_corrupt, open_ledger, sqlite_path
-from router_core.usage.entry import Entry, Unpriced, entry_of, subscriptions
+from router_core.usage.entry import Entry, Unpriced, subscriptions
+from router_core.usage.intake import QUEUE, Intake
 from router_core.usage.spool import Spool
 from router_core.usage.status import LedgerStatus, State
 
 logger = logging.getLogger(__name__)
 
-QUEUE: Final = 20_000
-"""Entries that wait in memory."""
 BATCH: Final = 1000
 INTERVAL: Final = 0.25
 """Seconds between batches."""
@@ -41,7 +37,7 @@ REFRESH: Final = 30.0
 """Seconds between two looks at what other processes have used, for budgets."""
 
 
-class Ledger:
+class Ledger(Intake):
     """One writer for each process. Call `start` once, and `close` in the end; `record` is for any thread."""
 
     def __init__(
@@ -59,49 +55,26 @@ class Ledger:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`priced` is called in the thread, with entries that have got their costs and are not written yet."""
+        super().__init__(subscriptions)
         self.url = url
         self.pricing = pricing or Pricing()
         self.budgets = budgets
-        self.subscriptions = subscriptions
         self._priced = priced
         self._spool = Spool(spool_folder, spool_limit)
         self._retention = retention.Retention(retain or RetainUsage(), wall, clock)
         self._wall = wall
         self._clock = clock
-        self._queue: deque[Unpriced] = deque()
         self._held: list[Entry] = []
-        self._wake = threading.Event()
-        self._idle = threading.Condition()
         self._busy = False
         self._stopping = False
-        self._thread: threading.Thread | None = None
         self._engine: Engine | None = None
         self._state: State = "starting"
         self._error = ""
         self._suspect = False
         self._written = 0
-        self._dropped = 0
         self._delay = 0.0
         self._next_try = 0.0
         self._next_refresh = 0.0
-
-    def start(self) -> None:
-        self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
-        self._thread.start()
-
-    def record(self, exchange: Exchange) -> None:
-        """Take down a finished exchange. Costs microseconds, never waits and never raises."""
-        try:
-            self.take(entry_of(exchange, self.subscriptions))
-        except Exception:
-            logger.exception("the ledger cannot take down exchange %s", exchange.id)
-
-    def take(self, unpriced: Unpriced) -> None:
-        """Like `record`, for a snapshot that was already made. Its entry gets its cost in a moment."""
-        if len(self._queue) >= QUEUE:
-            self._dropped += 1
-        else:
-            self._queue.append(unpriced)
 
     def apply(self, config: Config) -> None:
         """Take over prices, budgets and subscriptions of another configuration.
@@ -155,7 +128,7 @@ class Ledger:
     def _turn(self) -> None:
         with self._idle:
             self._busy = True
-            batch = [self._queue.popleft() for _ in range(min(BATCH, len(self._queue)))]
+            batch = self._take_batch(BATCH)
         try:
             entries = [self._price(unpriced) for unpriced in batch]
             if entries:

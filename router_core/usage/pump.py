@@ -16,9 +16,7 @@ import pickle
 import selectors
 import subprocess
 import sys
-import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -26,10 +24,10 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from router_core.config.schema import Config
-from router_core.exchange import Exchange
 from router_core.usage.budgets import Budgets
-from router_core.usage.entry import Unpriced, entry_of, subscriptions
+from router_core.usage.entry import Unpriced, subscriptions
 from router_core.usage.frames import encode
+from router_core.usage.intake import Intake
 from router_core.usage.status import LedgerStatus
 
 if TYPE_CHECKING:
@@ -37,8 +35,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-QUEUE: Final = 20_000
-"""Entries that wait in memory."""
 BATCH: Final = 500
 INTERVAL: Final = 0.25
 """Seconds that entries are gathered before they are handed over."""
@@ -58,7 +54,7 @@ def command() -> list[str]:
     return [sys.executable, "-P", *["-O"] * sys.flags.optimize, "-c", _PROGRAM, root]
 
 
-class LedgerPump:
+class LedgerPump(Intake):
     """One for each process. Call `start` once, and `close` in the end; `record` is for any thread."""
 
     def __init__(
@@ -70,14 +66,13 @@ class LedgerPump:
         command: Callable[[], list[str]] = command,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        super().__init__(subscriptions(config))
         self.url = url
         self.budgets = Budgets(config.usage.budgets)
-        self.subscriptions = subscriptions(config)
         self._config = config
         self._spool_folder = spool_folder
         self._command = command
         self._clock = clock
-        self._queue: deque[Unpriced] = deque()
         self._sent: list[Unpriced] = []
         """The batch that the writer works on."""
         self._tries = 0
@@ -99,40 +94,18 @@ class LedgerPump:
         """Of the writer that runs."""
         self._written = 0
         """By writers that have died."""
-        self._dropped = 0
         self._said = 0
         self._said_at = -SAY_INTERVAL
         self._own: Ledger | None = None
         """In this process, where no writer can be started."""
-        self._wake = threading.Event()
-        self._idle = threading.Condition()
         self._deadline: float | None = None
         """When `close` loses its patience."""
-        self._thread: threading.Thread | None = None
 
     @property
     def pid(self) -> int | None:
         """The writer's, while there is one."""
         process = self._process
         return process.pid if process else None
-
-    def start(self) -> None:
-        self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
-        self._thread.start()
-
-    def record(self, exchange: Exchange) -> None:
-        """Take down a finished exchange. Costs microseconds, never waits and never raises."""
-        try:
-            self.take(entry_of(exchange, self.subscriptions))
-        except Exception:
-            logger.exception("the ledger cannot take down exchange %s", exchange.id)
-
-    def take(self, unpriced: Unpriced) -> None:
-        """Like `record`, for a snapshot that was already made. Its entry gets its cost in a moment."""
-        if len(self._queue) >= QUEUE:
-            self._dropped += 1
-        else:
-            self._queue.append(unpriced)
 
     def apply(self, config: Config) -> None:
         """Take over prices, budgets and subscriptions of another configuration.
@@ -224,7 +197,7 @@ class LedgerPump:
             self._configure()
         with self._idle:
             if not self._sent:
-                self._sent = [self._queue.popleft() for _ in range(min(BATCH, len(self._queue)))]
+                self._sent = self._take_batch(BATCH)
                 self._tries = 0
         if self._sent:
             self._write(("take", self._sent))

@@ -21,7 +21,8 @@ from router_core.usage.database import (
     sqlite_path,
     sqlite_url,
 )
-from router_core.usage.ledger import QUEUE, Ledger
+from router_core.usage.intake import QUEUE
+from router_core.usage.ledger import Ledger
 from router_core.usage.question import Question
 from router_core.usage.tables import attempts, daily, exchanges, metadata
 from tests.router_core.usage.exchanges import NOON, attempt, exchange

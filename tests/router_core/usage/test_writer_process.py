@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import select
 
 from router_core.config.schema import Config
-from router_core.usage import pump
+from router_core.usage import intake, pump
 from router_core.usage.address import sqlite_url
 from router_core.usage.budgets import PassOver
 from router_core.usage.database import connect
@@ -163,7 +163,7 @@ def test_a_batch_that_kills_every_writer_is_dropped_and_counted(
 
 
 def test_what_finds_no_room_is_dropped_and_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pump, "QUEUE", 5)
+    monkeypatch.setattr(intake, "QUEUE", 5)
     ledger = LedgerPump(sqlite_url(tmp_path / "ledger.db"), tmp_path / "spool", Config(version=1))
     for _ in range(8):
         ledger.record(exchange())
