@@ -10,6 +10,7 @@ from mitmproxy import ctx
 from mitmproxy.addons import proxyserver
 from mitmproxy.proxy import mode_servers, mode_specs
 
+from addons.local import ProcessInstance as ProcessInstance  # mitmproxy's modes know it by its class
 from addons.peers import PeersInstance
 from router_core.peers import Tunnel
 

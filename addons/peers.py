@@ -2,7 +2,8 @@
 
 mitmproxy's own mode has one peer for each server. Here each peer has a name and an address of its own, by which
 its requests are told apart. TLS goes its usual way, everything else leaves the tunnel as it came in; only QUIC to
-providers is dropped, so that the client falls back to TCP.
+providers is dropped, so that the client falls back to TCP. The same holds for the datagrams of a command that is
+captured by process.
 """
 
 from __future__ import annotations
@@ -121,7 +122,9 @@ class Peers:
     def next_layer(self, nextlayer: layer.NextLayer) -> None:
         context = nextlayer.context
         client = context.client
-        if not is_peer(client) or not isinstance(context.layers[-1], modes.TransparentProxy):
+        if not isinstance(context.layers[-1], modes.TransparentProxy):
+            return
+        if not isinstance(client.proxy_mode, PeersMode | mode_specs.LocalMode):
             return
         port = client.sockname[1]
         if self._is_own(client):
@@ -131,7 +134,7 @@ class Peers:
 
     def _is_own(self, client: connection.Client) -> bool:
         tunnel = self.core.tunnel
-        return tunnel is not None and client.sockname[0] in tunnel.own
+        return is_peer(client) and tunnel is not None and client.sockname[0] in tunnel.own
 
     def _own_service(self, nextlayer: layer.NextLayer, port: int) -> layer.Layer:
         context = nextlayer.context

@@ -53,10 +53,15 @@ def variables(
         "no_proxy": ",".join(exempt),
         # Node's own fetch, since Node 24.
         "NODE_USE_ENV_PROXY": "1",
-        # A tool's own roots stay; the user's further ones are in the bundle.
-        ADDING: str(ca.bundle if env.get(ADDING) else ca.cert_pem),
     }
-    return found | dict.fromkeys(REPLACING, str(ca.bundle))
+    return found | trusting(ca, env)
+
+
+def trusting(ca: CAPaths, env: Mapping[str, str]) -> dict[str, str]:
+    """The variables that name the authority alone, over those of `env`."""
+    # A tool's own roots stay; the user's further ones are in the bundle.
+    added = {ADDING: str(ca.bundle if env.get(ADDING) else ca.cert_pem)}
+    return added | dict.fromkeys(REPLACING, str(ca.bundle))
 
 
 def _exempt(env: Mapping[str, str]) -> list[str]:

@@ -67,6 +67,8 @@ class Run:
     workers: int | None = None
     """In the place of `listen.workers`."""
     worker: Place | None = None
+    local: bool = False
+    """With `private_to`: capture that process, see `addons.local`."""
 
 
 def serve(config_path: Path | None = None, log_format: logs.Form = "human", run: Run = Run()) -> int:
@@ -189,7 +191,10 @@ def _takeover(loaded: Loaded) -> Takeover | None:
 
 def _listeners(loaded: Loaded, run: Run, offered: list[tuple[str, socket.socket]]) -> dict[str, Listener]:
     if run.private_to:
-        return listeners.open_listeners(listeners.private())
+        opened = listeners.open_listeners(listeners.private())
+        if run.local:
+            opened["local"] = listeners.local(run.private_to)
+        return opened
     try:
         return listeners.open_listeners(
             listeners.configured(loaded.config), [*offered, *activation.passed()], replacing=run.replace

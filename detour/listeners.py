@@ -23,6 +23,7 @@ MODES: Final = {
     "gateway": "reverse:http://gateway.invalid",
     "transparent": "transparent",
     "wireguard": "peers",
+    "local": "process",
 }
 """mitmproxy's mode for each listener that mitmproxy serves."""
 
@@ -52,6 +53,8 @@ class Listener:
     @property
     def mode(self) -> str:
         """mitmproxy's mode with the address, as its option is written."""
+        if self.name == "local":
+            return f"{MODES[self.name]}:{self.host}"
         host = self.host if self.sockets else self.bound.host
         return f"{MODES[self.name]}@{Address(host, self.bound.port)}"
 
@@ -69,6 +72,11 @@ def configured(config: Config) -> dict[str, Address]:
 def private() -> dict[str, Address]:
     """For an instance that serves one command: nobody but it would know the address of the admin port."""
     return {name: Address("127.0.0.1", 0) for name in ("proxy", "gateway")}
+
+
+def local(pid: int) -> Listener:
+    """No listener, but what is captured of process `pid`."""
+    return Listener("local", str(pid), (), Address("", 0))
 
 
 def on(name: str, host: str, sockets: tuple[socket.socket, ...]) -> Listener:

@@ -31,16 +31,17 @@ class StartError(Exception):
     """The instance did not start; the message holds its last words."""
 
 
-def start(config: Path, folder: Path, options: Sequence[str] = ()) -> dict[str, str]:
+def start(config: Path, folder: Path, options: Sequence[str] = (), path: str | None = None) -> dict[str, str]:
     """Start an instance that lives as long as this process; its addresses by name. Raises StartError, OSError.
 
-    `options` are further ones for `detour run`.
+    `options` are further ones for `detour run`, `path` is its PATH where that is to be another one.
 
     What it logs goes to ``exec.log`` in `folder`: the terminal belongs to the command.
     """
     log = private_folder(folder) / "exec.log"
     if log.exists() and log.stat().st_size > LOG_SIZE:
         log.unlink()
+    env = {**os.environ, "PATH": path} if path else None
     receiver, sender = os.pipe()
     with log.open("ab") as output:
         began = output.tell()
@@ -51,7 +52,12 @@ def start(config: Path, folder: Path, options: Sequence[str] = ()) -> dict[str, 
             code = 1
             try:
                 subprocess.Popen(
-                    command, stdin=subprocess.DEVNULL, stdout=sender, stderr=output, start_new_session=True
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=sender,
+                    stderr=output,
+                    start_new_session=True,
+                    env=env,
                 )
                 code = 0
             finally:

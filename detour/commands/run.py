@@ -34,6 +34,7 @@ def run(
     ] = None,
     worker: Annotated[str | None, typer.Option(hidden=True)] = None,
     private_to: Annotated[int | None, typer.Option(hidden=True)] = None,
+    local: Annotated[bool, typer.Option(hidden=True)] = False,
     capture_run: Annotated[str | None, typer.Option(hidden=True)] = None,
     capture_host: Annotated[list[str] | None, typer.Option(hidden=True)] = None,
 ) -> None:
@@ -43,7 +44,7 @@ def run(
 
     recorded = CaptureRun(capture_run, tuple(capture_host or ())) if capture_run else None
     place = Place(*map(int, worker.split(":"))) if worker else None
-    how = Run(private_to, recorded, _duration(drain), replace, workers, place)
+    how = Run(private_to, recorded, _duration(drain), replace, workers, place, local)
     raise typer.Exit(serve(config, log_format, how))
 
 
