@@ -52,6 +52,10 @@ class Opening:
     def path(self) -> str:
         return urlsplit(self.url).path
 
+    def values(self) -> dict[str, Any]:
+        """Plain values by name. `dataclasses.asdict` copies in depth, which takes ten times as long."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
     @classmethod
     def of(cls, exchange: Exchange, url: str) -> Opening:
         surface = exchange.surface

@@ -102,7 +102,7 @@ class Recorder:
             recording = Recording(
                 next(self._numbers), opening, started, self._selection, self._queue, self._pump
             )
-            item = ("begin", recording._number, asdict(opening), mode != "all")
+            item = ("begin", recording._number, opening.values(), mode != "all")
             if not self._queue.put(item, 0):
                 recording.drop(SLOW)
                 return None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import asdict
 from functools import wraps
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Concatenate, Final
@@ -14,6 +13,7 @@ from router_core.capture.queue import Item, Queue
 from router_core.capture.record import Opening
 from router_core.capture.selection import Selection
 from router_core.exchange import Attempt, Exchange, Headers, Request
+from router_core.usage.columns import TOKENS
 
 if TYPE_CHECKING:
     from router_core.prepare import Outgoing
@@ -226,7 +226,7 @@ def _outcome(attempt: Attempt) -> dict[str, Any]:
 
 def _ending(exchange: Exchange) -> dict[str, Any]:
     attempt = exchange.attempt
-    usage = {k: v for k, v in asdict(exchange.usage).items() if isinstance(v, int)}
+    usage = {name: value for name in TOKENS if (value := getattr(exchange.usage, name)) is not None}
     return {
         "provider": attempt.provider.name if attempt else None,
         "credential": attempt.credential_id if attempt else None,

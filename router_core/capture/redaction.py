@@ -78,7 +78,7 @@ class Redactor:
         """Registers secrets of the pool: they are redacted wherever they appear, for good."""
         known = dict(self._known)
         for secret in secrets:
-            if len(secret) >= _SHORTEST_VALUE:
+            if len(secret) >= _SHORTEST_VALUE and secret.encode("utf-8", "surrogateescape") not in known:
                 known.update(spellings(secret))
         if len(known) != len(self._known):
             self._known = known
