@@ -553,5 +553,6 @@ def test_what_can_be_translated() -> None:
     assert not any(translatable(client, L, Operation.GENERATE) for client in (*UPSTREAMS, L))
     assert translatable(A, G, Operation.COUNT_TOKENS)
     assert not translatable(A, C, Operation.COUNT_TOKENS)
-    assert not translatable(C, G, Operation.EMBEDDINGS)
+    assert translatable(C, G, Operation.EMBEDDINGS)
+    assert not translatable(C, A, Operation.EMBEDDINGS)
     assert not translatable(R, A, Operation.COMPACT)
