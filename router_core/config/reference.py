@@ -12,8 +12,9 @@ import sys
 import typing
 from collections.abc import Iterator
 from functools import cache
-from importlib import resources
+from importlib import import_module, resources
 from pathlib import Path
+from pkgutil import iter_modules
 from types import ModuleType
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ import yaml
 from pydantic import BaseModel
 
 from router_core.config import schema as config_schema
+from router_core.config import sections
 from router_core.config.document import Node, read
 from router_core.config.schema import Config
 from router_core.config.units import DURATION_PATTERN, SIZE_PATTERN, write_duration, write_size
@@ -97,7 +99,8 @@ def _write_default(entry: dict[str, Any]) -> None:
 @cache
 def descriptions() -> dict[tuple[str, str], str]:
     """(model, key) to the docstring below the key in the source of the schema."""
-    return dict(_docstrings(config_schema)) | dict(_docstrings(rewrite_schema))
+    rooms = (import_module(f"{sections.__name__}.{each.name}") for each in iter_modules(sections.__path__))
+    return dict(pair for module in (config_schema, rewrite_schema, *rooms) for pair in _docstrings(module))
 
 
 def _docstrings(module: ModuleType) -> Iterator[tuple[tuple[str, str], str]]:
