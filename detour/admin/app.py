@@ -29,7 +29,7 @@ async def healthz(request: Request) -> Response:
 async def readyz(request: Request) -> Response:
     """200 while requests are served, 503 when Detour is shutting down; says how the ledger is."""
     context = context_of(request)
-    ready = not (context.closing.is_set() or context.core.draining)
+    ready = context.serves()
     ledger = (await context.look()).ledger
     return JSON({"ready": ready, "ledger": ledger.state if ledger else "off"}, 200 if ready else 503)
 

@@ -62,6 +62,10 @@ class Context:
         """What begins and ends from now on; None when too many listen already."""
         return self.activity.subscribe()
 
+    def serves(self) -> bool:
+        """Whether requests are taken."""
+        return not (self.closing.is_set() or self.core.draining)
+
     def workers(self) -> list[dict[str, Any]]:
         """The processes that serve, where they are others than this one."""
         return []

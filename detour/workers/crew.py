@@ -40,6 +40,9 @@ class CrewContext(Context):
         found = await self.tell_all("models")
         return found[0] if found else await super().models()
 
+    def serves(self) -> bool:
+        return super().serves() and any(hand.ready.is_set() for hand in self._hands)
+
     def workers(self) -> list[dict[str, Any]]:
         return [{"number": h.number, "pid": h.pid, "ready": h.ready.is_set()} for h in self._hands]
 

@@ -54,7 +54,7 @@ class Supervisor:
         self.context = CrewContext(_core(loaded), self.hands)
         self._lines = LogLines()
         self._keeping: list[asyncio.Task[None]] = []
-        self._ending = False
+        self._ending = asyncio.Event()
         self._close_admin: Any = None
 
     @property
@@ -73,17 +73,21 @@ class Supervisor:
         stack.push_async_callback(self._end)
         path = self._loaded.path.resolve() if self._loaded.path else None
         self._keeping = [asyncio.create_task(self._keep(hand, path)) for hand in self.hands]
-        every: asyncio.Future[Any] = asyncio.gather(*(hand.ready.wait() for hand in self.hands))
-        first: list[asyncio.Future[Any]] = [every, *self._keeping]
-        await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+        every = asyncio.create_task(self._all_serve())
+        await asyncio.wait([every, *self._keeping], return_when=asyncio.FIRST_COMPLETED)
         if not every.done():
             every.cancel()
             raise StartError("a worker cannot serve")
         watching = asyncio.create_task(watch(lambda: self.context.loaded.watched, self.read_again))
         stack.callback(watching.cancel)
 
+    async def _all_serve(self) -> None:
+        for hand in self.hands:
+            await hand.ready.wait()
+
     async def drain(self, limit: float) -> int:
-        self.context.core.draining = self._ending = True
+        self.context.core.draining = True
+        self._ending.set()
         # The workers' own copies are the last ones.
         for listener in self._listeners.values():
             listener.close()
@@ -106,7 +110,7 @@ class Supervisor:
         return await self.context.core.read_again()
 
     async def _end(self) -> None:
-        self._ending = True
+        self._ending.set()
         for hand in self.hands:
             hand.signal(signal.SIGTERM)
         _, left = await asyncio.wait(self._keeping, timeout=LAST)
@@ -124,12 +128,20 @@ class Supervisor:
             except OSError as error:
                 logger.error("worker %d cannot be started: %s", hand.number, error)
                 code = 1
-            if self._ending or not hand.served:
+            if self._ending.is_set() or not hand.served:
                 return
             failures = 0 if time.monotonic() - began > SETTLED else failures + 1
             delay = BACKOFF[min(max(failures - 1, 0), len(BACKOFF) - 1)]
             logger.error("worker %d ended with %d; it is started again%s", hand.number, code, _in(delay))
-            await asyncio.sleep(delay)
+            if await self._ends_within(delay):
+                return
+
+    async def _ends_within(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._ending.wait()
+        except TimeoutError:
+            return False
 
     def _listeners_of(self, hand: Hand) -> dict[str, Listener]:
         """The first worker alone serves the WireGuard tunnel, whose sessions no other process would know."""

@@ -186,3 +186,12 @@ def test_they_end_together_when_what_is_under_way_is_done(pair: Pair) -> None:
         assert b"message_stop" in whole
     assert pair.detour.process.wait(60) == 0
     assert " left" not in pair.detour.log.read_text()
+
+
+def test_a_worker_that_cannot_serve_is_the_end_of_all(ca_bundle: Path, tmp_path: Path) -> None:
+    config = base_config(ca_bundle) | {"access": {"keys": [{"name": "k", "key": "env:NOT_SET_ANYWHERE"}]}}
+    config["listen"] |= {"workers": 2}
+    with pytest.raises(RuntimeError, match="NOT_SET_ANYWHERE"), Detour(config, tmp_path):
+        pass
+    said = (tmp_path / "stderr.log").read_text()
+    assert said.rstrip().endswith("a worker cannot serve") and "Traceback" not in said
