@@ -54,7 +54,7 @@ SECTIONS: Final = (
     ("models.NAME.targets[]", "TargetConfig"),
     ("models.NAME.targets[].when", "Condition"),
     ("routing", "Routing"),
-    ("routing.breaker", "Breaker"),
+    ("routing.breaker, providers.NAME.breaker", "Breaker"),
     ("rewrites[]", "RuleConfig"),
     ("rewrites[].when", "WhenConfig"),
     ("rewrites[].when.body", "BodyConfig"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from router_core.config.sections.routing import Breaker
 from router_core.formats import PATHS, Format, Operation, Route
 from router_core.rewrite.schema import RuleConfig
 
@@ -92,6 +93,8 @@ class Provider:
     """Allows credentials over ``http://`` to a host that is not loopback."""
     base_url: str = ""
     """What passthrough paths are appended to; the common beginning of its endpoints' base URLs."""
+    breaker: Breaker | None = None
+    """Its circuit breaker, where it is not that of ``routing``."""
     aliases: tuple[str, ...] = ()
     """Other names by which gateway paths know it, e.g. ``google`` for ``gemini`` in Amp's paths."""
 

@@ -157,6 +157,7 @@ class _Builder:
             headers={key.lower(): value for key, value in (config.headers or {}).items()},
             rules=config.rules or (),
             quirks=config.quirks or frozenset(),
+            breaker=config.breaker,
             enabled=config.enabled,
             hidden=config.hidden,
             insecure=config.insecure,

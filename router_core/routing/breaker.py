@@ -11,7 +11,7 @@ credential's. While half open a few requests may be under way at once.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -37,10 +37,17 @@ class _State:
 
 
 class Breakers:
-    def __init__(self, settings: Settings, clock: Callable[[], float]):
+    def __init__(
+        self, settings: Settings, clock: Callable[[], float], own: Mapping[str, Settings] | None = None
+    ):
+        """`own` are the settings of base URLs that have some, `settings` those of all others."""
         self.settings = settings
+        self.own = dict(own or {})
         self._clock = clock
         self._states: LRUCache[Circuit, _State] = LRUCache(MAX_CIRCUITS)
+
+    def _of(self, circuit: Circuit) -> Settings:
+        return self.own.get(circuit[0], self.settings)
 
     def wait(self, circuit: Circuit) -> float:
         """Seconds until a request may go through; 0 when it may now, inf while all tests are under way."""
@@ -50,7 +57,7 @@ class Breakers:
         left = state.open_until - self._clock()
         if left > 0:
             return left
-        return 0.0 if state.testing < self.settings.half_open else math.inf
+        return 0.0 if state.testing < self._of(circuit).half_open else math.inf
 
     def begin(self, circuit: Circuit) -> None:
         state = self._states.get(circuit)
@@ -75,9 +82,9 @@ class Breakers:
         state.failed = self._clock()
         state.failures += 1
         state.testing = max(0, state.testing - 1)
-        if state.open_until != -math.inf or state.failures >= self.settings.failures:
+        if state.open_until != -math.inf or state.failures >= self._of(circuit).failures:
             state.opened = self._clock()
-            state.open_until = state.opened + self.settings.open
+            state.open_until = state.opened + self._of(circuit).open
             state.testing = 0
 
     def release(self, circuit: Circuit, started: float) -> None:

@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
-from router_core.config.schema import Config
+from router_core.config.schema import Breaker, Config
 from router_core.credentials.model import Credential
 from router_core.credentials.pool import Pool
 from router_core.exchange import Headers
@@ -97,8 +97,10 @@ class Live:
         names = Names(config, registry.providers, active)
         self.config, self.registry, self.pool, self.rows, self.names = config, registry, pool, rows, names
         self._seat(active)
-        if not hasattr(self, "breakers") or self.breakers.settings != config.routing.breaker:
-            self.breakers = Breakers(config.routing.breaker, self.clock)
+        breakers = Breakers(config.routing.breaker, self.clock, _own_breakers(registry, active))
+        known = getattr(self, "breakers", None)
+        if known is None or (known.settings, known.own) != (breakers.settings, breakers.own):
+            self.breakers = breakers
         if config.routing.affinity_ttl != self.affinity.ttl:
             old, self.affinity = (
                 self.affinity,
@@ -333,3 +335,14 @@ class Live:
     def _count_changed(self, owner: str, key: str, count: Count, tokens: int, requests: int) -> None:
         record: dict[str, Any] = {**count_record(count), "add": [tokens, requests]}
         self.store.changed(Change("count", owner, record, key))
+
+
+def _own_breakers(registry: Registry, active: Iterable[Credential]) -> dict[str, Breaker]:
+    """The circuit breakers of providers that have one, by the base URLs that requests to them go to."""
+    found: dict[str, Breaker] = {}
+    for credential in active:
+        provider = registry.providers.get(credential.provider)
+        if provider is not None and provider.breaker is not None:
+            urls = (e.under(credential.config.base_url).base_url for e in provider.endpoints)
+            found |= dict.fromkeys(urls, provider.breaker)
+    return found

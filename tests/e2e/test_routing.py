@@ -120,6 +120,8 @@ def test_a_flapping_upstream_is_smoothed(start: Start, fake: FakeUpstream) -> No
         fake.script.add(Fault.status(503), key="secret-flaps", number=number)
     detour = start(providers=anthropic(fake), credentials=[credential("flaps"), credential("steady")])
     assert {ask(detour, f"q{i}").status_code for i in range(40)} == {200}
+    # One failure, and it is left alone for a minute.
+    assert used(fake).count("flaps") <= 3
 
 
 def test_turns_are_taken_and_a_named_conversation_stays(start: Start, fake: FakeUpstream) -> None:

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from router_core.config.sections.base import Section
+from router_core.config.sections.routing import Breaker
 from router_core.formats import Format, Operation
 from router_core.rewrite.schema import RuleConfig
 
@@ -104,3 +105,5 @@ class ProviderConfig(Section):
     """The provider's own rewrite rules, written like `rewrites`."""
     quirks: frozenset[str] | None = None
     """Named deviations that built-in rewrite rules act upon."""
+    breaker: Breaker | None = None
+    """Its own circuit breaker in the place of `routing.breaker`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -10,7 +11,7 @@ from router_core.config.schema import Breaker
 from router_core.errors import Code, Refusal
 from router_core.exchange import Outcome
 from router_core.routing.breaker import Breakers
-from tests.router_core.routing.build import Time, World, answer, broken, credential, limited
+from tests.router_core.routing.build import ANTHROPIC, Time, World, answer, broken, credential, limited
 
 HERE = ("https://x.test", "model")
 
@@ -116,3 +117,20 @@ async def test_a_base_url_of_its_own_is_a_circuit_of_its_own() -> None:
     assert list(world.router.breakers()) == [("https://mine.test", "claude-a")]
     world.router.live.schedulers["anthropic"].health.reset(world.router.live.credentials["a"])
     assert await world.asks(3) == ["b"] * 3
+
+
+async def test_a_provider_may_have_a_breaker_of_its_own() -> None:
+    own = replace(ANTHROPIC, breaker=Breaker.model_validate({"failures": 1, "open": "5s", "half_open": 1}))
+    w = World(
+        credential("a"),
+        credential("o", "openai"),
+        providers=(own,),
+        routing={"max_wait": 0, "breaker": {"failures": 3}},
+    )
+    for model in ("anthropic/claude-a", "openai/gpt-a"):
+        await w.ask(model, broken())
+    assert [url for url, _ in w.router.breakers()] == ["https://anthropic.test"]
+    w.reload()
+    assert [url for url, _ in w.router.breakers()] == ["https://anthropic.test"]
+    ((_, seconds),) = w.router.breakers().values()
+    assert seconds == 5
