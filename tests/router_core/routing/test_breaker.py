@@ -10,6 +10,7 @@ import pytest
 from router_core.config.schema import Breaker
 from router_core.errors import Code, Refusal
 from router_core.exchange import Outcome
+from router_core.formats import Format
 from router_core.routing.breaker import Breakers
 from tests.router_core.routing.build import ANTHROPIC, Time, World, answer, broken, credential, limited
 
@@ -127,8 +128,8 @@ async def test_a_provider_may_have_a_breaker_of_its_own() -> None:
         providers=(own,),
         routing={"max_wait": 0, "breaker": {"failures": 3}},
     )
-    for model in ("anthropic/claude-a", "openai/gpt-a"):
-        await w.ask(model, broken())
+    await w.ask("anthropic/claude-a", broken())
+    await w.ask("openai/gpt-a", broken(), format=Format.OPENAI_CHAT)
     assert [url for url, _ in w.router.breakers()] == ["https://anthropic.test"]
     w.reload()
     assert [url for url, _ in w.router.breakers()] == ["https://anthropic.test"]
