@@ -7,8 +7,11 @@ import os
 import re
 import signal
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +42,7 @@ class Pair:
     def __init__(self, detour: Detour, fake: FakeUpstream, log: Path) -> None:
         self.detour, self.fake, self.log = detour, fake, log
         self.asked = 0
+        self._counting = threading.Lock()
         token = (detour.folder / "data" / "admin-token").read_text().strip()
         headers = {"authorization": f"Bearer {token}"}
         self._admin = httpx.Client(
@@ -60,8 +64,12 @@ class Pair:
     def pids(self) -> list[int]:
         return [worker["pid"] for worker in self.get("state")["workers"] if worker["ready"]]
 
+    def live(self) -> AbstractContextManager[httpx.Response]:
+        return self._admin.stream("GET", "/api/v1/exchanges/live")
+
     def ask(self, model: str = "claude-x") -> httpx.Response:
-        self.asked += 1
+        with self._counting:
+            self.asked += 1
         path, headers, body = SHAPES["anthropic"].request(model)
         return httpx.post(
             self.detour.gateway_url + path, headers=headers, json=body, trust_env=False, timeout=60
@@ -78,6 +86,7 @@ def pair(fakes: FakeThread, ca_bundle: Path, tmp_path_factory: pytest.TempPathFa
     config["providers"] = {"anthropic": {"base_url": fake.base_url("anthropic")}}
     config["credentials"] = [{"id": "a", "provider": "anthropic", "api_key": "secret"}]
     config["log"] = {"file": str(folder / "detour.log")}
+    config["capture"] = {"mode": "all"}
     with Detour(config, folder) as detour:
         yield Pair(detour, fake, folder / "detour.log")
 
@@ -116,7 +125,7 @@ def test_both_serve_and_are_shown_as_one(pair: Pair) -> None:
     pair.fake.open("together")
     for sock in sockets:
         whole = b""
-        while b"message_stop" not in whole:
+        while not whole.endswith(b"\r\n0\r\n\r\n"):
             whole += sock.recv(1 << 16)
         sock.close()
     eventually(lambda: pair.get("state")["exchanges"] == {"running": 0, "finished": STREAMS})
@@ -131,6 +140,33 @@ def test_both_serve_and_are_shown_as_one(pair: Pair) -> None:
         return len(ids) == STREAMS == len(set(ids))
 
     eventually(logged)
+    eventually(lambda: len({c["id"] for c in pair.get("captures?limit=1000")["captures"]}) == STREAMS)
+
+
+def test_live_events_come_from_both(pair: Pair) -> None:
+    with pair.live() as answer:
+        lines = answer.iter_lines()
+        while not next(lines).startswith("retry:"):
+            pass
+        # Workers begin to tell when somebody looks.
+        begun: set[str] = set()
+        over: set[str] = set()
+        asked = 0
+        while len(begun & over) < 4:
+            assert pair.ask().status_code == 200
+            asked += 1
+            while len(over) < asked:
+                line = next(lines)
+                if line in ("event: started", "event: finished"):
+                    id = json.loads(next(lines).removeprefix("data: "))["id"]
+                    (begun if line.endswith("started") else over).add(id)
+
+
+def test_ledgers_of_both_lose_nothing(pair: Pair) -> None:
+    with ThreadPoolExecutor(16) as crowd:
+        assert set(crowd.map(lambda _: pair.ask().status_code, range(100))) == {200}
+    eventually(lambda: pair.get("usage")["total"]["requests"] == pair.asked)
+    assert pair.get("state")["ledger"]["dropped"] == 0
 
 
 def test_what_is_chosen_on_the_admin_port_holds_for_both(pair: Pair) -> None:
