@@ -170,6 +170,30 @@ TOKENS: Final = re.compile(
 """Credentials by their shape: OpenAI and look-alikes, CodeBuddy, Google, GitHub, GitLab, Sourcegraph, xAI,
 Groq, Hugging Face, Replicate, Perplexity, NVIDIA, Codex, AWS, Slack, JSON Web Tokens (RFC 7519)."""
 
+ACCOUNT_IDS: Final = re.compile(rb"(?:org-|user-|proj_)[A-Za-z0-9]{16,}")
+"""OpenAI's organisations, users and projects, which its errors name."""
+
+_PEOPLE: Final = frozenset(
+    {
+        *("displayname", "familyname", "fullname", "givenname", "id", "login", "name", "nickname"),
+        *("picture", "preferredusername", "sub", "title", "trackingid", "uuid"),
+    }
+)
+ACCOUNTS_AT: Final = (
+    # Answers that say who somebody is: Anthropic, OpenAI, Google (OpenID Connect), GitHub and its Copilot.
+    (
+        re.compile(
+            r"/oauth/(?:profile|account)|/userinfo\b|/v1/me\b|/copilot_internal/(?:v\d+/)?\w+|^/user$"
+        ),
+        _PEOPLE,
+    ),
+    # Token answers name the account and the organisation beside the tokens.
+    (re.compile(r"/oauth2?/(?:v\d+/)?token\b|/v\d+/oauth/token\b"), frozenset({"uuid", "name", "sub"})),
+    # Google's Code Assist sends the account's project with each request.
+    (re.compile(r"/v1internal\b"), frozenset({"project", "projectid"})),
+)
+"""Paths, and the plain names of the keys that identify an account there; ordinary words anywhere else."""
+
 RUN: Final = 14
 """Every shape above is a run of at least so many `TOKEN_BYTES`."""
 

@@ -16,6 +16,7 @@ from urllib.parse import unquote_to_bytes
 from router_core.capture import patterns
 from router_core.capture.spans import (
     BODY,
+    LOGIN,
     SCHEME,
     Kind,
     Place,
@@ -171,7 +172,7 @@ class Redactor:
         pairs = []
         for pair in query.split("&"):
             name, equals, value = pair.partition("=")
-            kind = self._kind(name.encode("utf-8", "surrogateescape"), login=True)
+            kind = self._kind(name.encode("utf-8", "surrogateescape"), LOGIN)
             if equals and value and kind and not PLACEHOLDER.fullmatch(value):
                 raw = unquote_to_bytes(value)
                 if kind == "secret":
@@ -265,20 +266,25 @@ class Redactor:
             if run in clean:
                 continue
             spans = self._judge(run)
-            found += (Span(start + s, start + e, "secret") for s, e in spans)
+            found += (Span(start + s, start + e, kind) for s, e, kind in spans)
             if not spans and len(run) <= 256:
                 if len(clean) >= MAX_CLEAN:
                     clean.clear()
                 clean.add(run)
         return found
 
-    def _judge(self, run: bytes) -> list[tuple[int, int]]:
-        spans = [m.span() for m in self._exact.finditer(run)] if self._exact else []
+    def _judge(self, run: bytes) -> list[tuple[int, int, Kind]]:
+        spans: list[tuple[int, int, Kind]] = []
+        if self._exact:
+            spans += ((*m.span(), "secret") for m in self._exact.finditer(run))
+        if b"org-" in run or b"user-" in run or b"proj_" in run:
+            found = patterns.ACCOUNT_IDS.finditer(run)
+            spans += ((*m.span(), "account") for m in found if token_begins(run, m.start()))
         position = 0
         while match := patterns.TOKENS.search(run, position):
             start = match.start()
             if token_begins(run, start):
-                spans.append(match.span())
+                spans.append((*match.span(), "secret"))
                 position = match.end()
             else:
                 position = start + 1
@@ -286,13 +292,13 @@ class Redactor:
 
     def _keys(self, data: bytes, place: Place) -> list[Span]:
         """Values of keys whose name says that they are secret."""
-        if place.login:
+        if place.login or place.accounts:
             names: Iterable[tuple[int, int]] = (m.span() for m in patterns.ANY_KEY.finditer(data))
         else:
             names = key_names(data, self._roots)
         found: list[Span] = []
         for start, end in names:
-            kind = self._kind(data[start:end], place.login)
+            kind = self._kind(data[start:end], place)
             if kind is None:
                 continue
             match = patterns.AFTER_KEY.match(data, end)
@@ -304,19 +310,20 @@ class Redactor:
 
     def _fields(self, data: bytes) -> Iterable[Span]:
         for match in patterns.FORM_FIELD.finditer(data):
-            if kind := self._kind(match["name"], login=True):
+            if kind := self._kind(match["name"], LOGIN):
                 yield Span(*match.span("value"), kind)
 
-    def _kind(self, name: bytes, login: bool) -> Kind | None:
+    def _kind(self, name: bytes, place: Place) -> Kind | None:
         """What the value of a key so named is, or None if it is no secret."""
-        plain = plain_name(name)
-        if plain.endswith(patterns.SECRET_ENDINGS) or (login and plain in patterns.LOGIN_NAMES):
+        key = plain_name(name)
+        if key.endswith(patterns.SECRET_ENDINGS) or (place.login and key in patterns.LOGIN_NAMES):
             return "secret"
-        if plain in self._names:
+        if key in self._names:
             return "pattern"
-        if plain.endswith(patterns.EMAIL_ENDINGS):
+        if key.endswith(patterns.EMAIL_ENDINGS):
             return "email"
-        return "account" if plain.endswith(patterns.ACCOUNT_ENDINGS) else None
+        known = key.endswith(patterns.ACCOUNT_ENDINGS) or key in place.accounts
+        return "account" if known else None
 
     def _compile(self) -> None:
         values = [*self._known, *self._learned]

@@ -37,6 +37,8 @@ class Place:
     login: bool = False
     """OAuth and login traffic, or a form: ``code``, ``state`` and bare ``key=value`` pairs count."""
     multipart: bool = False
+    accounts: frozenset[str] = frozenset()
+    """Keys (plain names) that identify an account here."""
 
 
 BODY: Final = Place()
@@ -45,13 +47,14 @@ LOGIN: Final = Place(login=True)
 
 def place_of(host: str, path: str, content_type: str) -> Place:
     """The `Place` of a body that came from `host` and `path` with this content type."""
-    kind = content_type.lower()
+    kind, path = content_type.lower(), path.partition("?")[0]
     login = (
         "x-www-form-urlencoded" in kind
-        or patterns.LOGIN_PATH.search(path.partition("?")[0]) is not None
+        or patterns.LOGIN_PATH.search(path) is not None
         or patterns.LOGIN_HOST.search(host) is not None
     )
-    return Place(login, "multipart/" in kind)
+    accounts = [names for places, names in patterns.ACCOUNTS_AT if places.search(path)]
+    return Place(login, "multipart/" in kind, frozenset().union(*accounts))
 
 
 def spellings(secret: str) -> dict[bytes, bytes]:

@@ -225,6 +225,84 @@ def test_placeholders_are_not_redacted_again(redactor):
     assert redactor.header("x-api-key", "redacted-secret-0123456789ab") == "redacted-secret-0123456789ab"
 
 
+UUID = "0f8fad5b-d9cb-469f-a165-70867728950e"
+IDENTITIES = {
+    "anthropic profile": (
+        "https://api.anthropic.com/api/oauth/profile",
+        {"account": {"uuid": UUID, "full_name": "Planted Name", "email": "planted@example.org"},
+         "organization": {"uuid": UUID, "name": "Planted Corp", "organization_type": "claude_max"}},
+    ),
+    "anthropic tokens": (
+        "https://console.anthropic.com/v1/oauth/token",
+        {"access_token": "planted-1", "expires_in": 28800, "account": {"uuid": UUID, "email_address": "planted@example.org"},
+         "organization": {"uuid": UUID, "name": "Planted Corp"}},
+    ),
+    "anthropic roles": (
+        "https://api.anthropic.com/api/oauth/claude_cli/roles",
+        {"organization_uuid": UUID, "organization_name": "Planted Corp", "organization_role": "admin"},
+    ),
+    "anthropic metadata": (
+        "https://api.anthropic.com/v1/messages",
+        {"model": "m", "metadata": {"user_id": f"user_planted_account_{UUID}_session_1"}},
+    ),
+    "chatgpt usage": (
+        "https://chatgpt.com/backend-api/wham/usage",
+        {"user_id": "user-planted", "account_id": UUID, "email": "planted@example.org", "plan_type": "plus"},
+    ),
+    "openai me": (
+        "https://api.openai.com/v1/me",
+        {"object": "user", "id": "user-planted", "name": "Planted Name", "orgs": {"data": [{"id": "org-planted0123456789ab"}]}},
+    ),
+    "openai error": (
+        "https://api.openai.com/v1/chat/completions",
+        {"error": {"message": "Rate limit reached for gpt-5 in organization org-planted0123456789ab on tokens"}},
+    ),
+    "google userinfo": (
+        "https://www.googleapis.com/oauth2/v2/userinfo",
+        {"id": "104700000000000000001", "email": "planted@example.org", "name": "Planted Name", "picture": "https://h/planted"},
+    ),
+    "code assist": (
+        "https://cloudcode-pa.googleapis.com/v1internal:streamGenerateContent?alt=sse",
+        {"model": "gemini-3-pro", "project": "planted-gear-123456", "request": {"contents": []}},
+    ),
+    "code assist setup": (
+        "https://cloudcode-pa.googleapis.com/v1internal:loadCodeAssist",
+        {"cloudaicompanionProject": "planted-gear-123456", "currentTier": {"id": "free-tier"}},
+    ),
+    "copilot": (
+        "https://api.github.com/copilot_internal/v2/token",
+        {"token": "tid=planted0123456789;exp=1", "tracking_id": "planted0123456789", "expires_at": 1},
+    ),
+    "github": (
+        "https://api.github.com/user",
+        {"login": "planted", "id": 1047000001, "name": "Planted Name", "email": None},
+    ),
+}  # fmt: skip
+KEPT = {"claude_max", "28800", "admin", "plus", "gemini-3-pro", "free-tier"}
+"""What says nothing about anybody."""
+
+
+@pytest.mark.parametrize("place", IDENTITIES)
+def test_accounts_are_hidden_where_providers_name_them(place):
+    url, document = IDENTITIES[place]
+    host, _, path = url.removeprefix("https://").partition("/")
+    body = json.dumps(document)
+    redacted = Redactor(KEY).redact(body.encode(), place_of(host, f"/{path}", "application/json")).decode()
+    assert json.loads(redacted).keys() == document.keys()
+    for planted in ("planted", UUID, "1047000001", "104700000000000000001"):
+        assert planted not in redacted.lower(), redacted
+    assert [word for word in KEPT if word in body and word not in redacted] == []
+
+
+def test_names_of_a_conversation_are_no_accounts():
+    body = b'{"tools":[{"name":"f"}],"messages":[{"content":[{"type":"tool_use","id":"toolu_1","name":"f","input":{"project":"p","title":"t"}}]}]}'
+    place = place_of("api.anthropic.com", "/v1/messages", "application/json")
+    assert Redactor(KEY).redact(body, place) == body
+    assert Redactor(KEY).text("the user-authentication-middleware of org-wide") == (
+        "the user-authentication-middleware of org-wide"
+    )
+
+
 def test_the_users_own_patterns_and_names():
     redactor = Redactor(KEY, [r"project-\w+", r"ticket (\d+)"], ["x-team", "customer"])
     assert redactor.redact(b"on project-falcon") == b"on " + redactor.placeholder(

@@ -11,7 +11,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from router_core.exchange import Usage
-from router_core.usage import report
+from router_core.usage import database, report
 from router_core.usage.database import (
     LedgerError,
     connect,
@@ -161,6 +161,33 @@ def test_a_dead_database_loses_nothing(tmp_path: Path) -> None:
     third.close()
     assert len(rows(living)) == 51
     assert third.status().spooled == 0
+
+
+@pytest.mark.parametrize("url", ["postgresql"], indirect=True)
+def test_a_postgresql_that_hangs_delays_nothing_and_loses_nothing(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "STATEMENT_TIMEOUT", 1)
+    writer = ledger(url, tmp_path)
+    writer.record(exchange(id="before"))
+    assert writer.flush(30)
+    engine = connect(url)
+    with engine.connect() as other, other.begin():
+        # Somebody else holds the tables, such as a backup or a migration by hand.
+        other.execute(text("LOCK TABLE exchanges IN ACCESS EXCLUSIVE MODE"))
+        for number in range(20):
+            writer.record(exchange(id=f"meanwhile-{number}"))
+        assert writer.flush(30)
+        status = writer.status()
+        assert (status.state, status.queued, status.dropped) == ("waiting", 0, 0)
+        assert status.spooled > 0 and status.error
+    engine.dispose()
+    writer.close()
+    after = ledger(url, tmp_path)
+    after.flush(30)
+    after.close()
+    assert len(rows(url)) == 21
+    assert after.status().spooled == 0
 
 
 def test_the_spool_is_bounded(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
