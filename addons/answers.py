@@ -9,7 +9,7 @@ from mitmproxy import http
 from addons.call import Answer, Call
 from router_core.errors import Code, Refusal
 from router_core.exchange import Attempt, Exchange, Outcome
-from router_core.formats import Format, counting, failures
+from router_core.formats import Format, Operation, counting, failures
 from router_core.formats.errors import error_body, error_event
 from router_core.json_document import serialise
 from router_core.routing import errors_on_wire
@@ -29,6 +29,28 @@ def estimated_count(exchange: Exchange) -> http.Response:
     count = counting.write(exchange.surface.format, counting.estimate(exchange.document))
     headers = {"content-type": "application/json", "x-detour-estimated": "true", "x-detour-id": exchange.id}
     return http.Response.make(200, serialise(count), headers)
+
+
+def cannot_count(exchange: Exchange, answer: Answer) -> bool:
+    """Whether the upstream has no token count at all, as many have that speak Anthropic's format. One that has
+    and does not know the model says so by its name."""
+    return (
+        exchange.surface.operation is Operation.COUNT_TOKENS
+        and answer.attempt.credential_id is not None
+        and answer.response.status_code in (404, 405, 501)
+        and (answer.attempt.model or "").encode() not in answer.body
+    )
+
+
+def unreachable(exchange: Exchange) -> Refusal:
+    """For when every attempt failed without an answer."""
+    tried = ", ".join(
+        f"{a.provider.name} ({a.outcome.error or a.outcome.status})" for a in exchange.attempts if a.outcome
+    )
+    timeout = bool(exchange.attempts) and all(a.outcome and a.outcome.timeout for a in exchange.attempts)
+    return Refusal(
+        Code.UPSTREAM_UNREACHABLE, f"No upstream answered: {tried}.", status=504 if timeout else 502
+    )
 
 
 def in_stream_error(attempt: Attempt, outcome: Outcome) -> Answer:

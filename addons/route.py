@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from mitmproxy import connection, http
 
 from addons.access import Access, gateway_key
-from addons.answers import estimated_count, refusal_response, too_large
+from addons.answers import cannot_count, estimated_count, refusal_response, too_large, unreachable
 from addons.call import Call, calls, failed
 from addons.failover.addon import Failover
 from addons.gateway import client_format, is_gateway
@@ -277,6 +277,8 @@ class Route:
         best = exchange.plan.best_answer([a.attempt for a in call.answers])
         for answer in call.answers:
             if answer.attempt is best:
+                if cannot_count(exchange, answer):
+                    return estimated_count(exchange)
                 return relayed(self.core, call, answer)
         refusal = call.refusal or unreachable(exchange)
         return refusal_response(exchange.surface.format, refusal, exchange.id)
@@ -308,17 +310,6 @@ def is_misdirected(flow: http.HTTPFlow, host: str) -> bool:
         return (urlsplit(f"//{named}").hostname or "").rstrip(".") != host
     except ValueError:
         return True
-
-
-def unreachable(exchange: Exchange) -> Refusal:
-    """For when every attempt failed without an answer."""
-    tried = ", ".join(
-        f"{a.provider.name} ({a.outcome.error or a.outcome.status})" for a in exchange.attempts if a.outcome
-    )
-    timeout = bool(exchange.attempts) and all(a.outcome and a.outcome.timeout for a in exchange.attempts)
-    return Refusal(
-        Code.UPSTREAM_UNREACHABLE, f"No upstream answered: {tried}.", status=504 if timeout else 502
-    )
 
 
 def other(

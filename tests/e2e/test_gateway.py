@@ -14,7 +14,7 @@ from detour.fakes import Fault
 from detour.fakes.steps import Reply
 from tests.e2e.conftest import House
 from tests.e2e.instance import TIMEOUT
-from tests.e2e.wire import SHAPES, address
+from tests.e2e.wire import SHAPES, address, fresh_model
 
 MODELS = {
     "anthropic": "claude-sonnet-4-5-20250929",
@@ -129,6 +129,23 @@ def test_streams_arrive_as_they_happen(house: House, client: httpx.Client) -> No
         house.openai.open("gateway-gate")
         seen += b"".join(parts)
     assert seen.endswith(b"data: [DONE]\n\n")
+
+
+@pytest.mark.parametrize("body", [b"404 page not found", b'{"detail":"Not Found"}'])
+def test_an_upstream_that_cannot_count_is_estimated(house: House, client: httpx.Client, body: bytes) -> None:
+    path, headers, document = SHAPES["anthropic"].request(model := fresh_model())
+    house.anthropic.script.add(Fault.raw_answer(404, "application/json", body), model=model)
+    answer = client.post(f"/anthropic{path}/count_tokens", headers=headers, json=document)
+    assert (answer.status_code, answer.headers["x-detour-estimated"]) == (200, "true")
+    assert answer.json()["input_tokens"] > 0
+
+
+def test_a_model_that_cannot_be_counted_is_not_estimated(house: House, client: httpx.Client) -> None:
+    path, headers, document = SHAPES["anthropic"].request(model := fresh_model())
+    missing = b'{"type":"error","error":{"type":"not_found_error","message":"model: %s"}}' % model.encode()
+    house.anthropic.script.add(Fault.raw_answer(404, "application/json", missing), model=model)
+    answer = client.post(f"/anthropic{path}/count_tokens", headers=headers, json=document)
+    assert (answer.status_code, answer.content) == (404, missing)
 
 
 def test_a_websocket(house: House) -> None:
