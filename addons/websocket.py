@@ -97,9 +97,11 @@ class Websocket:
         exchange.plan.learn(attempt, news)
         if news.outcome is None or news.outcome.phase == "done":
             return False
-        verdict = await exchange.plan.report(attempt, news.outcome)
-        if not reconnects(verdict.kind):
+        # What the request did wrong is shown, and the session goes on; it is reported when it ends.
+        kind = exchange.plan.means(attempt, news.outcome)
+        if kind is None or not reconnects(kind):
             return False
+        verdict = await exchange.plan.report(attempt, news.outcome)
         failed(attempt, news.outcome, time.monotonic())
         logger.info("%s: the session ends, its account cannot go on: %s", exchange.id, verdict.reason)
         return True

@@ -249,6 +249,11 @@ class Plan:
         if message.outcome is not None and message.outcome.phase == "done":
             self.answered(attempt)
 
+    def means(self, attempt: Attempt, outcome: Outcome) -> FailureKind | None:
+        """What `outcome` would be of `attempt`, which stays under way; None when it is not."""
+        running = self._running.get(attempt.number)
+        return self._classified(attempt, running, outcome).kind if running is not None else None
+
     async def report(self, attempt: Attempt, outcome: Outcome) -> Verdict:
         """How `attempt` ended. Once for each; what comes later gets the first verdict."""
         running = self._running.pop(attempt.number, None)
@@ -260,16 +265,19 @@ class Plan:
         finally:
             running.release()
 
-    async def _judge(self, attempt: Attempt, running: Running, outcome: Outcome) -> Verdict:
-        live, exchange, state = self._live, self.exchange, running.state
-        failure = classify(
+    def _classified(self, attempt: Attempt, running: Running, outcome: Outcome) -> Failure:
+        return classify(
             outcome,
             provider=attempt.provider.name,
             oauth=running.oauth,
-            operation=exchange.surface.operation,
-            now=live.wall(),
-            rows=live.rows,
+            operation=self.exchange.surface.operation,
+            now=self._live.wall(),
+            rows=self._live.rows,
         )
+
+    async def _judge(self, attempt: Attempt, running: Running, outcome: Outcome) -> Verdict:
+        live, exchange, state = self._live, self.exchange, running.state
+        failure = self._classified(attempt, running, outcome)
         if exchange.websocket and outcome.phase == "headers" and handshake_refused(outcome.status):
             failure = Failure(FailureKind.NOT_FOUND, f"{outcome.status}: no WebSockets here", transport=True)
             self._no_websockets = True

@@ -94,6 +94,10 @@ class Running:
         if failure.kind not in RETRIED:
             return None
         health, tests = self.state.scheduler.health, self.probe is not None
+        own = self.target.leaf.model
+        if own is None and model is not None and failure.scope == "model":
+            # The next session has no model either when it begins.
+            health.fail(self.state, own, failure, self.started, tests=tests)
         return health.fail(self.state, model, failure, self.started, tests=tests)
 
     def _tell_breaker(self, circuit: Circuit, failure: Failure) -> None:

@@ -166,7 +166,17 @@ def test_what_the_request_did_wrong_is_shown_and_the_session_goes_on(pairs: dict
         assert turn(socket, "two")[-1]["type"] == "response.completed"
     with open_socket(pair, "proxy") as socket:
         turn(socket, "three")
-    assert (len(pair.seen("bad")), len(pair.seen("good"))) == (2, 0)
+        assert (len(pair.seen("bad")), len(pair.seen("good"))) == (2, 0)
+        # And what the account itself refuses afterwards still ends the session.
+        only_turn(pair, 0)
+        pair.fake.script.add(CASES["wrong"], key=secret("bad", pair.name), number=1)
+        pair.fake.script.add(CASES["limit"], key=secret("bad", pair.name), number=1)
+        assert turn(socket, "four") == [WRONG]
+        with pytest.raises(ConnectionClosed):
+            turn(socket, "five")
+    with open_socket(pair, "proxy") as socket:
+        assert turn(socket, "six")[-1]["type"] == "response.completed"
+    assert len(pair.seen("good")) == 1
 
 
 def test_a_full_window_turns_new_sessions_away_and_ends_none(pairs: dict[str, Pair]) -> None:

@@ -137,7 +137,7 @@ async def test_a_session_teaches_the_router() -> None:
 
 
 async def test_a_limit_of_the_sessions_model_cools_that_model() -> None:
-    w = World(credential("a", "codex"))
+    w = World(credential("a", "codex", priority=1), credential("b", "codex"))
     plan, taken = await w.take(None, websocket=True, surface=CODEX, format=Format.OPENAI_RESPONSES)
     taken.model = "gpt-codex"
     event = {"type": "error", "status": 429, "error": {"type": "tokens", "code": "rate_limit_exceeded"}}
@@ -145,6 +145,26 @@ async def test_a_limit_of_the_sessions_model_cools_that_model() -> None:
     assert outcome is not None
     await plan.report(taken, outcome)
     assert (w.state("a"), w.state("a", "gpt-codex")) == ("ready", "cooling")
+    # A session that would ask for the same begins elsewhere, or it would end in the same way.
+    _, taken = await w.take(None, websocket=True, surface=CODEX, format=Format.OPENAI_RESPONSES)
+    assert taken.credential_id == "b"
+    w.time.pass_(2)
+    _, taken = await w.take(None, websocket=True, surface=CODEX, format=Format.OPENAI_RESPONSES)
+    assert taken.credential_id == "a"
+
+
+async def test_what_a_request_did_wrong_does_not_end_the_account_of_its_session() -> None:
+    w = World(credential("a", "codex"))
+    plan, taken = await w.take(None, websocket=True, surface=CODEX, format=Format.OPENAI_RESPONSES)
+    wrong = {"type": "error", "status": 400, "error": {"type": "invalid_request_error"}}
+    limit = {"type": "error", "status": 429, "error": {"type": "usage_limit_reached"}}
+    outcomes = [read_message(message(event), EPOCH).outcome for event in (wrong, wrong, limit)]
+    kinds = [plan.means(taken, outcome) for outcome in outcomes if outcome is not None]
+    assert kinds == [FailureKind.CLIENT_FAULT, FailureKind.CLIENT_FAULT, FailureKind.RATE_LIMIT]
+    assert outcomes[2] is not None
+    assert (await plan.report(taken, outcomes[2])).kind is FailureKind.RATE_LIMIT
+    assert plan.means(taken, outcomes[2]) is None
+    assert w.state("a") == "cooling"
 
 
 @pytest.mark.parametrize(
