@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector
 
 from detour import __version__
 from detour.admin.context import Context
-from detour.admin.sight import Sight
+from detour.admin.sight import STATES, Sight
 from router_core.usage.entry import Entry
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -29,8 +29,6 @@ DURATION: Final = (0.25, 0.5, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 SPEED: Final = (5, 10, 20, 30, 40, 60, 80, 100, 150, 200, 400)
 
 TOKEN_TYPES: Final = ("input", "output", "reasoning", "cache_read", "cache_write")
-
-STATES: Final = ("ready", "cooling", "half_open", "exhausted", "busy", "inactive")
 
 
 class Metrics:

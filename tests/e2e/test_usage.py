@@ -373,3 +373,18 @@ def test_the_pace_of_what_runs_is_shown(start: Start, fakes: FakeThread) -> None
     assert {e["state"] for e in seen} >= {"streaming"}
     assert [e["credential"] for e in seen[-1:]] == ["only"]
     assert any(e["tokens_per_second"] for e in seen), seen
+
+
+def test_a_trace_is_passed_on_and_never_begun(house: House) -> None:
+    trace = {"traceparent": f"00-{'4b' * 16}-{'f0' * 8}-01", "tracestate": "vendor=1", "baggage": "team=blue"}
+    path, headers, body = SHAPES["anthropic"].request(fresh_model())
+    for sent in (trace, {}):
+        httpx.post(
+            f"{house.detour.gateway_url}/anthropic{path}",
+            headers=headers | sent,
+            json=body,
+            timeout=TIMEOUT,
+            trust_env=False,
+        ).raise_for_status()
+        seen = house.anthropic.record.requests[-1]
+        assert {name: seen.header(name) for name in trace if seen.header(name)} == sent

@@ -1,9 +1,13 @@
 """What the API answers, and what it never says."""
 
 import asyncio
+import dataclasses
 import json
 import re
 import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import httpx
 import orjson
@@ -15,8 +19,11 @@ from detour.admin.app import API
 from detour.admin.live import events
 from router_core.core import Core
 from router_core.refusals import Client
+from router_core.routing.windows import Window
 from tests.detour.admin.conftest import SECRET, TOKEN
 from tests.router_core.usage.exchanges import attempt, exchange
+
+DOCS = Path(__file__).parents[3] / "docs"
 
 
 async def get(admin: httpx.AsyncClient, path: str, status: int = 200):
@@ -178,6 +185,43 @@ async def test_metrics_follow_the_conventions(admin: httpx.AsyncClient, core: Co
     assert families["detour_first_byte_seconds"].type == "histogram"
     states = [s.labels["state"] for s in families["detour_credential_state"].samples if s.value]
     assert len(states) == 2
+
+
+async def test_grafanas_dashboard_asks_for_what_there_is(admin: httpx.AsyncClient, core: Core) -> None:
+    core.router.switch("office", True)
+    core.router.status()
+    core.activity.finished(exchange(attempt(1, phase="headers", status=500), attempt(2), created=time.time()))
+    status, *others = core.router.status()
+    windowed = dataclasses.replace(status, windows=(Window("5h", 0.4, time.time() + 60, "header"),))
+    core.router.status = lambda: [windowed, *others]  # type: ignore[method-assign]
+    families = text_string_to_metric_families((await admin.get("/metrics")).text)
+    known: dict[str, set[str]] = {}
+    for family in families:
+        known.setdefault(family.name, set())
+        for sample in family.samples:
+            known.setdefault(sample.name, set()).update(sample.labels)
+            if sample.name == "detour_credential_state" and sample.value:
+                assert sample.labels["state"] in ("disabled", "ready")
+    expressions = list(_expressions(json.loads((DOCS / "grafana-dashboard.json").read_text())))
+    assert len(expressions) > 15
+    for expression in expressions:
+        [name] = re.findall(r"detour_\w+", expression)
+        assert name in known, expression
+        grouped = re.search(r"by \(([^)]*)\)", expression)
+        asked = {label.strip() for label in grouped[1].split(",")} if grouped else set()
+        assert asked <= known[name], expression
+
+
+def _expressions(value: Any) -> Iterator[str]:
+    """The queries of a Grafana dashboard."""
+    if isinstance(value, dict):
+        if isinstance(value.get("expr"), str):
+            yield value["expr"]
+        for inner in value.values():
+            yield from _expressions(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _expressions(inner)
 
 
 async def test_models_cannot_fill_the_metrics(admin: httpx.AsyncClient, core: Core) -> None:
