@@ -154,13 +154,20 @@ class Health:
             level=level,
             opened=old.opened if same_event and old else clock,
         )
-        if until - now > self.settings.probe_interval:
-            cooldown.probe_at = clock + self.settings.probe_interval
+        cooldown.probe_at = clock + self._first_probe(until - now)
         if failure.kind in _EARLY and failure.reset is None:
             cooldown.retry_at = clock + min(2.0**level, 60.0)
         self.release(state, model, started)
         self._store(state, key, cooldown)
         return until
+
+    def _first_probe(self, length: float) -> float:
+        """Seconds from the beginning of a cooldown to its first probe.
+
+        For a short one that is behind its end, by a clock that nobody sets: should the wall clock be put back
+        meanwhile, it ends all the same.
+        """
+        return min(self.settings.probe_interval, length + 1)
 
     def _deadline(self, failure: Failure, level: int, now: float) -> float:
         if failure.reset is not None:
@@ -240,8 +247,8 @@ class Health:
             return
         clock = self._clock()
         cooldown.opened, cooldown.remote = clock, True
-        if not cooldown.quota and cooldown.until - self._wall() > self.settings.probe_interval:
-            cooldown.probe_at = clock + self.settings.probe_interval * (1 + self._random())
+        if not cooldown.quota:
+            cooldown.probe_at = clock + self._first_probe(cooldown.until - now) * (1 + self._random())
         if cooldown.kind in _EARLY and not cooldown.stated:
             cooldown.retry_at = clock + min(2.0**cooldown.level, 60.0)
         self._store(state, key, cooldown, quiet=True)

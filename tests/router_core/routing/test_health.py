@@ -320,3 +320,14 @@ async def test_what_becomes_of_a_credential_is_logged(caplog: pytest.LogCaptureF
     assert re.fullmatch(rf"a is exhausted {at} \(4 h 59 min\): 3 of 3 requests per 5h are used", lines[2])
     assert re.fullmatch(rf"a cools {at} \(30 min\): 401", lines[3])
     assert len(lines) == 4
+
+
+@pytest.mark.parametrize("outcome", [limited(), limited(60), answer(503), answer(401)])
+async def test_a_wall_clock_that_is_put_back_makes_no_cooldown_longer(outcome: Outcome) -> None:
+    world = World(credential("a"), routing={"max_wait": 0})
+    await world.ask("claude-a", outcome)
+    world.time.skew = -86_400
+    world.time.pass_(302)
+    assert await world.ask("claude-a") == ["a"]
+    assert world.state("a", "claude-a") == "ready"
+    assert world.state("a") == "ready"
