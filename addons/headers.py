@@ -43,6 +43,14 @@ def _lowered(name: str | bytes) -> bytes:
     return (name.encode("utf-8", "surrogateescape") if isinstance(name, str) else name).lower()
 
 
+def pairs(headers: Headers) -> list[tuple[str, str]]:
+    """All fields as text, in their order."""
+    return [
+        (key.decode("utf-8", "surrogateescape"), value.decode("utf-8", "surrogateescape"))
+        for key, value in headers.fields
+    ]
+
+
 def init(self: Headers, fields: Iterable[tuple[bytes, bytes]] = (), **headers: str | bytes) -> None:
     """`Headers.__init__`, in as few steps as its checks allow."""
     self.fields = tuple(map(tuple, fields))  # type: ignore[arg-type]

@@ -10,6 +10,7 @@ from mitmproxy import http
 from addons import accesslog
 from addons.answers import refusal_response
 from addons.call import Answer, Call, calls, failed
+from addons.headers import pairs
 from router_core.core import Core
 from router_core.errors import Code, Refusal
 from router_core.exchange import Headers, Outcome
@@ -53,7 +54,7 @@ class Relay:
         assert exchange.attempt
         exchange.first_byte = exchange.attempt.first_byte
         if exchange.plan:
-            headers = list(flow.response.headers.items(multi=True))
+            headers = pairs(flow.response.headers)
             exchange.plan.answered(exchange.attempt, headers, flow.response.status_code)
         call.next_responder(flow.response)
         if flow.response.status_code == 101:
@@ -73,7 +74,7 @@ class Relay:
         def responder_for(response: http.Response) -> None:
             exchange = call.exchange
             assert exchange and exchange.attempt
-            headers = list(response.headers.items(multi=True))
+            headers = pairs(response.headers)
             call.responder = Responder(
                 exchange, exchange.attempt, self.core.rules, response.status_code, headers
             )
@@ -104,7 +105,7 @@ class Relay:
         if flow.websocket is None:
             await self.finish(
                 call,
-                Outcome("done", flow.response.status_code, list(flow.response.headers.items(multi=True))),
+                Outcome("done", flow.response.status_code, pairs(flow.response.headers)),
             )
 
     def _change_whole(self, call: Call) -> None:
@@ -161,7 +162,7 @@ def relayed(core: Core, call: Call, answer: Answer) -> http.Response:
     """An upstream's failed answer as the client gets it."""
     exchange = call.exchange
     assert exchange
-    headers = list(answer.response.headers.items(multi=True))
+    headers = pairs(answer.response.headers)
     responder = Responder(exchange, answer.attempt, core.rules, answer.response.status_code, headers)
     body = responder.feed(answer.body) + responder.close()
     response = http.Response.make(responder.status)

@@ -21,6 +21,7 @@ from addons.answers import cannot_count, estimated_count, refusal_response, too_
 from addons.call import Call, calls, failed
 from addons.failover.addon import Failover
 from addons.gateway import client_format, is_gateway
+from addons.headers import pairs
 from addons.relay import relayed, to_headers
 from addons.upstream import outbound_proxy
 from router_core import surfaces
@@ -169,7 +170,7 @@ class Route:
     def _exchange(self, call: Call) -> Exchange:
         """The exchange of `call`, whose request is now all here."""
         flow = call.flow
-        headers = list(flow.request.headers.items(multi=True))
+        headers = pairs(flow.request.headers)
         call.exchange = Exchange(
             id=new_id(),
             surface=call.surface,

@@ -21,6 +21,7 @@ from mitmproxy.proxy.layers.http import (
 
 from addons.attached import Attached
 from addons.call import Call, calls
+from addons.headers import pairs
 from router_core.capture.recording import Recording
 from router_core.exchange import Attempt, Headers
 
@@ -126,7 +127,7 @@ class Witness:
 
 
 def headers_of(message: http.Message) -> Headers:
-    return list(message.headers.items(multi=True))
+    return pairs(message.headers)
 
 
 witnesses = Attached[Witness]("witness")

@@ -24,6 +24,7 @@ from addons.failover.attempts import AttemptStream
 from addons.failover.clients import Unprocessed
 from addons.failover.events import DeadlinePassed
 from addons.failover.hold import Hold, Kind, Step, kind_of
+from addons.headers import pairs
 from addons.usage import reported
 from addons.witness import Witness, witnesses
 from router_core.exchange import Outcome
@@ -144,7 +145,7 @@ class FailoverStream(AttemptStream):
     def outcome_of_hold(self) -> Outcome:
         assert self.hold
         hold, response = self.hold, self.hold.response
-        headers = list(response.headers.items(multi=True))
+        headers = pairs(response.headers)
         if hold.kind is Kind.ERROR:
             return Outcome("headers", response.status_code, headers, hold.decoded_body())
         if hold.error:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mitmproxy.http import Headers
 
-from addons.headers import contains, get, init
+from addons.headers import contains, get, init, pairs
 
 NAMES = st.sampled_from([b"Host", b"host", b"X-A", b"x-a", b"Set-Cookie", b"content-length", b"X-\xe4"])
 FIELDS = st.lists(st.tuples(NAMES, st.binary(max_size=8)), max_size=6)
@@ -25,6 +25,12 @@ def test_as_mitmproxy_answers(fields: list[tuple[bytes, bytes]], name: str | byt
 @pytest.mark.parametrize("name", [None, 5])
 def test_what_is_no_name_is_not_there(name: object) -> None:
     assert not contains(Headers(), name)
+
+
+@given(FIELDS)
+def test_pairs_are_items(fields: list[tuple[bytes, bytes]]) -> None:
+    headers = Headers(fields)
+    assert pairs(headers) == list(headers.items(multi=True))
 
 
 @given(FIELDS, st.dictionaries(st.sampled_from(["host", "x_a", "accept"]), st.sampled_from(["a", b"b"])))
