@@ -27,7 +27,7 @@ from tests.e2e.instance import ROOT, Detour
 from tests.e2e.wire import SHAPES
 from tests.upstream import FakeThread
 
-PATIENCE = 15.0
+PATIENCE = 60.0
 KEY_A, KEY_B = "sk-ant-api03-planted-A", "sk-ant-api03-planted-B"
 OWN = "sk-ant-clients-own-key"
 MESSAGES = "https://api.anthropic.com/v1/messages"
