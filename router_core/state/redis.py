@@ -13,9 +13,8 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -26,6 +25,7 @@ from redis.backoff import NoBackoff
 
 from router_core.state import scripts
 from router_core.state.link import Link, Unanswered
+from router_core.state.places import Places, key_of
 from router_core.state.store import Change, ChangeKind, Owner
 
 logger = logging.getLogger(__name__)
@@ -34,8 +34,6 @@ PUSH_DELAY: Final = 0.01
 PULL_INTERVAL: Final = 0.25
 RETRY_INTERVAL: Final = 1.0
 CALL_TIMEOUT: Final = 1.0
-LEASE_PATIENCE: Final = 0.1
-LEASE_LIFE: Final = 30.0
 START_PATIENCE: Final = 3.0
 MAX_PENDING: Final = 20_000
 BATCH: Final = 500
@@ -45,12 +43,6 @@ SWITCH_LIFE: Final = 365 * 86400
 """Seconds that Redis keeps what was decided by hand, after nobody has asked for it."""
 
 type _Slot = tuple[str, str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Lease:
-    name: str
-    holder: str
 
 
 class RedisStore:
@@ -75,8 +67,6 @@ class RedisStore:
         self._owner: Owner | None = None
         self._pending: dict[_Slot, Change] = {}
         self._wanted = asyncio.Event()
-        self._leases: dict[str, set[str]] = {}
-        self._returned: dict[str, list[Lease]] = {}
         self._seen = "0-0"
         self._tasks: list[asyncio.Task[None]] = []
         self._cooldown = self._redis.register_script(scripts.COOLDOWN)
@@ -84,9 +74,9 @@ class RedisStore:
         self._switch = self._redis.register_script(scripts.SWITCH)
         self._count = self._redis.register_script(scripts.COUNT)
         self._tell = self._redis.register_script(scripts.TELL)
-        self._lease = self._redis.register_script(scripts.LEASE)
-        self._renew = self._redis.register_script(scripts.RENEW)
-        self._unlock = self._redis.register_script(scripts.UNLOCK)
+        self._places = Places(self._redis, self.link, self._origin, self._wanted.set)
+        self.lease, self.give_back = self._places.lease, self._places.give_back
+        self.lock, self.mark, self.marked = self._places.lock, self._places.mark, self._places.marked
 
     async def start(self, owner: Owner) -> None:
         self._owner = owner
@@ -97,7 +87,9 @@ class RedisStore:
             logger.warning(
                 "Redis at %s cannot be reached: routing begins with what this process learns", self.link.where
             )
-        self._tasks = [asyncio.create_task(t) for t in (self._pushing(), self._pulling(), self._holding())]
+        self._tasks = [
+            asyncio.create_task(t) for t in (self._pushing(), self._pulling(), self._places.holding())
+        ]
 
     async def keep(self) -> None:
         """It is where it is kept."""
@@ -143,15 +135,9 @@ class RedisStore:
             return
         self._wanted.clear()
         pending, self._pending = self._pending, {}
-        returned, self._returned = self._returned, {}
         items = list(pending.items())
         try:
-            # Those that cannot be given back while Redis is down run out by themselves.
-            for name, leases in returned.items():
-                if not leases:
-                    continue
-                call = self._redis.zrem(_key("lease", name), *(lease.holder for lease in leases))
-                await self.link.call(call, CALL_TIMEOUT)
+            await self._places.send_back()
             while items:
                 batch = items[:BATCH]
                 totals = await self.link.call(self._send([c for _, c in batch]), CALL_TIMEOUT)
@@ -172,7 +158,7 @@ class RedisStore:
         return await pipe.execute(raise_on_error=False)
 
     async def _add(self, pipe: Any, change: Change) -> None:
-        stream, message = _key("changes"), orjson.dumps(change)
+        stream, message = key_of("changes"), orjson.dumps(change)
         match change.kind:
             case "cooldown":
                 over, field = "over" in change.value, orjson.dumps(change.key)
@@ -180,16 +166,16 @@ class RedisStore:
                 until = 0 if over else change.value["until"]
                 record = b"" if over else orjson.dumps(change.value)
                 args = [field, record, at, until, self._ttl(until), self._origin, message]
-                await self._cooldown(keys=[_key("cooldown", change.name), stream], args=args, client=pipe)
+                await self._cooldown(keys=[key_of("cooldown", change.name), stream], args=args, client=pipe)
             case "drop":
-                await pipe.delete(_key("cooldown", change.name), _key("windows", change.name))
+                await pipe.delete(key_of("cooldown", change.name), key_of("windows", change.name))
             case "windows":
                 until = max((w["reset"] or 0 for w in change.value.values()), default=0)
                 args = [orjson.dumps(change.value), self._ttl(until), self._origin, message]
-                await self._value(keys=[_key("windows", change.name), stream], args=args, client=pipe)
+                await self._value(keys=[key_of("windows", change.name), stream], args=args, client=pipe)
             case "binding":
                 args = [orjson.dumps(change.value), int(self._binding_life * 1000), self._origin, message]
-                await self._value(keys=[_key("binding", change.name), stream], args=args, client=pipe)
+                await self._value(keys=[key_of("binding", change.name), stream], args=args, client=pipe)
             case "count":
                 value = change.value
                 ttl = self._ttl(value["end"])
@@ -203,12 +189,12 @@ class RedisStore:
                     change.key,
                 ]
                 await self._count(
-                    keys=[_key("count", change.name, change.key), stream], args=args, client=pipe
+                    keys=[key_of("count", change.name, change.key), stream], args=args, client=pipe
                 )
             case "switch":
                 value = change.value
                 args = [orjson.dumps(value), value["at"], SWITCH_LIFE * 1000, self._origin, message]
-                await self._switch(keys=[_key("switch", change.name), stream], args=args, client=pipe)
+                await self._switch(keys=[key_of("switch", change.name), stream], args=args, client=pipe)
             case "turn":
                 await self._tell(keys=[stream], args=[self._origin, message], client=pipe)
 
@@ -243,7 +229,7 @@ class RedisStore:
         if not await self.link.ping(self._redis.ping(), CALL_TIMEOUT):
             return
         assert self._owner is not None
-        last = await self.link.call(self._redis.xrevrange(_key("changes"), count=1), CALL_TIMEOUT)
+        last = await self.link.call(self._redis.xrevrange(key_of("changes"), count=1), CALL_TIMEOUT)
         self._seen = last[0][0].decode() if last else "0-0"
         for change in self._owner.snapshot():
             # Counts were queued one by one; the sums that are known here hold others' parts too.
@@ -258,7 +244,7 @@ class RedisStore:
     async def _load(self, kind: ChangeKind) -> None:
         cursor, found = 0, 0
         while True:
-            scan = self._redis.scan(cursor, match=_key(kind, "*"), count=BATCH)
+            scan = self._redis.scan(cursor, match=key_of(kind, "*"), count=BATCH)
             cursor, keys = await self.link.call(scan, CALL_TIMEOUT)
             if keys:
                 pipe = self._redis.pipeline(transaction=False)
@@ -274,7 +260,7 @@ class RedisStore:
 
     async def _pull(self) -> None:
         while True:
-            call = self._redis.xrange(_key("changes"), min=f"({self._seen}", count=BATCH)
+            call = self._redis.xrange(key_of("changes"), min=f"({self._seen}", count=BATCH)
             entries = await self.link.call(call, CALL_TIMEOUT)
             changes = []
             for entry_id, fields in entries:
@@ -305,73 +291,6 @@ class RedisStore:
         value["requests"] += own.value["add"][1]
         return Change("count", change.name, value, change.key)
 
-    # -- leases and locks
-
-    async def lease(self, name: str, limit: int, life: float | None = None) -> object:
-        free = self._returned.get(name)
-        if free and self.link.up and life is None:
-            # A place that is on its way back need not go there first.
-            lease = free.pop()
-            self._leases.setdefault(name, set()).add(lease.holder)
-            return lease
-        holder = f"{self._origin}:{secrets.token_hex(6)}"
-        call = self._lease(keys=[_key("lease", name)], args=[holder, limit, int((life or LEASE_LIFE) * 1000)])
-        try:
-            taken = await self.link.call(call, LEASE_PATIENCE)
-        except Unanswered:
-            return None
-        if not taken:
-            return False
-        if life is None:
-            self._leases.setdefault(name, set()).add(holder)
-        return Lease(name, holder)
-
-    def give_back(self, lease: object) -> None:
-        if isinstance(lease, Lease):
-            self._leases.get(lease.name, set()).discard(lease.holder)
-            if self.link.up:
-                self._returned.setdefault(lease.name, []).append(lease)
-                self._wanted.set()
-
-    async def _holding(self) -> None:
-        """Keeps the places of long requests."""
-        while True:
-            await asyncio.sleep(LEASE_LIFE / 3)
-            for name, holders in list(self._leases.items()):
-                if not holders:
-                    del self._leases[name]
-                    continue
-                call = self._renew(keys=[_key("lease", name)], args=[int(LEASE_LIFE * 1000), *holders])
-                with suppress(Unanswered):
-                    await self.link.call(call, CALL_TIMEOUT)
-
-    @asynccontextmanager
-    async def lock(self, name: str, ttl: float) -> AsyncIterator[bool]:
-        key, holder = _key("lock", name), f"{self._origin}:{secrets.token_hex(6)}"
-        mine = True
-        with suppress(Unanswered):
-            call = self._redis.set(key, holder, nx=True, px=int(ttl * 1000))
-            mine = bool(await self.link.call(call, CALL_TIMEOUT))
-        try:
-            yield mine
-        finally:
-            if mine:
-                with suppress(Unanswered):
-                    await self.link.call(self._unlock(keys=[key], args=[holder]), CALL_TIMEOUT)
-
-    async def mark(self, name: str, life: float) -> None:
-        with suppress(Unanswered):
-            await self.link.call(self._redis.set(_key("mark", name), b"1", px=int(life * 1000)), CALL_TIMEOUT)
-
-    async def marked(self, name: str) -> bool:
-        with suppress(Unanswered):
-            return bool(await self.link.call(self._redis.exists(_key("mark", name)), CALL_TIMEOUT))
-        return False
-
-
-def _key(*parts: str) -> str:
-    return ":".join(("{detour}", *parts))
-
 
 def _sum(old: Change, new: Change) -> Change:
     """Two additions to one count; those to a window that is over are void."""
@@ -383,7 +302,7 @@ def _sum(old: Change, new: Change) -> Change:
 
 def _stored(kind: ChangeKind, key: str, value: Any) -> Iterable[Change]:
     """The changes that a stored value stands for."""
-    name = key.removeprefix(_key(kind, ""))
+    name = key.removeprefix(key_of(kind, ""))
     with suppress(orjson.JSONDecodeError, KeyError, ValueError):
         if kind == "cooldown":
             return [Change("cooldown", name, orjson.loads(v), orjson.loads(f)) for f, v in value.items()]

@@ -18,6 +18,7 @@ import redis
 from router_core.errors import Code, Refusal
 from router_core.exchange import Attempt, Outcome
 from router_core.routing.plan import Plan
+from router_core.state import places
 from router_core.state import redis as store_module
 from router_core.state.redis import RedisStore
 from tests.router_core.routing.build import World, answer, attempt, credential, limited, ok
@@ -98,6 +99,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store_module, "PULL_INTERVAL", 0.05)
     monkeypatch.setattr(store_module, "RETRY_INTERVAL", 0.1)
     monkeypatch.setattr(store_module, "CALL_TIMEOUT", 0.2)
+    monkeypatch.setattr(places, "CALL_TIMEOUT", 0.2)
 
 
 type Join = Callable[..., Awaitable[World]]
@@ -274,7 +276,7 @@ async def test_a_long_limit_is_tested_by_one_of_all_in_an_interval(join: Join) -
 async def test_the_place_of_a_process_that_died_runs_out(
     join: Join, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store_module, "LEASE_LIFE", 0.3)
+    monkeypatch.setattr(places, "LEASE_LIFE", 0.3)
     one, two = await join(credential("a", concurrency=1)), await join(credential("a", concurrency=1))
     await one.take()
     store = one.router.live.store
@@ -362,7 +364,7 @@ async def test_routing_goes_on_without_it_and_is_shared_again_after(
     # With Redis away nobody waits for it.
     began = time.monotonic()
     await one.asks(30)
-    assert (time.monotonic() - began) / 30 < store_module.LEASE_PATIENCE / 2
+    assert (time.monotonic() - began) / 30 < places.LEASE_PATIENCE / 2
     assert min(await both) > 50
     await one.ask("claude-b", limited(900))
     assert two.state("a", "claude-b") == "ready"
