@@ -7,7 +7,6 @@ gone; Gemini and some gateways name calls with no id at all.
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import replace
 from typing import Final
 
@@ -28,7 +27,7 @@ def settle(turns: list[Turn], notes: list[str]) -> list[Turn]:
 
     What had to be repaired is said in `notes`. The parts are put in order in place.
     """
-    results = _by_id(turns)
+    results = _Results(turns)
     settled: list[Turn] = []
     seen: set[str] = set()
     position, count = 0, len(turns)
@@ -36,22 +35,21 @@ def settle(turns: list[Turn], notes: list[str]) -> list[Turn]:
         turn = turns[position]
         position += 1
         if turn.role != "assistant":
-            _append(settled, turn)
+            _append(settled, turn, results.answers(position - 1))
             continue
-        parts = turn.parts
-        while position < count and turns[position].role == "assistant":
-            parts = parts + turns[position].parts
-            position += 1
-        settled.append(Turn("assistant", parts, turn.name))
-        calls = [part for part in parts if type(part) is ToolCall]
+        if position < count and turns[position].role == "assistant":
+            turn = Turn("assistant", list(turn.parts), turn.name)
+            while position < count and turns[position].role == "assistant":
+                turn.parts += turns[position].parts
+                position += 1
+        settled.append(turn)
+        calls = [part for part in turn.parts if type(part) is ToolCall]
         if calls:
             answers: list[Part] = []
             unnamed: list[ToolResult] | None = None
             for call in calls:
-                waiting = results.get(call.id)
-                if waiting and call.id:
-                    result = waiting.popleft()
-                else:
+                result = results.take(call.id)
+                if result is None:
                     unnamed = _unnamed(turns, position) if unnamed is None else unnamed
                     result = _take(unnamed, call, notes)
                 if not call.id or call.id in seen:
@@ -61,40 +59,56 @@ def settle(turns: list[Turn], notes: list[str]) -> list[Turn]:
                 result.kind = call.kind
                 answers.append(result)
             settled.append(Turn("user", answers))
-    for id, rest in results.items():
-        notes.extend(f"tool result {id}: no call to answer" for _ in rest)
+    notes.extend(f"tool result {id}: no call to answer" for id in results.left())
     return settled
 
 
-def _append(settled: list[Turn], turn: Turn) -> None:
+def _append(settled: list[Turn], turn: Turn, answers: bool) -> None:
     """Adds what the turn says beside results; to the results that directly precede it, if it is the user's."""
-    parts = [part for part in turn.parts if type(part) is not ToolResult]
-    if not parts and turn.parts:
-        return
-    last = settled[-1] if settled else None
-    if (
-        last is not None
-        and turn.role == last.role == "user"
-        and last.parts
-        and type(last.parts[-1]) is ToolResult
-    ):
-        last.parts += parts
+    if answers:
+        parts = [part for part in turn.parts if type(part) is not ToolResult]
+        if not parts:
+            return
+        turn = Turn(turn.role, parts, turn.name)
+    last = settled[-1] if settled and turn.role == "user" else None
+    if last is not None and last.role == "user" and last.parts and type(last.parts[-1]) is ToolResult:
+        last.parts += turn.parts
     else:
-        settled.append(Turn(turn.role, parts, turn.name))
+        settled.append(turn)
 
 
-def _by_id(turns: list[Turn]) -> dict[str, deque[ToolResult]]:
-    results: dict[str, deque[ToolResult]] = {}
-    for turn in turns:
-        if turn.role == "assistant":
-            continue
-        for part in turn.parts:
-            if type(part) is ToolResult and part.id:
-                if part.id in results:
-                    results[part.id].append(part)
-                else:
-                    results[part.id] = deque((part,))
-    return results
+class _Results:
+    """The results of a conversation by the ids of their calls, each of which is taken once."""
+
+    def __init__(self, turns: list[Turn]):
+        self._first: dict[str, ToolResult] = {}
+        self._more: dict[str, list[ToolResult]] = {}
+        """Further results of one id, which some clients use again and again."""
+        self._places: set[int] = set()
+        for place, turn in enumerate(turns):
+            if turn.role != "assistant":
+                for part in turn.parts:
+                    if type(part) is ToolResult:
+                        self._places.add(place)
+                        if part.id in self._first:
+                            self._more.setdefault(part.id, []).append(part)
+                        elif part.id:
+                            self._first[part.id] = part
+
+    def answers(self, place: int) -> bool:
+        """Whether the turn at `place` holds results."""
+        return place in self._places
+
+    def take(self, id: str) -> ToolResult | None:
+        result = self._first.pop(id, None)
+        if id in self._more:
+            self._first[id] = self._more[id].pop(0)
+            if not self._more[id]:
+                del self._more[id]
+        return result
+
+    def left(self) -> list[str]:
+        return [*self._first, *(id for id, rest in self._more.items() for _ in rest)]
 
 
 def _unnamed(turns: list[Turn], position: int) -> list[ToolResult]:
@@ -126,7 +140,7 @@ def _fresh(stem: str, turn: int, number: int, seen: set[str]) -> str:
 def alternate(turns: list[Turn], opening: str = OPENING) -> list[Turn]:
     """User and model turns that alternate and begin with the user's; system turns become reminders.
 
-    Turns without parts are left out.
+    Turns without parts are left out. The turns may be changed in place.
     """
     merged: list[Turn] = []
     before: str | None = None
@@ -136,11 +150,13 @@ def alternate(turns: list[Turn], opening: str = OPENING) -> list[Turn]:
         if not parts:
             continue
         if role == "system":
+            turn = Turn("user", [])
             parts, role = [remind(part) if type(part) is Text else part for part in parts], "user"
         if role == before:
             merged[-1].parts += parts
         else:
-            merged.append(Turn(role, parts, turn.name))
+            turn.parts = parts
+            merged.append(turn)
             before = role
     if not merged or merged[0].role == "assistant":
         merged.insert(0, Turn("user", [Text(opening)]))

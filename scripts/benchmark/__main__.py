@@ -15,7 +15,7 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from scripts.benchmark import books, capturing, crew, rewriting, road, translating
+from scripts.benchmark import books, capturing, conversing, crew, rewriting, road, translating
 
 type Options = argparse.Namespace
 type Part = Callable[[Options], tuple[Any, list[Table]]]
@@ -49,8 +49,9 @@ def _rewriting(options: Options) -> tuple[Any, list[Table]]:
 
 
 def _translating(options: Options) -> tuple[Any, list[Table]]:
-    rows = translating.measure(options.rounds)
-    return rows, [translating.table(rows)]
+    events, requests = translating.measure(options.rounds), conversing.measure(options.rounds)
+    values = {"us an event": events, "ms a request": {row: ms for row, (ms, _) in requests.items()}}
+    return values, [translating.table(events), conversing.table(requests)]
 
 
 PARTS: Final[dict[str, Part]] = {

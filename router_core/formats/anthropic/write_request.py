@@ -90,9 +90,10 @@ class _Blocks:
         }
 
     def content(self, turn: ir.Turn) -> list[dict[str, Any]]:
+        writers = self._writers
         blocks: list[dict[str, Any]] = []
         for part in turn.parts:
-            block = self._writers[type(part)](part)
+            block = writers[type(part)](part)
             if block is not None:
                 blocks.append(block)
         # A message must hold something, also where nothing of it can be expressed.
@@ -102,7 +103,7 @@ class _Blocks:
         if not part.text or part.text.isspace():
             return None
         block: dict[str, Any] = {"type": "text", "text": part.text}
-        return _marked(block, part.cache) if isinstance(part, ir.Text) else block
+        return _marked(block, part.cache) if type(part) is ir.Text and part.cache else block
 
     def tool_use(self, part: ir.ToolCall) -> dict[str, Any]:
         custom = part.kind == "custom"

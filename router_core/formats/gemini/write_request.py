@@ -70,16 +70,16 @@ class _Contents:
         # Older models see media only outside of the results; results come first.
         media: Parts = []
         for part in given:
-            match part:
-                case ir.ToolResult():
-                    results.append(self.result(part, media))
-                case ir.Text():
-                    if part.text:
-                        parts.append({"text": part.text})
-                    if part.cache:
-                        self.target.drop("cache_control")
-                case ir.Media():
-                    parts.append(self.media(part))
+            # The types themselves are asked: conversations have thousands of parts.
+            if type(part) is ir.ToolResult:
+                results.append(self.result(part, media))
+            elif type(part) is ir.Text:
+                if part.text:
+                    parts.append({"text": part.text})
+                if part.cache:
+                    self.target.drop("cache_control")
+            elif type(part) is ir.Media:
+                parts.append(self.media(part))
         return results + media + parts if results else parts
 
     def result(self, part: ir.ToolResult, media: Parts) -> dict[str, Any]:

@@ -79,7 +79,12 @@ _REASONING: Final = frozenset({*reasoning.FIELDS, reasoning.OPAQUE, reasoning.DE
 
 def _turn(message: dict[str, Any]) -> ir.Turn:
     role = message.get("role")
-    parts = read_content(message.get("content"))
+    content = message.get("content")
+    if role == "tool" and isinstance(content, str):
+        return ir.Turn("user", [_result(message, [], role)])
+    parts = read_content(content)
+    if len(message) == 2 and role == "user":
+        return ir.Turn("user", parts)
     if message.get("cache_control") and parts and isinstance(parts[-1], ir.Text):
         parts[-1].cache = "5m"
     match role:
@@ -95,7 +100,9 @@ def _turn(message: dict[str, Any]) -> ir.Turn:
 
 
 def _assistant(message: dict[str, Any], parts: list[ir.Part]) -> list[ir.Part]:
-    written = reasoning.read_message(message) if _REASONING & message.keys() else []
+    if len(message) == 2:
+        return reasoning.read_tags(parts)
+    written = reasoning.read_message(message) if not _REASONING.isdisjoint(message) else []
     parts = parts if written else reasoning.read_tags(parts)
     if isinstance(message.get("refusal"), str) and message["refusal"]:
         parts.append(ir.Refused(message["refusal"]))

@@ -70,13 +70,14 @@ def _given(turn: ir.Turn, ids: CallIds, target: Target) -> Items:
     items: Items = []
     content: list[dict[str, Any]] = []
     for part in turn.parts:
-        match part:
-            case ir.ToolResult():
-                items.append(_result(part, ids, target))
-            case ir.Text() if part.text:
+        # The types themselves are asked: conversations have thousands of parts.
+        if type(part) is ir.ToolResult:
+            items.append(_result(part, ids, target))
+        elif type(part) is ir.Text:
+            if part.text:
                 content.append(write_text(part, target))
-            case ir.Media():
-                content.append(write_media(part, target))
+        elif type(part) is ir.Media:
+            content.append(write_media(part, target))
     if content or not items:
         role = "developer" if turn.role == "system" else "user"
         items.append({"type": "message", "role": role, "content": content})
@@ -104,17 +105,17 @@ def _result(part: ir.ToolResult, ids: CallIds, target: Target) -> dict[str, Any]
 def _assistant(turn: ir.Turn, names: ToolNames, ids: CallIds, target: Target) -> Items:
     items: Items = []
     for part in turn.parts:
-        match part:
-            case ir.Text() | ir.Refused() if part.text:
+        if type(part) is ir.ToolCall:
+            items.append(_call(part, names, ids))
+        elif type(part) is ir.Text or type(part) is ir.Refused:
+            if part.text:
                 items.append({"type": "message", "role": "assistant", "content": part.text})
-            case ir.ToolCall():
-                items.append(_call(part, names, ids))
-            case ir.Thinking():
-                item = _thinking(part, target)
-                if item is not None:
-                    items.append(item)
-            case ir.ServerTool():
-                target.note(f"{part.tool}: what the other provider ran is left out")
+        elif type(part) is ir.Thinking:
+            item = _thinking(part, target)
+            if item is not None:
+                items.append(item)
+        elif type(part) is ir.ServerTool:
+            target.note(f"{part.tool}: what the other provider ran is left out")
     return items
 
 
