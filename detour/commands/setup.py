@@ -13,7 +13,7 @@ import typer
 from detour.commands.options import USAGE, ConfigOption, fail, load
 
 if TYPE_CHECKING:
-    from detour.setup import Change, Gateway
+    from detour.setup import Change, Gateway, Model
     from router_core.config.loader import Loaded
 
 ANY_KEY = "detour"
@@ -25,6 +25,10 @@ class Tool(StrEnum):
     CODEX = "codex"
     GEMINI = "gemini"
     OPENCODE = "opencode"
+    DROID = "droid"
+    OPENCLAW = "openclaw"
+    AMP = "amp"
+    COPILOT = "copilot"
 
 
 def setup(
@@ -43,6 +47,8 @@ def setup(
     from detour import setup as settings
     from router_core.paths import paths
 
+    if instead := settings.WITHOUT_SETTINGS.get(tool.value):
+        raise fail(f"there is no settings file to write: {instead}")
     loaded = load(config)
     folder = paths(loaded.config).data / "setup"
     try:
@@ -79,7 +85,29 @@ def _gateway(loaded: Loaded) -> Gateway:
         key = client_key(loaded.config)
     except SecretError as error:
         raise fail(str(error)) from None
-    return Gateway(f"http://{reachable(address)}", key.get_secret_value() if key else ANY_KEY)
+    return Gateway(
+        f"http://{reachable(address)}", key.get_secret_value() if key else ANY_KEY, _models(loaded)
+    )
+
+
+def _models(loaded: Loaded) -> tuple[Model, ...]:
+    """What can be asked for, each in the format of who serves it first."""
+    from detour.setup import Model
+    from router_core.core import Core
+    from router_core.formats import Format
+
+    found = []
+    for entry in Core(loaded).router.models():
+        provider = loaded.registry.provider(entry.providers[0]) if entry.providers else None
+        endpoints = provider.endpoints if provider else ()
+        spoken = [endpoint.format for endpoint in endpoints]
+        format = Format.ANTHROPIC if Format.ANTHROPIC in spoken else (spoken or [Format.OPENAI_CHAT])[0]
+        if Format.OPENAI_RESPONSES in spoken and format is not Format.ANTHROPIC:
+            format = Format.OPENAI_RESPONSES
+        info = entry.info
+        context, output = (info.context_length, info.max_output_tokens) if info else (None, None)
+        found.append(Model(entry.id, format, context, output))
+    return tuple(found)
 
 
 def _show(change: Change, key: str) -> None:

@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from detour.files import private_folder, write_atomic
-from detour.setup.tools import TOOLS, Gateway
+from detour.setup.tools import TOOLS, WITHOUT_SETTINGS, Gateway, Model
 
-__all__ = ["TOOLS", "Change", "Gateway", "SetupError", "apply", "plan", "undo"]
+__all__ = ["TOOLS", "WITHOUT_SETTINGS", "Change", "Gateway", "Model", "SetupError", "apply", "plan", "undo"]
 
 
 class SetupError(Exception):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from router_core.json_document import parse, splice
@@ -18,13 +18,27 @@ def json_set(text: bytes, values: Mapping[str, Any]) -> bytes:
     """`values` merged into the JSON object `text`; an empty file is an empty object."""
     if not text.strip():
         return json.dumps(values, indent=2, ensure_ascii=False).encode() + b"\n"
+    before = _object(text)
+    return splice(text, before, _merged(before, values))
+
+
+def json_change(text: bytes, key: str, change: Callable[[Any], Any]) -> bytes:
+    """The value of `key` in the JSON object `text` (None where it has none) as `change` makes it."""
+    if not text.strip():
+        return json_set(text, {key: change(None)})
+    before = _object(text)
+    found, wanted = before.get(key), change(before.get(key))
+    return text if wanted == found else splice(text, before, {**before, key: wanted})
+
+
+def _object(text: bytes) -> dict[str, Any]:
     try:
         before = parse(text)
     except ValueError:
         raise ValueError("is not plain JSON (comments cannot be kept)") from None
     if not isinstance(before, dict):
         raise ValueError("holds no JSON object")
-    return splice(text, before, _merged(before, values))
+    return before
 
 
 def _merged(before: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Where each tool keeps its settings, and what it is told about the gateway.
 
 Sources: Claude Code, "LLM gateway configuration"; Codex, "Config" (``model_providers``); Gemini CLI,
-"Configuration" (``.env`` files); opencode, "Providers" (``baseURL``).
+"Configuration" (``.env`` files); opencode, "Providers" (``baseURL``); Factory, "Custom Models (BYOK)"; OpenClaw,
+"Model providers".
 """
 
 from __future__ import annotations
@@ -12,6 +13,20 @@ from pathlib import Path
 from typing import Any, Final
 
 from detour.setup import edits
+from router_core.formats import Format
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One that can be asked for at the gateway."""
+
+    id: str
+    format: Format
+    """The wire format of who serves it first, so that nothing need be translated."""
+    context: int | None = None
+    """Tokens."""
+    output: int | None = None
+    """Tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +35,8 @@ class Gateway:
     """``http://HOST:PORT``"""
     key: str
     """The client key; any text where the gateway asks for none, since the tools insist on one."""
+    models: tuple[Model, ...] = ()
+    """For tools that do not ask which there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +98,63 @@ def _opencode(settings: bytes, gateway: Gateway) -> bytes:
     return edits.json_set(settings, {"provider": {name: provider(base) for name, base in paths.items()}})
 
 
+MARK: Final = " (Detour)"
+"""Ends the names of the models that are Detour's, among those of others."""
+
+
+def _droid(settings: bytes, gateway: Gateway) -> bytes:
+    kinds = {
+        Format.ANTHROPIC: ("anthropic", gateway.url),
+        Format.OPENAI_RESPONSES: ("openai", f"{gateway.url}/v1"),
+    }
+
+    def entry(model: Model) -> dict[str, Any]:
+        kind, base = kinds.get(model.format, ("generic-chat-completion-api", f"{gateway.url}/v1"))
+        found = {"model": model.id, "displayName": f"{model.id}{MARK}", "provider": kind, "baseUrl": base}
+        limit = {"maxOutputTokens": model.output} if model.output else {}
+        return found | {"apiKey": gateway.key} | limit
+
+    def is_other(known: Any) -> bool:
+        return not (isinstance(known, dict) and str(known.get("displayName", "")).endswith(MARK))
+
+    def with_ours(known: Any) -> list[Any]:
+        if not isinstance(known, list | None):
+            raise ValueError("its customModels are no list")
+        return [*filter(is_other, known or ()), *map(entry, _some(gateway.models))]
+
+    return edits.json_change(settings, "customModels", with_ours)
+
+
+def _openclaw(settings: bytes, gateway: Gateway) -> bytes:
+    def entry(model: Model) -> dict[str, Any]:
+        limits = {"contextWindow": model.context, "maxTokens": model.output}
+        return {"id": model.id, "name": f"{model.id}{MARK}"} | {k: v for k, v in limits.items() if v}
+
+    models = _some(gateway.models)
+    kinds = {
+        "detour-anthropic": ("anthropic-messages", gateway.url, True),
+        "detour-openai": ("openai-completions", f"{gateway.url}/v1", False),
+    }
+    providers = {
+        name: {
+            "baseUrl": base,
+            "apiKey": gateway.key,
+            "api": api,
+            "models": [entry(m) for m in models if (m.format is Format.ANTHROPIC) is anthropic],
+        }
+        for name, (api, base, anthropic) in kinds.items()
+    }
+    return edits.json_set(settings, {"models": {"mode": "merge", "providers": providers}})
+
+
+def _some(models: tuple[Model, ...]) -> tuple[Model, ...]:
+    if not models:
+        raise ValueError(
+            "nothing can be asked for at the gateway now; `detour check` says what each credential lacks"
+        )
+    return models
+
+
 TOOLS: Final[dict[str, Tool]] = {
     "claude-code": Tool(
         (Settings(_within("CLAUDE_CONFIG_DIR", ".claude", "settings.json"), _claude_code),),
@@ -101,4 +175,20 @@ TOOLS: Final[dict[str, Tool]] = {
         (Settings(_within("XDG_CONFIG_HOME", ".config", "opencode", "opencode.json"), _opencode),),
         "provider.NAME.options.baseURL and apiKey for anthropic, openai and google",
     ),
+    "droid": Tool(
+        (Settings(_within("", "", ".factory", "settings.json"), _droid),),
+        "customModels with model, displayName, provider, baseUrl and apiKey for each model",
+    ),
+    "openclaw": Tool(
+        (Settings(_within("OPENCLAW_STATE_DIR", ".openclaw", "openclaw.json"), _openclaw),),
+        "models.providers.NAME with baseUrl, apiKey, api and models",
+    ),
 }
+
+WITHOUT_SETTINGS: Final = {
+    "amp": "Amp has one host for everything and no setting for a proxy; start it with `detour exec -- amp`",
+    "copilot": "Copilot's command line reads its provider from the environment alone; set COPILOT_PROVIDER_BASE_URL, "
+    "COPILOT_PROVIDER_TYPE, COPILOT_PROVIDER_API_KEY and COPILOT_MODEL as docs/recipes/tools.md says, or start it "
+    "with `detour exec -- copilot`",
+}
+"""Tools that somebody may ask for, and what to do with them instead."""

@@ -14,9 +14,15 @@ from typer.testing import CliRunner
 
 from detour import setup
 from detour.cli import app
-from detour.setup import TOOLS, Gateway, SetupError, edits
+from detour.setup import TOOLS, Gateway, Model, SetupError, edits
+from router_core.formats import Format
 
-GATEWAY = Gateway("http://127.0.0.1:8317", "a-client-key")
+MODELS = (
+    Model("claude-opus-4-6", Format.ANTHROPIC, 200_000, 64_000),
+    Model("gpt-5.1", Format.OPENAI_RESPONSES),
+    Model("glm-4.7", Format.OPENAI_CHAT, 128_000),
+)
+GATEWAY = Gateway("http://127.0.0.1:8317", "a-client-key", MODELS)
 CLAUDE = b'{\n  "model": "opus",\n  "env": {"FOO": "1"},\n  "permissions": {"allow": ["Bash(ls:*)"]}\n}\n'
 CODEX = b"""# mine
 model = "gpt-5.5"
@@ -115,6 +121,58 @@ def test_opencode_has_a_base_for_each_format():
     }
 
 
+def test_droid_has_an_entry_for_each_model_beside_those_of_others():
+    other = {"model": "x", "displayName": "Mine", "baseUrl": "http://other", "provider": "openai"}
+    stale = {"model": "gone", "displayName": "gone (Detour)"}
+    before = json.dumps({"theme": "dark", "customModels": [stale, other]}).encode()
+
+    after = json.loads(TOOLS["droid"].settings[0].edit(before, GATEWAY))
+
+    assert after["theme"] == "dark"
+    assert after["customModels"][0] == other
+    assert after["customModels"][1:] == [
+        {
+            "model": model,
+            "displayName": f"{model} (Detour)",
+            "provider": provider,
+            "baseUrl": f"http://127.0.0.1:8317{path}",
+            "apiKey": "a-client-key",
+            **limit,
+        }
+        for model, provider, path, limit in (
+            ("claude-opus-4-6", "anthropic", "", {"maxOutputTokens": 64_000}),
+            ("gpt-5.1", "openai", "/v1", {}),
+            ("glm-4.7", "generic-chat-completion-api", "/v1", {}),
+        )
+    ]
+
+
+def test_openclaw_has_a_provider_for_each_of_its_formats():
+    before = b'{"models": {"providers": {"mine": {"baseUrl": "http://other"}}}, "agents": {"a": 1}}'
+
+    after = json.loads(TOOLS["openclaw"].settings[0].edit(before, GATEWAY))
+
+    assert after["agents"] == {"a": 1}
+    assert after["models"]["mode"] == "merge"
+    providers = after["models"]["providers"]
+    assert providers["mine"] == {"baseUrl": "http://other"}
+    assert {
+        name: (each["api"], each["baseUrl"], [model["id"] for model in each["models"]])
+        for name, each in providers.items()
+        if name != "mine"
+    } == {
+        "detour-anthropic": ("anthropic-messages", "http://127.0.0.1:8317", ["claude-opus-4-6"]),
+        "detour-openai": ("openai-completions", "http://127.0.0.1:8317/v1", ["gpt-5.1", "glm-4.7"]),
+    }
+    assert providers["detour-anthropic"]["models"][0]["contextWindow"] == 200_000
+
+
+@pytest.mark.parametrize("tool", ["droid", "openclaw"])
+def test_a_tool_that_is_told_of_models_needs_some(tmp_path, tool):
+    with pytest.raises(SetupError, match="nothing can be asked for at the gateway now"):
+        setup.plan(tool, Gateway("http://127.0.0.1:8317", "k"), env(tmp_path))
+
+
 @pytest.mark.parametrize(
     ("tool", "text"),
     [
@@ -123,6 +181,8 @@ def test_opencode_has_a_base_for_each_format():
         ("codex", b"= broken"),
         ("codex", b'x = """\n[model_providers.detour]\n"""\nmodel_provider = "a"\n'),
         ("gemini", b"\xff\xfe"),
+        ("droid", b'{"customModels": {}}'),
+        ("openclaw", b"{models: {}}"),
     ],
 )
 def test_what_cannot_be_edited_is_named_and_said_in_words(tmp_path, tool, text):
@@ -245,3 +305,19 @@ def test_the_command_shows_asks_and_puts_back(tmp_path, monkeypatch):
     )
     assert again.stdout == f"{file}: all of it is there already\n"
     assert undone.exit_code == 0 and not file.exists()
+
+
+@pytest.mark.parametrize(
+    "tool, words", [("amp", "detour exec -- amp"), ("copilot", "COPILOT_PROVIDER_BASE_URL")]
+)
+def test_a_tool_without_a_settings_file_is_told_what_to_do_instead(tool, words):
+    shown = CliRunner().invoke(app, ["setup", tool])
+
+    assert shown.exit_code == 1
+    assert "no settings file to write" in shown.stderr and words in shown.stderr
+
+
+def test_every_tool_can_be_asked_for():
+    from detour.commands.setup import Tool
+
+    assert {tool.value for tool in Tool} == TOOLS.keys() | setup.WITHOUT_SETTINGS.keys()
