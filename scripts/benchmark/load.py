@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 BODY = b'{"model":"claude-sonnet-4-5","max_tokens":64,"stream":%s,"messages":[{"role":"user","content":"hello"}]}'
@@ -30,6 +31,8 @@ class Result:
     """Whole answers."""
     first_bytes: list[float] = field(default_factory=list)
     """From the request's last byte to the answer's first event."""
+    cpu: float = 0.0
+    """What the proxy spent."""
     events: int = 0
     failures: int = 0
 
@@ -88,10 +91,15 @@ async def connect(port: int) -> Client:
     return client
 
 
-async def requests(port: int, connections: int, seconds: float, payload: bytes) -> Result:
-    """As many requests as `connections` clients get through in `seconds`."""
+async def requests(
+    port: int, connections: int, seconds: float, payload: bytes, cpu: Callable[[], float] = lambda: 0.0
+) -> Result:
+    """As many requests as `connections` clients get through in `seconds`, after one each that does not count:
+    on a slow machine making the connections would be most of it. `cpu` tells what the proxy has spent."""
     clients = await asyncio.gather(*(connect(port) for _ in range(connections)))
+    await asyncio.gather(*(client.exchange(payload) for client in clients))
     result = Result(seconds)
+    before = cpu()
     end = time.perf_counter() + seconds
 
     async def work(client: Client) -> None:
@@ -102,6 +110,7 @@ async def requests(port: int, connections: int, seconds: float, payload: bytes) 
             result.latencies.append(time.perf_counter() - begin)
 
     await asyncio.gather(*(work(c) for c in clients))
+    result.cpu = cpu() - before
     for client in clients:
         client.transport.close()
     return result

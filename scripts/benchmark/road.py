@@ -38,14 +38,12 @@ async def measure(rounds: int, seconds: float) -> Figures:
 
 
 async def requests(proxy: Child, figures: Figures, connections: int, seconds: float) -> None:
-    spent = proxy.cpu
-    result = await load.requests(proxy.port, connections, seconds, load.request(False))
-    spent = proxy.cpu - spent
+    result = await load.requests(proxy.port, connections, seconds, load.request(False), lambda: proxy.cpu)
     if result.failures:
         raise RuntimeError(f"{proxy.name}: {result.failures} of {len(result.latencies)} requests failed")
     for row, value in {
         "requests/s": result.rate,
-        "CPU ms a request": spent / len(result.latencies) * 1000,
+        "CPU ms a request": result.cpu / len(result.latencies) * 1000,
         "p50 ms": percentile(result.latencies, 0.5) * 1000,
         "p99 ms": percentile(result.latencies, 0.99) * 1000,
     }.items():
