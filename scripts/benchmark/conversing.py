@@ -68,10 +68,10 @@ def measure(rounds: int = 5) -> dict[str, tuple[float, float]]:
     for _ in range(rounds):
         for client, body in bodies.items():
             document = parse(body)
-            both = _least(lambda body=body: serialise(parse(body)))
+            both = _least(_again, body)
             for upstream in MODELS:
                 if upstream is not client:
-                    spent = _least(lambda c=client, u=upstream, d=document: translate(c, u, d))
+                    spent = _least(translate, client, upstream, document)
                     rows.setdefault(f"{client} to {upstream}", []).append((spent * 1e3, spent / both))
     return {
         row: (statistics.median(ms for ms, _ in values), statistics.median(ratio for _, ratio in values))
@@ -79,11 +79,15 @@ def measure(rounds: int = 5) -> dict[str, tuple[float, float]]:
     }
 
 
-def _least(work: Callable[[], object]) -> float:
+def _again(body: bytes) -> bytes:
+    return serialise(parse(body))
+
+
+def _least(work: Callable[..., object], *given: object) -> float:
     times = []
     for _ in range(REPEATS):
         begin = time.process_time()
-        work()
+        work(*given)
         times.append(time.process_time() - begin)
     return min(times)
 

@@ -83,7 +83,7 @@ def _turn(message: dict[str, Any]) -> ir.Turn:
     if role == "tool" and isinstance(content, str):
         return ir.Turn("user", [_result(message, [], role)])
     parts = read_content(content)
-    if len(message) == 2 and role == "user":
+    if role == "user" and len(message) == 2:
         return ir.Turn("user", parts)
     if message.get("cache_control") and parts and isinstance(parts[-1], ir.Text):
         parts[-1].cache = "5m"
@@ -100,7 +100,7 @@ def _turn(message: dict[str, Any]) -> ir.Turn:
 
 
 def _assistant(message: dict[str, Any], parts: list[ir.Part]) -> list[ir.Part]:
-    if len(message) == 2:
+    if len(message) == 2 and "content" in message:
         return reasoning.read_tags(parts)
     written = reasoning.read_message(message) if not _REASONING.isdisjoint(message) else []
     parts = parts if written else reasoning.read_tags(parts)

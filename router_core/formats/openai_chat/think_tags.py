@@ -72,7 +72,8 @@ class ThinkTags:
         if tag:
             self._place = "after"
             return thought.rstrip(), answer
-        begun = next((n for n in range(len(CLOSING) - 1, 0, -1) if CLOSING.startswith(text[-n:] or " ")), 0)
+        longest = min(len(CLOSING) - 1, len(text))
+        begun = next((n for n in range(longest, 0, -1) if CLOSING.startswith(text[-n:])), 0)
         thought = text[: len(text) - begun].rstrip()
         self._held = text[len(thought) :]
         self._said = self._said or bool(thought)
