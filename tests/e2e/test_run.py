@@ -17,7 +17,7 @@ import pytest
 
 from detour.fakes import Fault
 from tests.e2e.conftest import Start
-from tests.e2e.instance import ROOT, Detour, base_config
+from tests.e2e.instance import ROOT, STOP, Detour, base_config
 from tests.e2e.wire import SHAPES
 from tests.upstream import FakeThread
 
@@ -98,7 +98,7 @@ def test_a_signal_ends_it_with_streams_open(start: Start, fakes: FakeThread, num
     ):
         next(answer.iter_raw())
         detour.process.send_signal(number)
-        assert detour.process.wait(10) == 0
+        assert detour.process.wait(STOP) == 0
         assert fake.record.wait_for(lambda r: r.requests[0].state == "cancelled")
 
 
