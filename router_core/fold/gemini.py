@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from router_core.fold.events import Named, UnfoldError
+from router_core.formats.gemini.partial import PartialCall
 from router_core.json_document import Json, serialise
 from router_core.sse import Event
 
@@ -31,8 +32,40 @@ def fold(events: list[Named]) -> Json:
     if not body:
         return None
     if "candidates" in body:
-        body["candidates"] = [candidates[index] for index in sorted(candidates)]
+        body["candidates"] = [_with_whole_calls(candidates[index]) for index in sorted(candidates)]
     return body
+
+
+def _with_whole_calls(candidate: dict[str, Any]) -> dict[str, Any]:
+    """`candidate` with each call in one part, whose arguments may have come in pieces."""
+    content = candidate.get("content") or {}
+    parts = content.get("parts") or ()
+    if not any("partialArgs" in _call(part) or "willContinue" in _call(part) for part in parts):
+        return candidate
+    whole: list[Json] = []
+    under_way: PartialCall | None = None
+    for part in parts:
+        call = _call(part)
+        if "functionCall" not in part:
+            whole.append(part)
+            continue
+        if under_way is None and not call.get("name"):
+            continue  # The end of a call that has ended already.
+        if under_way is None or call.get("name"):
+            under_way = PartialCall(call.get("id") or "", call.get("name") or "")
+            kept = {key: value for key, value in call.items() if key not in ("partialArgs", "willContinue")}
+            whole.append({**part, "functionCall": {**kept, "args": under_way.arguments}})
+        else:
+            whole[-1] |= {key: value for key, value in part.items() if key != "functionCall"}
+        under_way.add(call.get("args"), call.get("partialArgs"))
+        if not call.get("willContinue"):
+            under_way = None
+    return candidate | {"content": content | {"parts": whole}}
+
+
+def _call(part: Json) -> dict[str, Any]:
+    call = part.get("functionCall") if isinstance(part, dict) else None
+    return call if isinstance(call, dict) else {}
 
 
 def _joined(old: list[Json] | None, new: list[Json] | None) -> list[Json] | None:

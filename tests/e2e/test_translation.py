@@ -67,7 +67,10 @@ def lab(fakes: FakeThread, ca_bundle: Path, tmp_path_factory: pytest.TempPathFac
         {"id": f"key-{format}", "provider": f"up-{format}", "api_key": f"env:KEY_{number}"}
         for number, format in enumerate(UPSTREAMS)
     ]
+    # Gemini CLI with a Google account asks for this one, at another host and in an envelope.
     config["models"] = {
+        f"assist-{upstream}": f"up-{upstream}/{MODELS[upstream]}" for upstream in UPSTREAMS
+    } | {
         name(client, upstream): f"up-{upstream}/{MODELS[upstream]}"
         for client in UPSTREAMS
         for upstream in UPSTREAMS
@@ -338,3 +341,44 @@ def test_compaction_elsewhere_is_unsupported(lab: Lab) -> None:
         client.responses.compact(model=name(Format.OPENAI_RESPONSES, Format.ANTHROPIC), input="one")
     assert refused.value.response.headers["x-detour-error"] == "unsupported"
     assert "does not take compact requests" in refused.value.message
+
+
+@pytest.mark.parametrize("upstream", UPSTREAMS)
+@pytest.mark.parametrize("streaming", [True, False])
+def test_code_assist_has_its_envelope_at_every_upstream(lab: Lab, upstream: Format, streaming: bool) -> None:
+    """What Gemini CLI sends with a Google account; its answers come in an envelope too."""
+    script(lab.fakes[upstream], upstream, streaming)
+    action = "streamGenerateContent?alt=sse" if streaming else "generateContent"
+    inner = {**turns.first(Format.GEMINI), "session_id": "s1"}
+    body = {"model": f"assist-{upstream}", "project": "my-project", "user_prompt_id": "p", "request": inner}
+    with lab.detour.client() as client:
+        answer = client.post(
+            f"https://cloudcode-pa.googleapis.com/v1internal:{action}",
+            json=body,
+            headers={"authorization": "Bearer ya29.clients-own"},
+        )
+    assert answer.status_code == 200, answer.text
+    if streaming:
+        lines = [
+            line.removeprefix("data: ") for line in answer.text.splitlines() if line.startswith("data: ")
+        ]
+        documents = [json.loads(line)["response"] for line in lines]
+    else:
+        documents = [answer.json()["response"]]
+    parts = [part for d in documents for part in d["candidates"][0]["content"].get("parts", ())]
+    calls = [part["functionCall"] for part in parts if "functionCall" in part]
+    assert [(call["name"], call["args"]) for call in calls] == turns.CALLS
+    seen = lab.fakes[upstream].record.requests[-1]
+    assert "my-project" not in seen.body.decode()
+    assert "ya29" not in repr(seen.headers)
+    assert "Compare a.txt and b.txt." in seen.body.decode()
+
+
+def test_code_assist_is_told_an_error_in_googles_shape(lab: Lab) -> None:
+    fake = lab.fakes[Format.ANTHROPIC]
+    fake.script.rules.clear()
+    fake.script.add(Fault.status(400), times=1)
+    body = {"model": f"assist-{Format.ANTHROPIC}", "project": "p", "request": turns.first(Format.GEMINI)}
+    with lab.detour.client() as client:
+        answer = client.post("https://cloudcode-pa.googleapis.com/v1internal:generateContent", json=body)
+    assert (answer.status_code, answer.json()["error"]["status"]) == (400, "INVALID_ARGUMENT")

@@ -42,8 +42,7 @@ def read_request(document: dict[str, Any]) -> ir.Request:
     request = ir.Request(turns=[])
     inner = document.get("request")
     if isinstance(inner, dict) and "contents" in inner:
-        # Code Assist wraps requests and answers.
-        request.echo["wrapped"] = True
+        # Code Assist's envelope; the rule code-assist-answer puts the answer into one.
         request.model = document.get("model")
         document = inner
     counted = get(document, "generateContentRequest")

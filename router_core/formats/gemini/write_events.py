@@ -34,16 +34,11 @@ class EventWriter:
         self._citations: dict[int, list[ir.Citation]] = {}
         self._usage: dict[str, Any] | None = None
         self._finished: list[ir.Finish] = []
-        self._wrapped = bool(context.echo.get("wrapped"))
         self._over = False
 
     def write(self, event: ir.Event) -> Chunks:
         if self._over:
             return []
-        chunks = self._write(event)
-        return [{"response": chunk} for chunk in chunks] if self._wrapped else chunks
-
-    def _write(self, event: ir.Event) -> Chunks:
         match event:
             case ir.Delta():
                 return self._delta(event)

@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
+from router_core.fold import fold
 from router_core.formats import Format, carrier
+from router_core.sse import Event
 from tests.router_core.formats import clients
 from tests.router_core.formats.translated import events, translated
 
@@ -128,6 +130,27 @@ def test_arguments_that_are_streamed(client: Format) -> None:
     assert arguments["days"] == 3
     assert arguments["deep"]["list"][1] == {"x": True}
     assert arguments["odd key"] is None
+
+
+def test_arguments_that_are_streamed_are_whole_in_a_json_answer() -> None:
+    def piece(call: dict[str, Any], **more: Any) -> Event:
+        data = json.dumps(chunk({"functionCall": call, **more})).encode()
+        return Event(b"data: " + data + b"\r\n\r\n", None, data)
+
+    city = {"jsonPath": "$.city", "stringValue": "Bos", "willContinue": True}
+    events = [
+        piece({"name": "f", "id": "f1", "willContinue": True}, thoughtSignature="c2ln"),
+        piece({"partialArgs": [city], "willContinue": True}),
+        piece({"partialArgs": [{"jsonPath": "$.city", "stringValue": "ton"}], "willContinue": True}),
+        piece({}),
+        piece({}),
+        piece({"name": "g", "args": {"a": 1}}),
+    ]
+    body, _ = fold(Format.GEMINI, events)
+    assert body["candidates"][0]["content"]["parts"] == [
+        {"functionCall": {"name": "f", "id": "f1", "args": {"city": "Boston"}}, "thoughtSignature": "c2ln"},
+        {"functionCall": {"name": "g", "args": {"a": 1}}},
+    ]
 
 
 @pytest.mark.parametrize("client", OTHERS)
