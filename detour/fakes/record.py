@@ -107,7 +107,7 @@ class Record:
             request.sent += count
             self._changed.notify_all()
 
-    def wait_for(self, condition: Callable[[Record], bool], timeout: float = 10.0) -> bool:
+    def wait_for(self, condition: Callable[[Record], bool], timeout: float = 60.0) -> bool:
         """Block until `condition` holds; False after `timeout` seconds. Not for the fake's own loop."""
         with self._changed:
             return self._changed.wait_for(lambda: condition(self), timeout)

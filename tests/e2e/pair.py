@@ -10,7 +10,7 @@ from typing import Any
 
 from detour.fakes import FakeUpstream, Fault
 from detour.fakes.record import SeenRequest
-from tests.e2e.instance import Detour, base_config
+from tests.e2e.instance import SHORT, Detour, base_config
 from tests.upstream import FakeThread
 
 
@@ -40,6 +40,7 @@ def serve_pairs(
     """One Detour with a pair for each of `faults`: by the provider's name, its format and what befalls ``bad``."""
     fake = fakes.start("pairs")
     config = base_config(ca_bundle)
+    config["upstream"] |= SHORT
     for section, values in changes.items():
         config[section] = {**config.get(section, {}), **values}
     for name, (format, fault) in faults.items():

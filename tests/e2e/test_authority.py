@@ -25,7 +25,7 @@ def detour(ca_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 def said(detour: Detour, words: str, before: int = 0) -> bool:
     """Whether `words` are logged after the first `before` characters; waits for it a while."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while words not in detour.log.read_text()[before:] and time.monotonic() < deadline:
         time.sleep(0.05)
     return words in detour.log.read_text()[before:]
@@ -42,7 +42,7 @@ def shows(detour: Detour, host: str) -> bool:
 
 
 def eventually(holds: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not (it := holds()) and time.monotonic() < deadline:
         time.sleep(0.1)
     return it

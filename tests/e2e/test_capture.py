@@ -184,9 +184,9 @@ def test_websocket_messages_are_recorded(house):
         url, ssl=detour.tls(), proxy=detour.proxy_url, additional_headers={"Authorization": f"Bearer {OWN}"}
     ) as socket:
         socket.send(json.dumps(secret))
-        got = [json.loads(socket.recv(timeout=10))]
+        got = [json.loads(socket.recv(timeout=60))]
         while got[-1]["type"] != "response.completed":
-            got.append(json.loads(socket.recv(timeout=10)))
+            got.append(json.loads(socket.recv(timeout=60)))
     [record] = records(detour, 1)
     assert record.opening.websocket and record.client.response.status == 101
     sent, *received = record.frames

@@ -49,7 +49,7 @@ def test_an_http1_client_closes(house: House, moment: str) -> None:
     tls.sendall("\r\n".join(lines).encode() + content)
     request = waiting(fake, model, moment)
     tls.close()
-    assert fake.record.wait_for(lambda _: request.state == "cancelled", timeout=5)
+    assert fake.record.wait_for(lambda _: request.state == "cancelled")
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
@@ -67,7 +67,7 @@ def test_an_http2_client_resets_one_stream(house: House, moment: str) -> None:
         request = waiting(fake, gone, moment)
         waiting(fake, stays, "in-the-stream")
         client.cancel(ids[0])
-        assert fake.record.wait_for(lambda _: request.state == "cancelled", timeout=5)
+        assert fake.record.wait_for(lambda _: request.state == "cancelled")
         fake.open(stays)
         streams = client.until(lambda streams: streams[ids[1]].ended)
     assert streams[ids[1]].data.endswith(b'data: {"type":"message_stop"}\n\n')
@@ -82,7 +82,7 @@ def test_an_http2_client_closes(house: House, moment: str) -> None:
     with Http2Client(house.detour.proxy, "api.anthropic.com", house.detour.tls()) as client:
         client.send("POST", path, headers, json.dumps(body).encode())
         request = waiting(fake, model, moment)
-    assert fake.record.wait_for(lambda _: request.state == "cancelled", timeout=5)
+    assert fake.record.wait_for(lambda _: request.state == "cancelled")
 
 
 def test_the_credential_of_a_client_that_left_stays_in_use(house: House) -> None:
@@ -113,4 +113,4 @@ def test_a_tunnel_is_closed_on_both_sides(house: House) -> None:
     assert house.own.record.wait_for(lambda r: any(c.sni == "tunnel.test" for c in r.connections))
     connection = next(c for c in house.own.record.connections if c.sni == "tunnel.test")
     tls.close()
-    assert house.own.record.wait_for(lambda _: connection.closed is not None, timeout=5)
+    assert house.own.record.wait_for(lambda _: connection.closed is not None)

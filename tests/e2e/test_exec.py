@@ -20,7 +20,7 @@ from detour.fakes import FakeUpstream
 from tests.e2e.instance import Detour, base_config
 from tests.upstream import FakeThread
 
-PATIENCE = 10.0
+PATIENCE = 60.0
 
 ASK = """
 import json, urllib.request

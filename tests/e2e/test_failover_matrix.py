@@ -21,7 +21,7 @@ from detour.fakes import FakeUpstream, Fault
 from detour.fakes.paths import read_call
 from detour.fakes.record import SeenRequest
 from detour.fakes.upstream import Listener
-from tests.e2e.instance import Detour, base_config
+from tests.e2e.instance import SHORT, Detour, base_config
 from tests.e2e.wire import SHAPES
 from tests.upstream import FakeThread
 
@@ -189,6 +189,7 @@ def matrix(fakes: FakeThread, ca_bundle: Path, tmp_path_factory: pytest.TempPath
     apart = {name: fakes.start(f"bad-{name}", alpn=alpn) for name, alpn in PROTOCOLS.items()}
     listeners: dict[str, FakeUpstream] = {name: fakes.start(name, listener=name) for name in LISTENERS}
     config = base_config(ca_bundle) | {"limits": {"hold_time": "1s"}}
+    config["upstream"] |= SHORT
     matrix = Matrix(serving, apart, listeners)
     for case in (*FAILOVER, *FORMATS, *NO_FAILOVER, *MID_STREAM, *ALL_FAIL):
         good = serving[case.upstream]

@@ -155,9 +155,9 @@ def test_a_websocket(house: House) -> None:
             websocket.send(
                 json.dumps({"type": "response.create", "model": MODELS["openai-chat"], "input": "hi"})
             )
-            events = [json.loads(websocket.recv(timeout=10))]
+            events = [json.loads(websocket.recv(timeout=60))]
             while events[-1]["type"] != "response.completed":
-                events.append(json.loads(websocket.recv(timeout=10)))
+                events.append(json.loads(websocket.recv(timeout=60)))
         assert "".join(e["delta"] for e in events if "delta" in e) == house.openai.text, number
     seen = house.openai.record.requests[-1]
     assert (seen.protocol, seen.key, seen.target) == ("websocket", "secret-openai", "/v1/responses")

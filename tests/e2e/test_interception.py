@@ -245,9 +245,9 @@ def test_a_websocket_gets_the_configured_credential(house: House) -> None:
         additional_headers={"Authorization": "Bearer clients-own-key"},
     ) as websocket:
         websocket.send(json.dumps({"type": "response.create", "model": "over-ws", "input": "hello"}))
-        events = [json.loads(websocket.recv(timeout=10))]
+        events = [json.loads(websocket.recv(timeout=60))]
         while events[-1]["type"] != "response.completed":
-            events.append(json.loads(websocket.recv(timeout=10)))
+            events.append(json.loads(websocket.recv(timeout=60)))
     assert "".join(e["delta"] for e in events if "delta" in e) == house.openai.text
     (seen,) = [r for r in house.openai.record.requests if r.model == "over-ws"]
     assert (seen.protocol, seen.key) == ("websocket", "secret-openai")

@@ -72,7 +72,7 @@ def execute(instance: Detour, within: list[str], *command: str) -> subprocess.Co
         *command,
     ]
     return subprocess.run(
-        [*within, *line], env=instance.env, cwd=instance.folder, capture_output=True, text=True, timeout=100
+        [*within, *line], env=instance.env, cwd=instance.folder, capture_output=True, text=True, timeout=180
     )
 
 

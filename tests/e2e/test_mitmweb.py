@@ -171,9 +171,9 @@ def test_a_session_on_a_websocket_is_shown_message_by_message(mitmweb: Mitmweb) 
         url, ssl=mitmweb.tls(), proxy=mitmweb.proxy, additional_headers={"Authorization": "Bearer own"}
     ) as client:
         client.send(json.dumps(sent))
-        got = [json.loads(client.recv(timeout=10))]
+        got = [json.loads(client.recv(timeout=60))]
         while got[-1]["type"] != "response.completed":
-            got.append(json.loads(client.recv(timeout=10)))
+            got.append(json.loads(client.recv(timeout=60)))
     shown = mitmweb.shown(mitmweb.flow("api.openai.com"), "messages")
     assert len(shown) == 1 + len(got)
     assert {message["view_name"] for message in shown} == {"OpenAI Responses"}

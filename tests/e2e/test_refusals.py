@@ -40,7 +40,9 @@ of the certificate that it accepted, or the error."""
 
 def by_curl(detour: Detour, port: int, trusted: Path) -> str:
     command = ["curl", "-sv", "--cacert", str(trusted), "-x", detour.proxy_url, f"https://localhost:{port}/"]
-    shown = subprocess.run(command, capture_output=True, text=True, timeout=30, env={"PATH": "/usr/bin:/bin"})
+    shown = subprocess.run(
+        command, capture_output=True, text=True, timeout=180, env={"PATH": "/usr/bin:/bin"}
+    )
     return shown.stderr
 
 
@@ -48,7 +50,7 @@ def by_node(detour: Detour, port: int, trusted: Path) -> str:
     script = trusted.parent / "ask.cjs"
     script.write_text(NODE)
     command = ["node", str(script), detour.proxy, f"localhost:{port}", str(trusted)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=30).stdout
+    return subprocess.run(command, capture_output=True, text=True, timeout=180).stdout
 
 
 def by_closing(detour: Detour, port: int, trusted: Path) -> str:
@@ -120,7 +122,7 @@ def refusals(detour: Detour) -> list[dict[str, Any]]:
 
 def wait_for(found: Callable[[], list]) -> list:
     """The refusal is noticed when the connection has ended, which the client does not wait for."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not (it := found()) and time.monotonic() < deadline:
         time.sleep(0.02)
     return it

@@ -154,7 +154,7 @@ def front(
     with log.open("wb") as said:
         process = subprocess.Popen([program, *options], env=env, cwd=folder, stderr=said, stdout=said)
     try:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while not listens(port):
             assert process.poll() is None and time.monotonic() < deadline, log.read_text()
             time.sleep(0.05)

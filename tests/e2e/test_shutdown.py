@@ -69,7 +69,7 @@ def test_what_is_under_way_comes_to_its_end_and_nothing_new_begins(start: Start,
         assert admin.get("/healthz").json() == {"status": "draining"}
         assert admin.get("/readyz").status_code == 503
         command = [sys.executable, "-m", "detour", "health", "--config", str(detour.config)]
-        health = subprocess.run(command, env=detour.env, capture_output=True, text=True, timeout=60)
+        health = subprocess.run(command, env=detour.env, capture_output=True, text=True, timeout=180)
         assert (health.returncode, health.stdout) == (1, "is ending\n")
         assert not http2.going_away
         fake.open("rest")
@@ -146,7 +146,7 @@ def test_a_quiet_session_and_a_quiet_tunnel_are_closed(start: Start, fakes: Fake
         connect(url, proxy=None, additional_headers={"Authorization": "Bearer own"}) as session,
     ):
         session.send(json.dumps({"type": "response.create", "model": "gpt-x", "input": "hello"}))
-        while json.loads(session.recv(timeout=20))["type"] != "response.completed":
+        while json.loads(session.recv(timeout=60))["type"] != "response.completed":
             pass
         detour.process.send_signal(signal.SIGTERM)
         with pytest.raises(ConnectionClosed) as closed:

@@ -287,9 +287,9 @@ def test_each_turn_on_a_websocket_is_counted(start: Start, fakes: FakeThread) ->
     with connect(url, proxy=None, additional_headers={"authorization": "Bearer whatever"}) as websocket:
         for text in ("hi", "and a longer question"):
             websocket.send(json.dumps({"type": "response.create", "model": "gpt-5.1", "input": text}))
-            event = json.loads(websocket.recv(timeout=10))
+            event = json.loads(websocket.recv(timeout=60))
             while event["type"] != "response.completed":
-                event = json.loads(websocket.recv(timeout=10))
+                event = json.loads(websocket.recv(timeout=60))
             reported.append(event["response"]["usage"])
     with Admin(detour) as admin:
         (row,) = admin.rows(1, by="provider")

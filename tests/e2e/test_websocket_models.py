@@ -65,7 +65,7 @@ def ask(socket: ClientConnection, model: str) -> dict[str, Any]:
     """The event that ends the turn."""
     socket.send(json.dumps({"type": "response.create", "model": model, "input": "hi"}))
     while True:
-        event = json.loads(socket.recv(timeout=10))
+        event = json.loads(socket.recv(timeout=60))
         if event["type"] in ("response.completed", "error"):
             return event
 

@@ -22,7 +22,7 @@ from router_core.config.schema import Capture
 from router_core.exchange import Exchange
 from tests.router_core.capture.samples import EVENTS, JSON, STREAM, URL, attempt, exchange, outgoing, written
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 POOL_SECRET = "sk-ant-api03-of-the-pool-77"
 
 
