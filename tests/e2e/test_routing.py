@@ -30,6 +30,24 @@ from tests.upstream import FakeThread
 REDIS = shutil.which("redis-server") or shutil.which("valkey-server")
 
 
+# Long enough for a busy machine; nothing here waits for them.
+CALM = {"connect_timeout": "30s", "first_byte_timeout": "60s", "idle_timeout": "60s"}
+
+
+def calm(ca_bundle: Path) -> dict[str, Any]:
+    config = base_config(ca_bundle)
+    config["upstream"] |= CALM
+    return config
+
+
+@pytest.fixture
+def start(start: Start) -> Start:
+    def begin(env: dict[str, str] | None = None, **changes: Any) -> Detour:
+        return start(env, **{**changes, "upstream": CALM})
+
+    return begin
+
+
 @pytest.fixture
 def fake(fakes: FakeThread) -> FakeUpstream:
     return fakes.start()
@@ -49,7 +67,7 @@ def ask(
     body = {"model": model, "max_tokens": 64, "messages": [{"role": "user", "content": text}]}
     sent = {"x-api-key": "client-key", "anthropic-version": "2023-06-01", **headers}
     return httpx.post(
-        f"{detour.gateway_url}/v1/messages", json=body, headers=sent, timeout=TIMEOUT, trust_env=False
+        f"{detour.gateway_url}/v1/messages", json=body, headers=sent, timeout=60, trust_env=False
     )
 
 
@@ -292,7 +310,6 @@ def test_a_reload_under_open_streams_drops_none(start: Start, fake: FakeUpstream
     detour = start(
         providers=anthropic(fake),
         credentials=[credential("a"), credential("b")],
-        upstream={"first_byte_timeout": "60s", "idle_timeout": "60s", "connect_timeout": "30s"},
     )
     body = {
         "model": "claude-sonnet-4-5",
@@ -399,7 +416,7 @@ def test_two_detours_with_one_token_file_never_use_a_refresh_token_twice(
     fake: FakeUpstream, tokens: TokenEndpoint, ca_bundle: Path, tmp_path: Path
 ) -> None:
     tokens.expires_in = 303
-    config = base_config(ca_bundle) | {
+    config = calm(ca_bundle) | {
         "providers": anthropic(fake),
         "credentials": [oauth(tokens, tmp_path / "token.json")],
     }
@@ -455,7 +472,7 @@ def redis(redis_server: tuple[str, subprocess.Popen[bytes]]) -> str:
 def test_one_cooldown_is_seen_by_both(
     redis: str, fake: FakeUpstream, ca_bundle: Path, tmp_path: Path
 ) -> None:
-    config = base_config(ca_bundle) | {
+    config = calm(ca_bundle) | {
         "state": redis,
         "providers": anthropic(fake),
         "credentials": [credential("a", priority=1), credential("b")],
@@ -475,7 +492,7 @@ def test_a_frozen_redis_under_load_is_not_noticed(
     redis_server: tuple[str, subprocess.Popen[bytes]], fake: FakeUpstream, ca_bundle: Path, tmp_path: Path
 ) -> None:
     url, process = redis_server
-    config = base_config(ca_bundle) | {
+    config = calm(ca_bundle) | {
         "state": url,
         "providers": anthropic(fake),
         # A shared limit, since that is asked for on the way of each request.
