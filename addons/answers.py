@@ -9,10 +9,9 @@ from mitmproxy import http
 from addons.call import Answer, Call
 from router_core.errors import Code, Refusal
 from router_core.exchange import Attempt, Exchange, Outcome
-from router_core.formats import Format, Operation, counting, failures
+from router_core.formats import Format, Operation, counting, failures, upstream_errors
 from router_core.formats.errors import error_body, error_event
 from router_core.json_document import serialise
-from router_core.routing import errors_on_wire
 
 
 def refusal_response(format: Format, refusal: Refusal, exchange_id: str | None = None) -> http.Response:
@@ -56,7 +55,7 @@ def unreachable(exchange: Exchange) -> Refusal:
 def in_stream_error(attempt: Attempt, outcome: Outcome) -> Answer:
     """An error event with which a 200 stream began, as the answer with an error status that it should be."""
     format = attempt.endpoint.format
-    status = errors_on_wire.read_error(outcome).status or 502
+    status = upstream_errors.read_error(outcome).status or 502
     body = outcome.body
     if format is Format.OPENAI_RESPONSES:
         # Its events are shaped unlike its bodies; the other formats' are the same.

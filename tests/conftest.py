@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.upstream import FakeThread
+
+# How long an example takes says more about the machine than about the code.
+settings.register_profile("detour", deadline=None)
+settings.load_profile("detour")
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import logging
 from typing import Any, Final
 
 from router_core.fold import UnfoldError, fold, unfold
-from router_core.formats import counting, embeddings, failures, ir
+from router_core.formats import counting, embeddings, failures, ir, upstream_errors
 from router_core.formats.client_view import ClientView
 from router_core.formats.codec import CODECS, Document, Reader
 from router_core.formats.compaction import Compactor
@@ -148,7 +148,7 @@ class Answer:
                 for event in unfold(self._upstream, document):
                     events += translator.feed(event)
         except UnfoldError as problem:
-            found = failures.find(body)
+            found = upstream_errors.find(body)
             failure = failures.read(found) if found else ir.Failure("api", str(problem))
             return failures.document(self._client, failure)
         events += translator.close()

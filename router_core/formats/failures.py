@@ -11,9 +11,11 @@ from typing import Any, Final
 
 import orjson
 
-from router_core.formats import Format
+from router_core.formats import Format, upstream_errors
 from router_core.formats.errors import MAX_MESSAGE, WireError, error_body
 from router_core.formats.ir import Failure
+from router_core.formats.upstream_errors import UpstreamError
+from router_core.json_document import serialise
 
 ANTHROPIC, OPENAI, GEMINI = 0, 1, 2
 KINDS: Final[dict[str, tuple[int, int, int, str | None]]] = {
@@ -111,76 +113,41 @@ def translate(client: Format, status: int, body: bytes) -> tuple[int, bytes]:
 
 
 def read_body(status: int, body: bytes) -> Failure:
-    """An HTTP error of any format; a body that is no JSON error becomes the message itself."""
-    try:
-        document = orjson.loads(body)
-    except ValueError:
-        document = None
-    if isinstance(document, list) and document:
-        document = document[0]  # Gemini streams errors inside its array.
-    error = find(document)
-    if error is None:
-        text = body.decode("utf-8", "replace").strip()
-        # A page of HTML tells a client nothing.
-        error = text if text and not text.startswith("<") else f"The upstream answered {status}."
-    return read(error, status)
+    """An HTTP error of any format."""
+    return _failure(upstream_errors.read_body(body, status))
 
 
 def read_event(data: bytes) -> Failure:
-    """An error event's data, of any format; Responses keep the error in the response that failed."""
-    try:
-        document = orjson.loads(data)
-    except ValueError:
-        document = None
-    response = document.get("response") if isinstance(document, dict) else None
-    error = find(response) or find(document)
-    return read(error) if error is not None else read_body(502, data)
+    """An error event's data, of any format."""
+    return _failure(upstream_errors.read_body(data))
 
 
-def find(document: Any) -> Any:
-    """The error value of a document or event, wherever the dialect keeps it; None when it holds none."""
-    if not isinstance(document, dict):
-        return None
-    if document.get("error"):
-        return document["error"]
-    if document.get("type") == "error" or document.get("object") == "error":
-        return document
-    bare = "choices" not in document and "candidates" not in document and "output" not in document
-    return document if bare and any(document.get(name) for name in ("detail", "message", "msg")) else None
+def read(error: Any) -> Failure:
+    """An error value or event of a stream, in any format's shape."""
+    return _failure(upstream_errors.read_document(error))
 
 
-def read(error: Any, status: int | None = None) -> Failure:
-    """An error value, an object in any format's shape or a string. `status` is None inside a stream."""
-    if not isinstance(error, dict):
-        return Failure(_kind((), status), str(error)[:MAX_MESSAGE], status)
-    code = error.get("code")
-    if type(code) is int and 400 <= code < 600:
-        status, code = status or code, None
-    message = error.get("message") or error.get("detail") or error.get("msg")
-    if not isinstance(message, str):
-        message = orjson.dumps(message if message else error).decode()
-    kind = _kind((code, error.get("status"), error.get("type")), status)
+def _failure(error: UpstreamError) -> Failure:
+    status = error.status
+    message = error.message
+    if not message and error.document:
+        message = serialise(upstream_errors.find(error.document) or error.document).decode()
+    kind = _kind(error.codes, status)
     if kind == "invalid_request":
         lower = message[:500].lower()
         if any(words in lower for words in _KEY_WORDS):
             kind, status = "authentication", 401
         elif any(words in lower for words in _CONTEXT_WORDS):
             kind = "context_length"
-    param = error.get("param")
-    return Failure(
-        kind,
-        message[:MAX_MESSAGE],
-        status,
-        code if isinstance(code, str) else None,
-        param if isinstance(param, str) else None,
-    )
+    message = message or f"The upstream answered {status or 'with an error'}."
+    return Failure(kind, message[:MAX_MESSAGE], status, error.named, error.param)
 
 
-def _kind(words: tuple[Any, ...], status: int | None) -> str:
+def _kind(words: tuple[str, ...], status: int | None) -> str:
     fallback = "api" if status is None or status >= 500 else "invalid_request"
     by_status = _STATUS_KINDS.get(status or 0, fallback)
     for word in words:
-        kind = _WORDS.get(word) if isinstance(word, str) else None
+        kind = _WORDS.get(word)
         if kind is not None:
             # "server_error" and the like say less than a status does.
             return by_status if kind == "api" and status is not None else kind

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from router_core.routing.errors_on_wire import WireError
+from router_core.formats.upstream_errors import UpstreamError
 from router_core.routing.resets import Scope
 from router_core.verdict import FailureKind
 
@@ -42,7 +42,7 @@ class Row:
     backoff: float = 0.0
     """First wait of an exponential backoff in seconds, instead of a fixed cooldown."""
 
-    def matches(self, error: WireError, phase: str, provider: str, oauth: bool) -> bool:
+    def matches(self, error: UpstreamError, phase: str, provider: str, oauth: bool) -> bool:
         return (
             (not self.status or error.status in self.status)
             and (self.provider is None or self.provider == provider)

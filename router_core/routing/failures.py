@@ -30,7 +30,7 @@ from typing import Any, Final
 from router_core.config.units import parse_duration
 from router_core.exchange import Outcome
 from router_core.formats import Operation
-from router_core.routing.errors_on_wire import WireError, read_error
+from router_core.formats.upstream_errors import UpstreamError, read_error
 from router_core.routing.failure_table import MINUTE, TABLE, Row, codes, phrases
 from router_core.routing.resets import Reset, Scope, anthropic_scope, read_reset, retry_after
 from router_core.verdict import FailureKind
@@ -124,7 +124,7 @@ def classify(
     return Failure(row.kind, _reason(row.kind, error), error.status, scope, cooldown, backoff, reset)
 
 
-def _transport(outcome: Outcome, error: WireError) -> Failure:
+def _transport(outcome: Outcome, error: UpstreamError) -> Failure:
     words = outcome.error or ("no answer in time" if outcome.timeout else "the connection broke")
     # Inside an answer a cut says nothing about the credential: servers restart and networks change.
     cooldown = 0.0 if outcome.phase in ("body", "done") else MINUTE
@@ -137,7 +137,7 @@ def _cools(kind: FailureKind, status: int | None, operation: Operation) -> bool:
     return operation is not Operation.COMPACT or status in _COMPACT_COUNTS
 
 
-def _reset(row: Row, error: WireError, now: float, provider: str) -> tuple[Reset | None, Scope]:
+def _reset(row: Row, error: UpstreamError, now: float, provider: str) -> tuple[Reset | None, Scope]:
     if row.kind is _K.RATE_LIMIT:
         reset = read_reset(error, now, provider)
         scope = anthropic_scope(error.headers) or (reset.scope if reset else None) or row.scope
@@ -156,7 +156,7 @@ _SECRET_LIKE: Final = re.compile(
 MAX_REASON: Final = 200
 
 
-def _reason(kind: FailureKind, error: WireError) -> str:
+def _reason(kind: FailureKind, error: UpstreamError) -> str:
     head = " ".join(p for p in (str(error.status or ""), error.code if not error.code.isdigit() else "") if p)
     # Refusals of a key tend to quote it.
     if kind is _K.AUTH or not error.message:

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from router_core.routing.errors_on_wire import WireError
+from router_core.formats.upstream_errors import UpstreamError
 from router_core.times import date, duration, moment, number, server_now
 
 type Scope = Literal["model", "credential"]
@@ -48,7 +48,7 @@ class Reset:
     """What the limit covers where the provider says; None leaves it to the failure table."""
 
 
-def read_reset(error: WireError, now: float, provider: str = "") -> Reset | None:
+def read_reset(error: UpstreamError, now: float, provider: str = "") -> Reset | None:
     """When the limit behind `error` ends, or None where nothing usable was sent.
 
     Statements about this very refusal come first and the latest of them holds; the standing of quota
@@ -76,11 +76,11 @@ def _ahead(resets: Iterable[Reset], there: float, now: float) -> list[Reset]:
 def retry_after(headers: Mapping[str, str], now: float) -> Reset | None:
     """``Retry-After`` (RFC 9110 10.2.3) and ``retry-after-ms`` (OpenAI, Azure) alone."""
     there = server_now(headers.get("date"), now)
-    found = _ahead(_retry_after(WireError(None, headers=headers), there), there, now)
+    found = _ahead(_retry_after(UpstreamError(None, headers=headers), there), there, now)
     return max(found, key=lambda r: r.until, default=None)
 
 
-def _retry_after(error: WireError, now: float) -> Iterator[Reset]:
+def _retry_after(error: UpstreamError, now: float) -> Iterator[Reset]:
     # The milliseconds are the same statement, more precisely.
     for name in ("retry-after-ms", "x-ms-retry-after-ms"):
         milliseconds = number(error.headers.get(name))
@@ -106,7 +106,7 @@ def anthropic_windows(headers: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def _anthropic(error: WireError, now: float) -> Iterator[Reset]:
+def _anthropic(error: UpstreamError, now: float) -> Iterator[Reset]:
     """Anthropic's subscription windows, as observed from Claude Code's traffic.
 
     ``5h`` and ``7d`` are the account's; any other window (``7d_oi``, ``7d_opus``) belongs to a group of
@@ -138,7 +138,7 @@ def anthropic_scope(headers: Mapping[str, str]) -> Scope | None:
     return "credential" if rejected & {"5h", "7d"} or rejected == {""} else "model"
 
 
-def _codex_windows(error: WireError, now: float) -> Iterator[Reset]:
+def _codex_windows(error: UpstreamError, now: float) -> Iterator[Reset]:
     """``x-codex-{primary,secondary}-*`` of ChatGPT's backend: the account's windows, those that are used up."""
     for window in ("primary", "secondary"):
         prefix = f"x-codex-{window}"
@@ -163,7 +163,7 @@ def _objects(document: Any, depth: int = 8) -> Iterator[dict[str, Any]]:
             yield from _objects(item, depth - 1)
 
 
-def _body_fields(error: WireError, now: float) -> Iterator[Reset]:
+def _body_fields(error: UpstreamError, now: float) -> Iterator[Reset]:
     """``resets_at`` and ``resets_in_seconds`` (Codex's usage_limit_reached), Google's RetryInfo and ErrorInfo."""
     for part in _objects(error.document):
         for key in ("resets_at", "reset_at", "resetsAt"):
@@ -222,7 +222,7 @@ def ratelimit_value(value: str, now: float) -> float | None:
     return moment(value)
 
 
-def _ratelimit_headers(error: WireError, now: float) -> Iterator[Reset]:
+def _ratelimit_headers(error: UpstreamError, now: float) -> Iterator[Reset]:
     """``x-ratelimit-reset*`` and ``anthropic-ratelimit-*-reset``: windows with nothing remaining, all of them.
 
     Where no window says that it is empty, the one that resets first is the likeliest to have refused.
@@ -248,7 +248,7 @@ _ZONES: Final = {"glm": "+08:00"}
 """Zones of the moments that a provider writes without one, where it is not UTC."""
 
 
-def _text(error: WireError, now: float, zone: str) -> Iterator[Reset]:
+def _text(error: UpstreamError, now: float, zone: str) -> Iterator[Reset]:
     """``Please try again in 7m59.184s``, ``reset after 1h2m3s``, ``try again in 3 days 4 hours``,
     ``regain access on 2026-01-01 at 00:00 UTC``, ``usage limit reached|1800000000``."""
     text = (error.message or error.text).lower()
@@ -276,7 +276,7 @@ def _text(error: WireError, now: float, zone: str) -> Iterator[Reset]:
             yield Reset(until, "text")
 
 
-type _Reader = Callable[[WireError, float], Iterator[Reset]]
+type _Reader = Callable[[UpstreamError, float], Iterator[Reset]]
 
 _ORDER: Final[tuple[tuple[_Reader, ...], ...]] = (
     (_retry_after, _anthropic, _body_fields, _codex_windows),

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router_core.exchange import Outcome
-from router_core.routing.errors_on_wire import read_error
+from router_core.formats.upstream_errors import read_error
 from router_core.routing.resets import MAX_AHEAD, read_reset
 from router_core.times import date, duration, moment, number
 from tests.router_core.routing.build import EPOCH

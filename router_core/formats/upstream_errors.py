@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import orjson
@@ -75,12 +75,15 @@ STATUS_OF: Final[dict[str, int]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class WireError:
+class UpstreamError:
     status: int | None
     """The answer's HTTP status, or what the body of a 200 means; None where no answer came."""
     codes: tuple[str, ...] = ()
     """Every ``type``, ``code``, ``status`` and ``reason`` of the error, as written."""
     message: str = ""
+    named: str | None = None
+    """The ``code`` alone, which OpenAI's clients are told."""
+    param: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     """Names in lower case; the last of equal names."""
     document: Any = None
@@ -94,12 +97,56 @@ class WireError:
         return self.codes[0] if self.codes else ""
 
 
-def read_error(outcome: Outcome) -> WireError:
+def read_error(outcome: Outcome) -> UpstreamError:
     """The error of an attempt's outcome. Takes any bytes; never raises."""
     headers = {name.lower(): value for name, value in outcome.headers}
     document = _parse(outcome.body)
+    error, inner = _read(document, outcome.status)
+    status = outcome.status
+    if status is not None and status < 400 and outcome.body:
+        status = inner or next((STATUS_OF[c] for c in error.codes if c in STATUS_OF), status)
+    for name, value in _nested_headers(document):
+        headers.setdefault(name, value)
+    text = outcome.body[: 16 * MAX_MESSAGE].decode("utf-8", "replace").lower()
+    return replace(error, status=status, headers=headers, text=text)
+
+
+def read_body(body: bytes, status: int | None = None) -> UpstreamError:
+    """An error's body, or the data of an error event, whose `status` is None; never raises.
+
+    A text that is no JSON is the message itself, but for a page of HTML.
+    """
+    document = _parse(body)
+    if document is None:
+        text = body.decode("utf-8", "replace").strip()
+        return UpstreamError(status, message="" if text.startswith("<") else text[:MAX_MESSAGE])
+    return read_document(document, status)
+
+
+def read_document(document: Any, status: int | None = None) -> UpstreamError:
+    """A parsed body, event, or error value; `status` is the answer's, None inside a stream."""
+    error, inner = _read(document, status)
+    return replace(error, status=status or inner)
+
+
+def find(document: Any) -> Any:
+    """The error value of a document or event, wherever the dialect keeps it; None when it holds none."""
+    if not isinstance(document, dict):
+        return None
+    if document.get("error"):
+        return document["error"]
+    if document.get("type") == "error" or document.get("object") == "error":
+        return document
+    bare = "choices" not in document and "candidates" not in document and "output" not in document
+    return document if bare and any(document.get(name) for name in ("detail", "message", "msg")) else None
+
+
+def _read(document: Any, status: int | None) -> tuple[UpstreamError, int | None]:
+    """(the error, the HTTP status that its fields name)."""
     codes: list[str] = []
-    message, status = "", outcome.status
+    message = ""
+    code: str | None = None
+    param: str | None = None
     inner: int | None = None
     for part in _parts(document):
         if isinstance(part, str):
@@ -115,13 +162,10 @@ def read_error(outcome: Outcome) -> WireError:
                 continue
             if str(value) not in codes and value not in ("error", "response.failed", ""):
                 codes.append(str(value))
+        code = code or (part["code"] if isinstance(part.get("code"), str) else None)
+        param = param or (part["param"] if isinstance(part.get("param"), str) else None)
         inner = inner or _status(part)
-    if status is not None and status < 400 and outcome.body:
-        status = inner or next((STATUS_OF[c] for c in codes if c in STATUS_OF), status)
-    for name, value in _nested_headers(document):
-        headers.setdefault(name, value)
-    text = outcome.body[: 16 * MAX_MESSAGE].decode("utf-8", "replace").lower()
-    return WireError(status, tuple(codes), message[:MAX_MESSAGE], headers, document, text)
+    return UpstreamError(status, tuple(codes), message[:MAX_MESSAGE], code, param, document=document), inner
 
 
 def _parse(body: bytes) -> Any:
@@ -135,6 +179,9 @@ def _parse(body: bytes) -> Any:
 
 def _parts(document: Any) -> Iterator[dict[str, Any] | str]:
     """The objects that describe the error, innermost first."""
+    if isinstance(document, str):
+        yield document
+        return
     if isinstance(document, list):
         document = next((d for d in document if isinstance(d, dict) and "error" in d), None)
     if not isinstance(document, dict):
