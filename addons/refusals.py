@@ -1,8 +1,9 @@
 """Notices clients that refuse Detour's certificate, says so with the remedy, and lets them through for a while.
 
-TLS libraries break off in three ways: with an alert during the handshake (OpenSSL, rustls, Go, Java), by
-closing the connection during it (Node, Python's asyncio), or by completing it and closing before the first
-request (browsers, and whoever looks at the certificate only then).
+TLS libraries break off in two ways that can be told from a change of mind: with an alert during the handshake
+(OpenSSL, rustls, Go, Java), or by closing the connection during it (Node, Python's asyncio). A client that
+completes the handshake and leaves has only looked, and one that was served before trusts the authority: its
+silence says nothing.
 """
 
 from __future__ import annotations
@@ -11,8 +12,6 @@ import asyncio
 import hashlib
 import ipaddress
 import logging
-import time
-from dataclasses import dataclass
 from typing import Final
 
 from mitmproxy import connection, http, tcp, tls
@@ -38,21 +37,9 @@ ALERTS: Final = (
 )
 CLOSED: Final = "client disconnected during the handshake"
 """mitmproxy's words for a connection that ends after its ClientHello was answered."""
-PROMPT: Final = 10.0
-"""Seconds after the handshake within which closing it without a request counts; later it was only idle."""
-
 VOLATILE: Final = frozenset({0, 16, 21, 35, 41, 42})
 """Extensions that the same library sends or not: server_name, ALPN, padding, session_ticket, pre_shared_key,
 early_data."""
-
-
-@dataclass(slots=True)
-class Shown:
-    """A client connection that is shown the certificate."""
-
-    client: Client
-    established: float | None = None
-    """When the handshake was complete, by the monotonic clock."""
 
 
 class Refusals:
@@ -60,8 +47,8 @@ class Refusals:
 
     def __init__(self, core: Core) -> None:
         self.core = core
-        self._shown: dict[str, Shown] = {}
-        """By connection; gone with its first request or its end."""
+        self._shown: dict[str, Client] = {}
+        """Who is shown the certificate, by connection; gone with its first request or its end."""
         self._tools: dict[str, str] = {}
         """User-Agents of CONNECT requests, by connection."""
 
@@ -82,31 +69,25 @@ class Refusals:
         if self.core.refusals.is_tunnelled(client):
             data.ignore_connection = True
             return
-        self._shown[conn.id] = Shown(client)
+        self._shown[conn.id] = client
         refusal = self.core.refusals.find(client)
         if refusal and refusal.process is None:
             # While it waits for the handshake it is certain to hold its end.
             refusal.process = await asyncio.to_thread(_process, conn)
 
-    def tls_established_client(self, data: tls.TlsData) -> None:
-        if shown := self._shown.get(data.conn.id):
-            shown.established = time.monotonic()
-
     def tls_failed_client(self, data: tls.TlsData) -> None:
-        shown = self._shown.pop(data.conn.id, None)
+        client = self._shown.pop(data.conn.id, None)
         error = data.conn.error or ""
-        if shown is None:
+        if client is None:
             return
         alert = next((alert for alert in ALERTS if alert in error), None)
         if alert:
-            self._refused(shown.client, data.conn, f"TLS alert: {alert}")
-        elif CLOSED in error:
-            self._refused(shown.client, data.conn, "it closed the connection during the handshake")
+            self._refused(client, data.conn, f"TLS alert: {alert}")
+        elif CLOSED in error and not self.core.refusals.has_trusted(client):
+            self._refused(client, data.conn, "it closed the connection during the handshake")
 
     def client_disconnected(self, client: connection.Client) -> None:
-        shown = self._shown.pop(client.id, None)
-        if shown and shown.established and time.monotonic() - shown.established < PROMPT:
-            self._refused(shown.client, client, "it closed the connection right after the handshake")
+        self._shown.pop(client.id, None)
         self._tools.pop(client.id, None)
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
@@ -116,9 +97,9 @@ class Refusals:
         self._accepted(flow.client_conn)
 
     def _accepted(self, conn: connection.Client) -> None:
-        shown = self._shown.pop(conn.id, None)
-        if shown and (refusal := self.core.refusals.accepted(shown.client)):
-            logger.info("%s trusts Detour's authority for %s now", refusal.name, shown.client.host)
+        client = self._shown.pop(conn.id, None)
+        if client and (refusal := self.core.refusals.accepted(client)):
+            logger.info("%s trusts Detour's authority for %s now", refusal.name, client.host)
 
     def _refused(self, client: Client, conn: connection.Connection, reason: str) -> None:
         ca = self.core.config.ca

@@ -65,6 +65,7 @@ class Refusals:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._known: LRUCache[Client, Refusal] = LRUCache(MAX_CLIENTS)
+        self._trusting: LRUCache[Client, bool] = LRUCache(MAX_CLIENTS)
 
     def find(self, client: Client) -> Refusal | None:
         """What is known of `client`, if it refused lately."""
@@ -94,11 +95,17 @@ class Refusals:
         if limit and found.count >= limit:
             found.tunnelled_until = found.last + tunnel_for
         self._known[client] = found
+        self._trusting.pop(client, None)
         return found
 
     def accepted(self, client: Client) -> Refusal | None:
         """The certificate was accepted, which makes up for all refusals. Returns what is forgotten."""
+        self._trusting[client] = True
         return self._known.pop(client, None)
+
+    def has_trusted(self, client: Client) -> bool:
+        """Whether `client` has accepted the certificate before."""
+        return client in self._trusting
 
     def listed(self) -> list[Refusal]:
         """All that refused lately, the latest first."""
@@ -112,6 +119,7 @@ class Refusals:
     def forget(self) -> None:
         """Try every client again, as after its trust was mended."""
         self._known.clear()
+        self._trusting.clear()
 
 
 GENERAL: Final = (

@@ -210,8 +210,8 @@ def test_flows_are_found_by_what_became_of_them(mitmweb: Mitmweb, filter: str, h
         client.post(f"https://api.openai.com{path}", headers=headers, json=body)
     for name in (*HOSTS.values(), "api.openai.com"):
         mitmweb.flow(name)
-    every = [f for f in mitmweb.web.get("/flows").json() if f["client_conn"]["sni"] == host]
     found = mitmweb.found(filter)
+    every = [f for f in mitmweb.web.get("/flows").json() if f["client_conn"]["sni"] == host]
     assert 0 < found <= len(every)
     if "model=" not in filter:
         assert found == len(every)

@@ -78,9 +78,8 @@ async def test_whoever_serves_may_read_it_in_a_way_of_its_own(core: Core) -> Non
 async def test_state_outlives_the_process(core: Core, tmp_path: Path) -> None:
     live = core.router.live
     state = live.credentials["one"]
-    live.observe(
-        state, [("x-codex-primary-used-percent", "40"), ("x-codex-primary-reset-after-seconds", "600")]
-    )
+    headers = [("x-codex-primary-used-percent", "40"), ("x-codex-primary-reset-after-seconds", "600")]
+    live.observe(state, headers, "model-of-test", free=False)
     await core.stop()
     again = Core(load(core.loaded.path, {"HOME": str(tmp_path)}), tmp_path / "state")
     await again.start()

@@ -68,6 +68,16 @@ def test_acceptance_makes_up_for_all_refusals(known):
     assert known.accepted(OTHERS[0]) is None
 
 
+def test_who_has_accepted_is_known_to_trust_until_it_refuses(known):
+    assert not known.has_trusted(CLIENT)
+    known.accepted(CLIENT)
+    assert known.has_trusted(CLIENT) and not known.has_trusted(OTHERS[0])
+
+    refuse(known)
+
+    assert not known.has_trusted(CLIENT)
+
+
 def test_old_refusals_are_forgotten(known, clock):
     refuse(known, times=2)
     clock.now += refusals.FORGET + 1
