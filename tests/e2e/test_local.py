@@ -111,7 +111,7 @@ def test_its_children_are_captured_too(instance: Detour, within: list[str], upst
     model = fresh_model()
     script = instance.folder / "child.sh"
     # The child is seen before it connects.
-    script.write_text(f"sleep 2\n{shlex.join(curl(model))}\n")
+    script.write_text(f"sleep 6\n{shlex.join(curl(model))}\n")
     shown = execute(instance, within, "sh", "-c", f"sh {script}; exit 7")
     if "this kernel does not let Detour capture" in shown.stderr:
         pytest.skip(shown.stderr)

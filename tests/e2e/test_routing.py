@@ -482,7 +482,7 @@ def test_one_cooldown_is_seen_by_both(
         (tmp_path / name).mkdir()
     with Detour(config, tmp_path / "one") as one, Detour(config, tmp_path / "two") as two:
         assert ask(one).status_code == 200
-        eventually(lambda: two.credentials()["a"]["state"] == "cooling")
+        eventually(lambda: [m["state"] for m in two.credentials()["a"]["models"]] == ["cooling"])
         assert ask(two).status_code == 200
     assert used(fake) == ["a", "b", "b"]
 

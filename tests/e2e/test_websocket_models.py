@@ -37,6 +37,7 @@ class Lab:
             ssl=self.detour.tls(),
             proxy=self.detour.proxy_url,
             additional_headers=headers,
+            open_timeout=60,
         )
 
 
