@@ -110,8 +110,8 @@ def test_a_program_that_heeds_no_variable_is_routed(
 def test_its_children_are_captured_too(instance: Detour, within: list[str], upstream: FakeUpstream) -> None:
     model = fresh_model()
     script = instance.folder / "child.sh"
-    # The child is seen before it connects.
-    script.write_text(f"sleep 6\n{shlex.join(curl(model))}\n")
+    # The child is seen before it connects, as the process that it has been all the while.
+    script.write_text(f"sleep 4\nexec {shlex.join(curl(model))}\n")
     shown = execute(instance, within, "sh", "-c", f"sh {script}; exit 7")
     if "this kernel does not let Detour capture" in shown.stderr:
         pytest.skip(shown.stderr)

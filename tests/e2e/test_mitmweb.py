@@ -197,7 +197,7 @@ def test_what_detour_changed_is_shown_side_by_side(mitmweb: Mitmweb) -> None:
     [
         ("~meta provider=anthropic", "api.anthropic.com"),
         ("~meta credential=openai", "api.openai.com"),
-        ("~meta model=only-this", "api.anthropic.com"),
+        ("~meta model=only-this & ~meta provider=anthropic", "api.anthropic.com"),
         ('~meta "format=gemini .*attempts=1"', "generativelanguage.googleapis.com"),
     ],
 )
