@@ -17,6 +17,7 @@ from addons.peers import PeersResolver
 from addons.suite import Suite
 from detour.authority import RunningAuthority
 from detour.ca import CAPaths
+from detour.capture_run import CaptureRun
 from detour.listeners import MODES, Listener
 from detour.telemetry import start as start_telemetry
 from detour.wireguard.running import RunningTunnel
@@ -99,14 +100,14 @@ async def start(
     loaded: Loaded,
     listeners: dict[str, Listener],
     ca: CAPaths,
-    capture_run: str | None = None,
+    recorded: CaptureRun | None = None,
     worker: int = 1,
 ) -> Instance:
     """Serve `listeners` until `stack` is closed. Raises StartError; what was begun by then ends with `stack`.
 
     `worker` is the number of this process among those that serve together.
     """
-    core = await _core(stack, loaded, capture_run, worker)
+    core = await _core(stack, loaded, recorded, worker)
     master, serving = await _master(stack, core, listeners, ca)
     close_admin = None
     if "admin" in listeners:
@@ -139,10 +140,12 @@ def _keep_addresses(stack: AsyncExitStack, core: Core) -> None:
         stack.callback(task.cancel)
 
 
-async def _core(stack: AsyncExitStack, loaded: Loaded, capture_run: str | None, worker: int) -> Core:
+async def _core(stack: AsyncExitStack, loaded: Loaded, recorded: CaptureRun | None, worker: int) -> Core:
     where = paths(loaded.config)
     core = Core(loaded, where.state, worker)
-    core.recorder = make_recorder(loaded, capture_run)
+    if recorded:
+        core.amend = recorded.apply
+    core.recorder = make_recorder(loaded, recorded.label if recorded else None)
     try:
         ledger = core.activity.ledger = make_ledger(loaded.config, where.data)
     except LedgerError as error:

@@ -8,13 +8,14 @@ import socket
 import sys
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from detour import activation, instance, listeners, logs, private, runtime
 from detour.ca import CAError, CAPaths, ensure_ca
+from detour.capture_run import CaptureRun
 from detour.gateway import marks
 from detour.handover import HandoverError, Offer, Takeover
 from detour.instance import Serving, StartError
@@ -26,21 +27,6 @@ from router_core.credentials import aside
 from router_core.paths import paths
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class CaptureRun:
-    """What `detour capture run` changes of the configuration: everything is recorded, marked with `label`."""
-
-    label: str
-    hosts: tuple[str, ...] = ()
-    """To be decrypted besides those of the providers."""
-
-    def apply(self, loaded: Loaded) -> Loaded:
-        capture = loaded.config.capture
-        hosts = tuple(dict.fromkeys((*capture.hosts, *self.hosts)))
-        capture = capture.model_copy(update={"mode": "all", "rules": (), "hosts": hosts})
-        return replace(loaded, config=loaded.config.model_copy(update={"capture": capture}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +128,7 @@ async def _start(
 ) -> Serving:
     count = 1 if run.private_to else run.workers or loaded.config.listen.workers
     if count == 1:
-        label = run.recorded.label if run.recorded else None
-        return await instance.start(stack, loaded, opened, ca, label)
+        return await instance.start(stack, loaded, opened, ca, run.recorded)
     from detour.workers.supervisor import Supervisor
 
     if loaded.config.state == "memory":

@@ -64,6 +64,8 @@ class Core:
         """Clients that do not accept Detour's certificate."""
         self.recorder: Recorder | None = None
         """What records exchanges, if whoever serves has made one."""
+        self.amend: Callable[[Loaded], Loaded] = lambda loaded: loaded
+        """What whoever serves changes of the configuration file, each time that it is read."""
         self.reread: Callable[[], Awaitable[object]] = self._reread
         """Puts the configuration file in force as it is now; called when it has changed."""
         self.after_reload: list[Callable[[], Awaitable[None]]] = []
@@ -120,8 +122,12 @@ class Core:
         for follow in self.after_reload:
             await follow()
 
+    async def load(self) -> Loaded:
+        """The configuration file as it is now, without putting it in force. Raises ConfigError."""
+        return self.amend(await asyncio.to_thread(load, self.loaded.path))
+
     async def _reread(self) -> None:
-        await self.reload(await asyncio.to_thread(load, self.loaded.path))
+        await self.reload(await self.load())
 
     async def read_again(self) -> bool:
         """Put the file in force as it is now; whether that went well. A mistake is reported and changes nothing."""

@@ -104,7 +104,7 @@ class Context:
 
     async def reload(self) -> list[Problem]:
         """Put the configuration file in force as it is now. Raises ConfigError; returns the warnings."""
-        loaded = await asyncio.to_thread(load, self.loaded.path)
+        loaded = await self.core.load()
         async with self._changing:
             self._written = loaded
             await self._apply()

@@ -40,7 +40,8 @@ def run(
 ) -> None:
     """Serve the proxy, the gateway and the admin address until interrupted."""
     _optimised()
-    from detour.launcher import CaptureRun, Place, Run, serve
+    from detour.capture_run import CaptureRun
+    from detour.launcher import Place, Run, serve
 
     recorded = CaptureRun(capture_run, tuple(capture_host or ())) if capture_run else None
     place = Place(*map(int, worker.split(":"))) if worker else None

@@ -388,10 +388,12 @@ sys.exit(7)
 """
 
 
-def capture_run(detour: Detour, *options: str, urls: list[str]) -> subprocess.CompletedProcess[str]:
+def capture_run(
+    detour: Detour, *options: str, urls: list[str], script: str = ASKS
+) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "detour", "capture", "run", "--config", str(detour.config), *options]
     return subprocess.run(
-        [*command, "--", sys.executable, "-c", ASKS, *urls],
+        [*command, "--", sys.executable, "-c", script, *urls],
         env=detour.env,
         capture_output=True,
         text=True,
@@ -422,6 +424,42 @@ def test_capture_run_says_what_a_command_talked_to(start, fakes):
     assert [h["host"] for h in report["hosts"]] == ["api.openai.com"]
     assert report["tunnelled"] == [{"host": "localhost", "likely": False}]
     assert report["exit_code"] == 7 and report["unknown_providers"] == []
+
+
+RELOADS = """
+import os, pathlib, sys, time, httpx
+config, log, *urls = sys.argv[1:]
+said = lambda: pathlib.Path(log).read_text().count("the configuration was read again")
+before = said()
+with httpx.Client(proxy=os.environ["HTTPS_PROXY"], verify=os.environ["SSL_CERT_FILE"], trust_env=False) as client:
+    pathlib.Path(config).write_text(pathlib.Path(config).read_text() + " ")
+    while said() == before:
+        time.sleep(0.05)
+    for url in urls:
+        client.post(url, json={"model": "m-1", "messages": [{"role": "user", "content": "hi"}]})
+"""
+
+
+def test_capture_run_records_on_when_the_configuration_changes(start, fakes):
+    fake = fakes.start("openai")
+    detour = start(
+        {"KEY_O": "sk-o"},
+        providers={"openai": {"base_url": fake.base_url("openai-chat")}},
+        credentials=[{"id": "o", "provider": "openai", "api_key": "env:KEY_O"}],
+        capture={"mode": "off"},
+    )
+    urls = [
+        "https://api.openai.com/v1/chat/completions",
+        f"https://localhost:{fake.port}/v2/chat/completions",
+    ]
+    log = str(detour.folder / "data" / "logs" / "exec.log")
+    arguments = [str(detour.config), log, *urls]
+    done = capture_run(detour, "--host", "localhost", "--json", urls=arguments, script=RELOADS)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert {h["host"] for h in report["hosts"]} == {"api.openai.com", "localhost"}, report
+    assert report["tunnelled"] == []
+    assert len(report["unknown_providers"]) == 1
 
 
 def capture(detour: Detour, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -66,8 +66,8 @@ def _environment(place: Captures, label: str, hosts: tuple[str, ...]) -> dict[st
     """The variables for CMD, whose private instance has been started."""
     from detour import private
     from detour.ca import CAError, ensure_ca
+    from detour.capture_run import CaptureRun
     from detour.environment import client_key, variables
-    from detour.launcher import CaptureRun
     from router_core.config.secrets import SecretError
     from router_core.paths import paths
 
