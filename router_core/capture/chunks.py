@@ -130,9 +130,11 @@ class ChunkRedactor:
 
 
 def _whole_lines(data: bytes, limit: int) -> int:
-    """The end of the last line that is complete within `limit`; a private key counts as one line."""
+    """The end of the last line that is complete within `limit`; a private key, or a list, counts as one line."""
     cut = data.rfind(b"\n", 0, limit) + 1
     begin = data.rfind(b"-----BEGIN", 0, cut)
     if begin >= 0 and patterns.PEM_MARK in data[begin:cut] and b"-----END" not in data[begin:cut]:
+        cut = data.rfind(b"\n", 0, begin) + 1
+    if (begin := data.rfind(b'_list"', 0, cut)) >= 0 and patterns.OPEN_LIST.match(data, begin, cut):
         cut = data.rfind(b"\n", 0, begin) + 1
     return cut

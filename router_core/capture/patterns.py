@@ -81,8 +81,11 @@ ACCOUNT_ENDINGS: Final = (
     "accountid",
     "accountuuid",
     "cloudaicompanionproject",
+    "enterpriselist",
     "organisationid",
     "organizationid",
+    "organizationlist",
+    "organizationloginlist",
     "organizationname",
     "organizationuuid",
     "orgid",
@@ -103,6 +106,7 @@ KEY_ROOTS: Final = (
     b"assertion",
     b"cookie",
     b"account",
+    b"enterprise",
     b"org",
     b"user",
     b"email",
@@ -175,18 +179,38 @@ ACCOUNT_IDS: Final = re.compile(rb"(?:org-|user-|proj_)[A-Za-z0-9]{16,}")
 
 _PEOPLE: Final = frozenset(
     {
-        *("displayname", "familyname", "fullname", "givenname", "id", "login", "name", "nickname"),
+        *(
+            "analyticstrackingid",
+            "displayname",
+            "familyname",
+            "fullname",
+            "givenname",
+            "id",
+            "login",
+            "name",
+            "nickname",
+        ),
         *("picture", "preferredusername", "sub", "title", "trackingid", "uuid"),
     }
 )
+_GITHUB: Final = frozenset(
+    {
+        *("avatarurl", "bio", "blog", "company", "description", "eventsurl", "followersurl", "followingurl"),
+        *("gistsurl", "gravatarid", "hooksurl", "htmlurl", "issuesurl", "location", "membersurl", "nodeid"),
+        *("organizationsurl", "publicmembersurl", "receivedeventsurl", "reposurl", "starredurl"),
+        *("subscriptionsurl", "twitterusername", "url"),
+    }
+)
+"""What GitHub says of a user or an organisation besides; its addresses hold the login."""
 ACCOUNTS_AT: Final = (
     # Answers that say who somebody is: Anthropic, OpenAI, Google (OpenID Connect), GitHub and its Copilot.
     (
         re.compile(
-            r"/oauth/(?:profile|account)|/userinfo\b|/v1/me\b|/copilot_internal/(?:v\d+/)?\w+|^/user$"
+            r"/oauth/(?:profile|account)|/userinfo\b|/v1/me\b|/copilot_internal/(?:v\d+/)?\w+|^/user(?:/orgs)?$"
         ),
         _PEOPLE,
     ),
+    (re.compile(r"^/user(?:/orgs)?$"), _GITHUB),
     # Token answers name the account and the organisation beside the tokens.
     (re.compile(r"/oauth2?/(?:v\d+/)?token\b|/v\d+/oauth/token\b"), frozenset({"uuid", "name", "sub"})),
     # Google's Code Assist sends the account's project with each request.
@@ -230,6 +254,16 @@ AFTER_KEY: Final = re.compile(
     re.DOTALL,
 )
 """What follows a key's name: the sign and a value in quotes, in escaped quotes, or bare."""
+
+LIST: Final = re.compile(
+    rb"\"\s*:\s*\[(?P<items>(?:\"(?:[^\"\\]|\\.)*+\"|[^\"\[\]{}])*+)(?:\]|\Z)", re.DOTALL
+)
+"""What follows a key of JSON whose value is a list of texts or numbers."""
+OPEN_LIST: Final = re.compile(rb"_list\"\s*(?::\s*(?:\[[^\[\]{}]*)?)?\Z")
+"""The unfinished list of an account's organisations in JSON that is written over several lines."""
+LIST_ITEM: Final = re.compile(
+    rb"\"(?P<text>(?:[^\"\\]|\\.)*+)\"|(?<![\w.+-])(?P<number>[0-9]{4,})(?![\w.])", re.DOTALL
+)
 
 FORM_FIELD: Final = re.compile(
     rb"name=\"(?P<name>[^\"]{1,64})\"[^\r\n]*\r?\n(?:[A-Za-z-]+:[^\r\n]*\r?\n)*\r?\n(?P<value>[^\r\n]+)"

@@ -9,8 +9,8 @@ from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
 from router_core.capture.patterns import SECRET_HEADER
+from router_core.capture.placeholders import PLACEHOLDER
 from router_core.capture.record import Sent
-from router_core.capture.redaction import PLACEHOLDER
 from router_core.exchange import Headers
 
 HOP_BY_HOP: Final = frozenset(

@@ -139,6 +139,14 @@ def value_behind(match: re.Match[bytes], kind: Kind, login: bool) -> Span | None
     return Span(start, end, kind)
 
 
+def list_items(data: bytes, items: re.Match[bytes], kind: Kind) -> Iterable[Span]:
+    """Each text and number of a list; `items` is a match of `patterns.LIST`."""
+    for item in patterns.LIST_ITEM.finditer(data, *items.span("items")):
+        group = item.lastgroup or "text"
+        if item[group]:
+            yield Span(*item.span(group), kind, quoted=group == "number")
+
+
 def mails(data: bytes) -> Iterable[Span]:
     """E-mail addresses. The search begins at the @, since searching for what precedes it is slow."""
     if b"@" not in data and b"%40" not in data:

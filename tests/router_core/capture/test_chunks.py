@@ -19,6 +19,7 @@ BODIES = [
     + b' b"}\n\ndata: {"api_key": "hunter2"}\n\nplain text, some.body@example.org',
     b'{"access_token": "' + SECRET + b'", "n": [1, 2, "\xc3\xa9\xe2\x82\xac"]}',
     b"key:\n-----BEGIN PRIVATE KEY-----\nMIIEvQ\nplanted\n-----END PRIVATE KEY-----\nafter\n",
+    b'{\n "organization_login_list": [\n  "planted-corp",\n  "planted-too"\n ],\n "seats": [1]\n}\n',
     b"\xff\xfe binary " + SECRET + b"\x00\x01",
 ]
 

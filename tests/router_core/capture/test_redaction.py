@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router_core.capture.redaction import PLACEHOLDER, Redactor
+from router_core.capture.placeholders import PLACEHOLDER
+from router_core.capture.redaction import Redactor
 from router_core.capture.spans import place_of
 
 KEY = b"k" * 32
@@ -273,13 +274,35 @@ IDENTITIES = {
         "https://api.github.com/copilot_internal/v2/token",
         {"token": "tid=planted0123456789;exp=1", "tracking_id": "planted0123456789", "expires_at": 1},
     ),
+    "copilot organisations": (
+        "https://api.github.com/copilot_internal/v2/token",
+        {"organization_list": ["planted0123456789", "planted9876543210"], "enterprise_list": [1047000001], "sku": "plus"},
+    ),
+    "copilot user": (
+        "https://api.github.com/copilot_internal/user",
+        {"login": "planted", "organization_login_list": ["planted-corp", "the-planted"], "copilot_plan": "plus",
+         "organization_list": [{"login": "planted-corp", "name": "Planted Corp"}], "analytics_tracking_id": "planted0"},
+    ),
     "github": (
         "https://api.github.com/user",
-        {"login": "planted", "id": 1047000001, "name": "Planted Name", "email": None},
+        {"login": "planted", "id": 1047000001, "name": "Planted Name", "email": None, "company": "@planted",
+         "avatar_url": "https://avatars.githubusercontent.com/u/1047000001?v=4", "html_url": "https://github.com/planted",
+         "node_id": "planted", "url": "https://api.github.com/users/planted", "plan": {"name": "Planted"}},
+    ),
+    "github organisations": (
+        "https://api.github.com/user/orgs",
+        [{"login": "planted-corp", "id": 1047000001, "repos_url": "https://api.github.com/orgs/planted-corp/repos"}],
     ),
 }  # fmt: skip
 KEPT = {"claude_max", "28800", "admin", "plus", "gemini-3-pro", "free-tier"}
 """What says nothing about anybody."""
+
+
+def shape(value):
+    """`value` with its keys and lists, without what they hold."""
+    if isinstance(value, dict):
+        return {key: shape(v) for key, v in value.items()}
+    return [shape(v) for v in value] if isinstance(value, list) else None
 
 
 @pytest.mark.parametrize("place", IDENTITIES)
@@ -288,7 +311,7 @@ def test_accounts_are_hidden_where_providers_name_them(place):
     host, _, path = url.removeprefix("https://").partition("/")
     body = json.dumps(document)
     redacted = Redactor(KEY).redact(body.encode(), place_of(host, f"/{path}", "application/json")).decode()
-    assert json.loads(redacted).keys() == document.keys()
+    assert shape(json.loads(redacted)) == shape(document)
     for planted in ("planted", UUID, "1047000001", "104700000000000000001"):
         assert planted not in redacted.lower(), redacted
     assert [word for word in KEPT if word in body and word not in redacted] == []
