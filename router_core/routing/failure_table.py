@@ -75,6 +75,7 @@ _MOONSHOT = "platform.moonshot.ai/docs/api/errors"
 _CODEX = "ChatGPT backend, observed from Codex CLI's traffic"
 _CLAUDE_CODE = "api.anthropic.com, observed from Claude Code's traffic"
 _RFC = "RFC 9110 section 15"
+_SDK = "x-should-retry, which the Anthropic and OpenAI SDKs follow before the status (_base_client.py, _should_retry)"
 
 # fmt: off
 TABLE: Final[tuple[Row, ...]] = (
@@ -129,6 +130,7 @@ TABLE: Final[tuple[Row, ...]] = (
     Row(_K.PAYMENT, _RFC, status=(402,), scope="credential", cooldown=HALF_HOUR),
     Row(_K.AUTH, _RFC + "; a model may be closed to a key that opens others", status=(403,), cooldown=HALF_HOUR),
     Row(_K.NOT_FOUND, _RFC, status=(404,), cooldown=12 * HOUR),
+    Row(_K.CLIENT_FAULT, _SDK, status=(408, 409, 425, *range(500, 529), *range(530, 600)), header=("x-should-retry", "false")),
     Row(_K.TRANSIENT, _RFC, status=(408, 425), cooldown=MINUTE),
     Row(_K.CAPACITY, "conflicts that providers report under load", status=(409,), text=phrases("overload", "capacity", "lock timeout", "try again", "temporarily"), cooldown=MINUTE),
     Row(_K.RATE_LIMIT, _CLAUDE_CODE + ": subscriptions rest for minutes where no reset time is sent", status=(429,), oauth=True, cooldown=5 * MINUTE),
@@ -136,6 +138,7 @@ TABLE: Final[tuple[Row, ...]] = (
     Row(_K.CAPACITY, _ANTHROPIC, status=(529,), cooldown=MINUTE),
     Row(_K.CAPACITY, _ANTHROPIC, status=(498,), provider="groq", cooldown=MINUTE),
     Row(_K.TRANSIENT, _RFC + "; 407 comes from the outbound proxy", status=(407,), cooldown=MINUTE),
+    Row(_K.TRANSIENT, _SDK, status=range(400, 500), header=("x-should-retry", "true"), backoff=1),
     Row(_K.CLIENT_FAULT, _RFC, status=range(400, 500)),
     Row(_K.TRANSIENT, _RFC, status=range(500, 600), cooldown=MINUTE),
 )

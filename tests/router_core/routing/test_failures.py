@@ -114,6 +114,18 @@ CASES = [
     Case(K.PAYMENT, 429, {"error": {"code": "1113", "message": "Insufficient balance"}}, provider="glm", **CREDENTIAL_HALF_HOUR),
     Case(K.PAYMENT, 200, {"base_resp": {"status_code": 1008, "status_msg": "insufficient balance"}}, provider="minimax", phase="opening", **CREDENTIAL_HALF_HOUR),
     Case(K.MODEL_UNSUPPORTED, 400, openai("Model Not Exist"), provider="deepseek", cooldown=12 * HOUR),
+    # What the server says of trying again goes before the status, but not before what is known of the account.
+    *(Case(K.TRANSIENT, status, openai("no"), {"X-Should-Retry": "true"}, backoff=1) for status in (400, 409, 413, 422, 499)),
+    *(Case(K.CLIENT_FAULT, status, openai("no"), {"x-should-retry": "false"}) for status in (408, 409, 425, 500, 502, 503, 504)),
+    Case(K.AUTH, 401, openai("no"), {"x-should-retry": "true"}, **CREDENTIAL_HALF_HOUR),
+    Case(K.AUTH, 401, openai("no"), {"x-should-retry": "false"}, **CREDENTIAL_HALF_HOUR),
+    Case(K.AUTH, 403, openai("no"), {"x-should-retry": "false"}, cooldown=HOUR / 2),
+    Case(K.NOT_FOUND, 404, openai("no"), {"x-should-retry": "false"}, cooldown=12 * HOUR),
+    Case(K.RATE_LIMIT, 429, openai("slow down"), {"x-should-retry": "false"}, backoff=1),
+    Case(K.CAPACITY, 529, anthropic("overloaded_error"), {"x-should-retry": "false"}, cooldown=60),
+    Case(K.CLIENT_FAULT, 400, openai("too long", code="context_length_exceeded"), {"x-should-retry": "true"}),
+    Case(K.TRANSIENT, 500, openai("oops"), {"x-should-retry": "true"}, cooldown=60),
+    Case(K.CLIENT_FAULT, 400, openai("no"), {"x-should-retry": "maybe"}),
     # Inside a stream whose status is 200
     Case(K.CAPACITY, 200, anthropic("overloaded_error", "Overloaded"), provider="anthropic", phase="opening", cooldown=60),
     Case(K.RATE_LIMIT, 200, {"type": "response.failed", "response": {"id": "r", "error": {"code": "rate_limit_exceeded", "message": "slow"}}}, phase="opening", backoff=1),
