@@ -50,14 +50,14 @@ class Bundle:
 
 
 def collect(loaded: Loaded, *, secrets: bool, env: Mapping[str, str] = os.environ) -> Bundle:
-    """The configuration with the provider definitions beside it. Raises TransferError.
+    """The configuration with its parts and the provider definitions beside it. Raises TransferError.
 
     Without `secrets` a secret that stands in the configuration itself is an error: it would go along.
     """
     folder = loaded.path.parent
     files = {"detour.yaml": _text(loaded.path)}
-    for path in loaded.watched:
-        if path.suffix in (".yaml", ".yml") and path != loaded.path and path.is_relative_to(folder):
+    for path in loaded.files[1:]:
+        if path.is_relative_to(folder):
             files[path.relative_to(folder).as_posix()] = _text(path)
     found = list(_references(loaded.config))
     if not secrets:

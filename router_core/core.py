@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from router_core import reading
 from router_core.capture.recorder import Recorder
 from router_core.config import secrets
-from router_core.config.loader import ConfigError, Loaded, load
+from router_core.config.loader import ConfigError, Loaded, Problem, load
 from router_core.config.secrets import SecretError
 from router_core.config.watch import watch
 from router_core.connections import Connections
@@ -124,14 +124,18 @@ class Core:
 
     async def load(self) -> Loaded:
         """The configuration file as it is now, without putting it in force. Raises ConfigError."""
-        return self.amend(await asyncio.to_thread(load, self.loaded.path))
+        loaded = await asyncio.to_thread(load, self.loaded.path)
+        if not loaded.tree.value and self.loaded.tree.value:
+            # Somebody is writing it just now, or could not: the disk was full.
+            raise ConfigError([Problem(str(loaded.path), 0, "the file is empty", "write it again")])
+        return self.amend(loaded)
 
     async def _reread(self) -> None:
         await self.reload(await self.load())
 
     async def read_again(self) -> bool:
         """Put the file in force as it is now; whether that went well. A mistake is reported and changes nothing."""
-        listen = self.config.listen
+        before = self.loaded
         try:
             await self.reread()
         except ConfigError as error:
@@ -141,7 +145,10 @@ class Core:
             logger.error("%s", error)
         else:
             logger.info("the configuration was read again: %s", self.loaded.path)
-            if self.config.listen != listen:
+            for warning in self.loaded.warnings:
+                if warning not in before.warnings:
+                    logger.warning("%s", warning)
+            if self.config.listen != before.config.listen:
                 logger.warning("what changed under `listen` takes effect with the next start")
             return True
         logger.error("the configuration has mistakes; the one in force stays")

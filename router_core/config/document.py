@@ -1,4 +1,4 @@
-"""YAML as a tree of values that know their lines.
+"""YAML as a tree of values that know their places.
 
 The YAML 1.2 core schema is read, not YAML 1.1: ``off``, ``yes`` and ``12:30`` stay what they look like,
 since a bare ``mode: off`` that turns into False, or a time of day into 750, is nobody's intention.
@@ -35,11 +35,12 @@ type Path = tuple[str | int, ...]
 
 @dataclass(slots=True)
 class Node:
-    """A value with the line on which it stands; for an entry of a mapping, the line of its key."""
+    """A value with the file and the line in which it stands; for an entry of a mapping, the line of its key."""
 
     value: Any
     """None, bool, int, float, str, ``list[Node]`` or ``dict[str, Node]``."""
     line: int
+    file: str
 
     def plain(self) -> Any:
         """The value without its lines."""
@@ -62,15 +63,15 @@ class Node:
             node = node.child(key) if node is not None else None
         return node is not None
 
-    def line_of(self, path: Iterable[str | int]) -> int:
-        """The line of the deepest part of `path` that exists."""
+    def place_of(self, path: Iterable[str | int]) -> tuple[str, int]:
+        """File and line of the deepest part of `path` that exists."""
         node = self
         for key in path:
             below = node.child(key)
             if below is None:
                 break
             node = below
-        return node.line
+        return node.file, node.line
 
 
 class _Loader(Base):
@@ -107,11 +108,11 @@ class _Reader:
             raise _Abort(node.start_mark, f"nested more than {MAX_DEPTH} levels deep", "flatten it")
         line = node.start_mark.line + 1
         if isinstance(node, yaml.MappingNode):
-            return Node(self.mapping(node, depth), line)
+            return Node(self.mapping(node, depth), line, self.file)
         if isinstance(node, yaml.SequenceNode):
-            return Node([self.read(item, depth + 1) for item in node.value], line)
+            return Node([self.read(item, depth + 1) for item in node.value], line, self.file)
         assert isinstance(node, yaml.ScalarNode)
-        return Node(self.scalar(node), line)
+        return Node(self.scalar(node), line, self.file)
 
     def mapping(self, node: yaml.MappingNode, depth: int) -> dict[str, Node]:
         found: dict[str, Node] = {}
@@ -176,7 +177,7 @@ def read(data: bytes, file: str) -> tuple[Node, list[Problem]]:
     An empty document is an empty mapping. Where nothing can be read the tree is an empty mapping too
     and the problems say why.
     """
-    empty = Node({}, 1)
+    empty = Node({}, 1, file)
     if len(data) > MAX_BYTES:
         return empty, [Problem(file, 0, f"larger than {MAX_BYTES >> 20} MB", "split or shorten it")]
     try:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from router_core.config.checks import check
 from router_core.config.document import Node, read
+from router_core.config.parts import PARTS, PROVIDERS, conflict, copies_of, merged, read_part, yaml_files
 from router_core.config.problems import ConfigError, Problem
 from router_core.config.report import Report
 from router_core.config.schema import Config
@@ -29,16 +30,23 @@ class Loaded:
     registry: Registry
     path: Path
     warnings: list[Problem]
-    watched: tuple[Path, ...]
-    """What a hot reload looks at: the file, the folder of the user's providers (which need not be there),
-    and the files in it."""
+    files: tuple[Path, ...]
+    """What it was read from: the file, its parts, the user's providers."""
+    folders: tuple[Path, ...]
+    """Those of the parts and the providers, which need not be there."""
     inactive: dict[str, str]
     """Id of a credential that cannot be used to the reason, e.g. an unset variable."""
     tree: Node = field(repr=False)
 
+    @property
+    def watched(self) -> tuple[Path, ...]:
+        """What a hot reload looks at: the file, the folders, and what is in these now, read or not."""
+        inside = (file for folder in self.folders for found in yaml_files(folder) for file in found)
+        return (self.path, *self.folders, *inside)
+
     def line(self, *path: str | int) -> int:
         """The line of a key, e.g. ``line("credentials", 0, "api_key")``; of its parent where it is absent."""
-        return self.tree.line_of(path)
+        return self.tree.place_of(path)[1]
 
 
 def packaged() -> Path:
@@ -65,8 +73,8 @@ def user_folder(env: Mapping[str, str]) -> Path:
 def load(path: Path | None = None, env: Mapping[str, str] = os.environ) -> Loaded:
     """The configuration at `path`, or where `find` finds it. Raises ConfigError with every mistake.
 
-    A folder stands for the ``detour.yaml`` in it, with the ``providers/`` beside that: one that git or a
-    file synchroniser keeps.
+    A folder stands for the ``detour.yaml`` in it, with ``conf.d/`` and ``providers/`` beside that: one that git
+    or a file synchroniser keeps.
     """
     path = find(env) if path is None else path
     path = path / "detour.yaml" if path.is_dir() else path
@@ -79,24 +87,51 @@ def load(path: Path | None = None, env: Mapping[str, str] = os.environ) -> Loade
 
 def parse(data: bytes, path: Path, env: Mapping[str, str] = os.environ) -> Loaded:
     """The configuration in `data`, as if it stood at `path`. Raises ConfigError with every mistake."""
-    file = str(path)
-    written, problems = read(data, file)
-    config, tree, found = validate(Config, written, file, {"folder": path.parent, "home": env.get("HOME")})
+    written, problems = read(data, str(path))
+    folders = _folders(path, env)
+    copies = copies_of(path)
+    written, parts = _with_parts(written, folders, problems, copies)
+    config, tree, found = validate(Config, written, {"folder": path.parent, "home": env.get("HOME")})
     problems += found
-    definitions, files, broken = _definitions(path, env, problems)
+    definitions, files, broken = _definitions(folders, problems, copies)
     broken |= _cut(written, tree)
     registry, mistakes = assemble(definitions, config.providers)
     # What a broken definition lacks as a whole, it lacks because a part of it was cut out.
-    problems += [_place(m, definitions, file, tree) for m in mistakes if m.key or m.provider not in broken]
-    report = Report(file, tree, written)
+    problems += [_place(m, definitions, tree) for m in mistakes if m.key or m.provider not in broken]
+    report = Report(tree, written)
     check(config, registry, report, env)
     check_models(config, registry, report)
     if problems or report.errors:
         raise ConfigError([*problems, *report.errors])
-    warnings = sorted(set(report.warnings))
+    warnings = sorted({*report.warnings, *map(conflict, copies)})
     if path.resolve() == packaged().resolve():
-        warnings = _default_warnings(file, report)
-    return Loaded(config, registry, path, warnings, (path, *files), report.inactive, tree)
+        warnings = _default_warnings(str(path), report)
+    return Loaded(config, registry, path, warnings, (path, *parts, *files), folders, report.inactive, tree)
+
+
+def _folders(path: Path, env: Mapping[str, str]) -> tuple[Path, ...]:
+    """Those of the parts and of the user's providers, beside the configuration at `path`."""
+    beside = user_folder(env) if path == packaged() else path.parent
+    if beside.resolve() == packaged().parent.resolve():
+        return ()
+    return beside / PARTS, beside / PROVIDERS
+
+
+def _with_parts(
+    written: Node, folders: tuple[Path, ...], problems: list[Problem], copies: list[Path]
+) -> tuple[Node, list[Path]]:
+    """`written` and what its parts add, in the order of their names; and their files."""
+    files, left = yaml_files(folders[0]) if folders and isinstance(written.value, dict) else ([], [])
+    copies += left
+    for file in files:
+        try:
+            part, found = read_part(file)
+        except OSError as error:
+            problems.append(_unreadable(file, error))
+            continue
+        problems += found
+        written = merged(written, part, problems)
+    return written, files
 
 
 def _default_warnings(file: str, report: Report) -> list[Problem]:
@@ -119,17 +154,17 @@ def _cut(written: Node, tree: Node) -> set[str]:
 
 
 def _definitions(
-    path: Path, env: Mapping[str, str], problems: list[Problem]
+    folders: tuple[Path, ...], problems: list[Problem], copies: list[Path]
 ) -> tuple[dict[str, Definition], list[Path], set[str]]:
     """The built-in providers and the user's: files in ``providers/`` beside the configuration.
 
-    With the folder and the files in it, and the names of the broken ones, whose problems are reported.
+    With the files, and the names of the broken ones, whose problems are reported.
     """
     definitions, broken = dict(load_builtin()), set[str]()
-    folder = (user_folder(env) if path == packaged() else path.parent) / "providers"
-    if folder.resolve() == (packaged().parent / "providers").resolve():
+    if not folders:
         return definitions, [], broken
-    files = sorted(file for file in folder.glob("*.yaml") if file.is_file())
+    files, left = yaml_files(folders[1])
+    copies += left
     own: dict[str, Path] = {}
     for file in files:
         try:
@@ -142,24 +177,24 @@ def _definitions(
         if found:
             broken.add(definition.name)
         if definition.name in own:
-            line = definition.tree.line_of(("name",))
             what = f"provider {definition.name!r} stands in {own[definition.name].name} too"
-            problems.append(Problem(str(file), line, what, "rename or remove one"))
+            problems.append(Problem(*definition.tree.place_of(("name",)), what, "rename or remove one"))
             continue
         own[definition.name] = file
         definitions[definition.name] = definition
-    return definitions, [folder, *files], broken
+    return definitions, files, broken
 
 
-def _place(mistake: Mistake, definitions: Mapping[str, Definition], file: str, tree: Node) -> Problem:
+def _place(mistake: Mistake, definitions: Mapping[str, Definition], tree: Node) -> Problem:
     """A mistake in the registry as a problem of the file that made it: the configuration if it speaks of it."""
     what = f"provider {mistake.provider}: {mistake.what}"
     entry = tree.child("providers")
     entry = entry.child(mistake.provider) if entry else None
     definition = definitions.get(mistake.provider)
     if definition and (entry is None or (mistake.key and entry.child(mistake.key[0]) is None)):
-        return Problem(definition.file, definition.tree.line_of(mistake.key), what, mistake.remedy)
-    return Problem(file, tree.line_of(("providers", mistake.provider, *mistake.key)), what, mistake.remedy)
+        return Problem(*definition.tree.place_of(mistake.key), what, mistake.remedy)
+    place = tree.place_of(("providers", mistake.provider, *mistake.key))
+    return Problem(*place, what, mistake.remedy)
 
 
 def _unreadable(path: Path, error: OSError) -> Problem:

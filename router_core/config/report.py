@@ -12,13 +12,12 @@ from router_core.config.values import Fault
 
 @dataclass(slots=True)
 class Report:
-    """Collects errors and warnings with the lines of `tree`."""
+    """Collects errors and warnings with the places of `tree`."""
 
-    file: str
     tree: Node
-    """What was valid: the lines of what the configuration holds."""
+    """What was valid: the places of what the configuration holds."""
     written: Node
-    """The whole file: names that stand in a broken part are known all the same."""
+    """All that is written: names that stand in a broken part are known all the same."""
     errors: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
     inactive: dict[str, str] = field(default_factory=dict)
@@ -31,18 +30,21 @@ class Report:
 
     def written_keys(self, section: str, path: Path) -> set[str]:
         """The keys of the list item at `path`, those that were cut out as broken included."""
-        line, items = self.tree.line_of(path), self.written.child(section)
+        place, items = self.tree.place_of(path), self.written.child(section)
         found = items.value if items is not None and isinstance(items.value, list) else ()
         return {
-            key for node in found if node.line == line and isinstance(node.value, dict) for key in node.value
+            key
+            for node in found
+            if (node.file, node.line) == place and isinstance(node.value, dict)
+            for key in node.value
         }
 
     def error(self, path: Path, what: str, remedy: str = "") -> None:
-        self.errors.append(Problem(self.file, self.tree.line_of(path), what, remedy))
+        self.errors.append(Problem(*self.tree.place_of(path), what, remedy))
 
     def faults(self, path: Path, faults: Iterable[Fault], whose: str = "") -> None:
         for what, remedy in faults:
             self.error(path, whose + what, remedy)
 
     def warn(self, path: Path, what: str, remedy: str = "") -> None:
-        self.warnings.append(Problem(self.file, self.tree.line_of(path), what, remedy))
+        self.warnings.append(Problem(*self.tree.place_of(path), what, remedy))

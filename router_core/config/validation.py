@@ -42,7 +42,7 @@ _BOUND = {
 
 
 def validate[M: BaseModel](
-    model: type[M], tree: Node, file: str, context: Mapping[str, Any] | None = None
+    model: type[M], tree: Node, context: Mapping[str, Any] | None = None
 ) -> tuple[M, Node, list[Problem]]:
     """`tree` as `model`, the part of the tree that was valid, and every mistake in the rest.
 
@@ -52,8 +52,8 @@ def validate[M: BaseModel](
     problems: list[Problem] = []
     known = {**(context or {}), KNOWN_RULES: catalogue.BY_NAME}
     if not isinstance(tree.value, dict):
-        problems.append(Problem(file, tree.line, "the file holds no mapping", "write KEY: VALUE lines"))
-        tree = Node({}, tree.line)
+        problems.append(Problem(tree.file, tree.line, "the file holds no mapping", "write KEY: VALUE lines"))
+        tree = Node({}, tree.line, tree.file)
     first = True
     # Each round removes at least one node, or empties the document.
     while True:
@@ -65,7 +65,7 @@ def validate[M: BaseModel](
                 path = _existing(tree, details["loc"])
                 # What is missing in a later round is what the first one cut out.
                 if first or details["type"] != "missing":
-                    problems.append(_problem(model, tree, file, path, details))
+                    problems.append(_problem(model, tree, path, details))
                 broken.add(path)
             tree, first = _without(tree, broken), False
 
@@ -86,14 +86,15 @@ def _without(tree: Node, broken: set[Path], at: Path = ()) -> Node:
     if isinstance(tree.value, dict):
         pairs = tree.value.items()
         kept = {k: _without(n, broken, (*at, k)) for k, n in pairs if (*at, k) not in broken}
-        return Node({} if at in broken else kept, tree.line)
+        return Node({} if at in broken else kept, tree.line, tree.file)
     if isinstance(tree.value, list):
-        items = enumerate(tree.value)
-        return Node([_without(n, broken, (*at, i)) for i, n in items if (*at, i) not in broken], tree.line)
+        pieces = enumerate(tree.value)
+        left = [_without(n, broken, (*at, i)) for i, n in pieces if (*at, i) not in broken]
+        return Node(left, tree.line, tree.file)
     return tree
 
 
-def _problem(model: type[BaseModel], tree: Node, file: str, path: Path, details: ErrorDetails) -> Problem:
+def _problem(model: type[BaseModel], tree: Node, path: Path, details: ErrorDetails) -> Problem:
     kind, context = details["type"], details.get("ctx", {})
     key = next((str(part) for part in reversed(path) if isinstance(part, str)), "")
     what, remedy = f"{shown(key)} cannot be read", ""
@@ -118,7 +119,7 @@ def _problem(model: type[BaseModel], tree: Node, file: str, path: Path, details:
     elif kind == "value_error":
         what, _, remedy = masked(str(context["error"])).partition("; ")
         what = f"{shown(key)}: {what}"
-    return Problem(file, tree.line_of(path), what, remedy)
+    return Problem(*tree.place_of(path), what, remedy)
 
 
 def known_keys(model: type[BaseModel], path: Path) -> list[str]:

@@ -39,7 +39,7 @@ class Definition:
 def read_definition(data: bytes, file: str) -> tuple[Definition, list[Problem]]:
     """A provider file. Its name is the key `name`, or the file's own name without its suffix."""
     tree, problems = read(data, file)
-    config, tree, found = validate(ProviderConfig, tree, file)
+    config, tree, found = validate(ProviderConfig, tree)
     return Definition(config.name or Path(file).stem, config, file, tree), problems + found
 
 
@@ -55,9 +55,7 @@ def load_builtin() -> Mapping[str, Definition]:
             problems += found
             if definition.name in definitions:
                 what = f"provider {definition.name} stands in {definitions[definition.name].file} too"
-                problems.append(
-                    Problem(definition.file, definition.tree.line_of(("name",)), what, "rename one")
-                )
+                problems.append(Problem(*definition.tree.place_of(("name",)), what, "rename one"))
             definitions[definition.name] = definition
     if problems:
         raise ConfigError(problems)

@@ -49,7 +49,7 @@ async def test_a_valid_change_is_put_in_force(core: Core) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["credentials: [", "credentials:\n  - {id: x, provider: nobody}\n", "colour: red\n"]
+    "text", ["credentials: [", "credentials:\n  - {id: x, provider: nobody}\n", "colour: red\n", ""]
 )
 async def test_an_invalid_one_is_reported_and_changes_nothing(
     core: Core, text: str, caplog: pytest.LogCaptureFixture
@@ -57,7 +57,7 @@ async def test_an_invalid_one_is_reported_and_changes_nothing(
     before = core.loaded
     core.loaded.path.write_text(text)
     await eventually(lambda: "the one in force stays" in caplog.text)
-    assert str(core.loaded.path) + ":" in caplog.text
+    assert f"{core.loaded.path}:" in caplog.text
     assert core.loaded is before
     core.loaded.path.write_text(TWO)
     await eventually(lambda: ids(core) == {"one", "two"})

@@ -74,7 +74,7 @@ def test_an_empty_document_is_an_empty_mapping() -> None:
 def test_every_value_knows_its_line() -> None:
     tree, _ = read(b"a: 1\nb:\n  - x\n  - c:\n      d: 2\n", "c.yaml")
     lines = {
-        path: tree.line_of(path)
+        path: tree.place_of(path)[1]
         for path in [("a",), ("b",), ("b", 0), ("b", 1, "c"), ("b", 1, "c", "d"), ("z",)]
     }
     assert lines == {("a",): 1, ("b",): 2, ("b", 0): 3, ("b", 1, "c"): 4, ("b", 1, "c", "d"): 5, ("z",): 1}

@@ -488,6 +488,7 @@ def test_adding_a_provider_is_adding_a_file(tmp_path: Path) -> None:
     assert found.registry.providers["mine"].endpoints[0].format is Format.ANTHROPIC
     assert found.watched == (
         tmp_path / "c.yaml",
+        tmp_path / "conf.d",
         tmp_path / "providers",
         tmp_path / "providers" / "mine.yaml",
     )
