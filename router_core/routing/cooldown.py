@@ -50,6 +50,16 @@ class Cooldown:
 
 
 @dataclass(frozen=True, slots=True)
+class Over:
+    """The news that a period ended."""
+
+    at: float
+    """When it was found out."""
+    until: float
+    """When it would have ended. Both seconds since the epoch."""
+
+
+@dataclass(frozen=True, slots=True)
 class Limit:
     """A limit of one model that seems to be used up."""
 
@@ -72,6 +82,8 @@ class CredentialState:
     """Its bit there; -1 once it has left."""
     in_flight: int = 0
     cooldowns: dict[Key, Cooldown] = field(default_factory=dict)
+    over: dict[Key, Over] = field(default_factory=dict)
+    """The last cooldowns that ended before their time, so that none comes back from who has not heard of it."""
     spent: dict[str, Limit] = field(default_factory=dict)
     """By model, as `key_of` names it: where others go first."""
     last_error: str | None = None

@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from router_core.config.schema import Routing
-from router_core.routing.cooldown import QUOTA, Cooldown, CredentialState, Key, Limit, key_of
+from router_core.routing.cooldown import QUOTA, Cooldown, CredentialState, Key, Limit, Over, key_of
 from router_core.routing.failure_table import BACKOFF_LIMIT
 from router_core.routing.failures import Failure
 from router_core.routing.readiness import Readiness
@@ -69,7 +69,7 @@ class Health:
         clock: Callable[[], float],
         wall: Callable[[], float],
         random: Callable[[], float],
-        changed: Callable[[CredentialState, Key, Cooldown | None], None] = lambda *_: None,
+        changed: Callable[[CredentialState, Key, Cooldown | Over], None] = lambda *_: None,
     ):
         self.settings = settings
         self._clock, self._wall, self._random, self._changed = clock, wall, random, changed
@@ -229,16 +229,21 @@ class Health:
             if cooldown.kind == FailureKind.AUTH:
                 self._drop(state, key)
 
-    def adopt_end(self, state: CredentialState, key: Key, at: float) -> None:
-        """Another process saw at wall-clock `at` that a cooldown is over."""
-        old = state.cooldowns.get(key)
-        if state.index >= 0 and old is not None and old.since <= at:
-            self._drop(state, key, quiet=True)
+    def adopt_end(self, state: CredentialState, key: Key, over: Over) -> None:
+        """Another process saw that a cooldown is over."""
+        old, known = state.cooldowns.get(key), state.over.get(key)
+        if state.index < 0 or (known is not None and known.at >= over.at):
+            return
+        if old is None:
+            self._remember(state, key, over)
+        elif old.since <= over.at:
+            self._drop(state, key, over)
 
     def adopt(self, state: CredentialState, key: Key, cooldown: Cooldown) -> None:
-        """What another process, or this one before a restart, knows. A later deadline is never shortened."""
-        old = state.cooldowns.get(key)
-        if state.index < 0:
+        """What another process, or this one before a restart, knows. A later deadline is never shortened, and
+        what is over does not come back."""
+        old, over = state.cooldowns.get(key), state.over.get(key)
+        if state.index < 0 or (over is not None and cooldown.since <= over.at):
             return
         now = self._wall()
         if not cooldown.stated and not cooldown.quota:
@@ -274,17 +279,29 @@ class Health:
     def _store(self, state: CredentialState, key: Key, cooldown: Cooldown, *, quiet: bool = False) -> None:
         if key not in state.cooldowns and len(state.cooldowns) >= MAX_KEYS:
             models = (k for k in state.cooldowns if k and k != QUOTA)
-            self._drop(state, min(models, key=lambda k: state.cooldowns[k].until), quiet=quiet)
+            forgotten = min(models, key=lambda k: state.cooldowns[k].until)
+            self._drop(
+                state, forgotten, Over(self._wall(), state.cooldowns[forgotten].until) if quiet else None
+            )
         elif key in state.cooldowns:
             # A probe that is under way goes on, whatever else became known meanwhile.
             cooldown.probing = state.cooldowns[key].probing
         state.cooldowns[key] = cooldown
+        state.over.pop(key, None)
         self.readiness.place(state, key)
         if not quiet:
             self._changed(state, key, cooldown)
 
-    def _drop(self, state: CredentialState, key: Key, *, quiet: bool = False) -> None:
-        del state.cooldowns[key]
+    def _drop(self, state: CredentialState, key: Key, heard: Over | None = None) -> None:
+        """A cooldown is over; `heard` is what another process told of it."""
+        cooldown = state.cooldowns.pop(key)
+        over = heard or Over(self._wall(), cooldown.until)
+        self._remember(state, key, over)
         self.readiness.lift(state, key)
-        if not quiet:
-            self._changed(state, key, None)
+        if heard is None:
+            self._changed(state, key, over)
+
+    def _remember(self, state: CredentialState, key: Key, over: Over) -> None:
+        if key not in state.over and len(state.over) >= MAX_KEYS:
+            del state.over[min(state.over, key=lambda k: state.over[k].at)]
+        state.over[key] = over

@@ -157,7 +157,7 @@ class Plan:
         self._count += 1
         running.secret, running.oauth = token.secret, token.oauth
         self._running[self._count] = running
-        live.charge(f"credential:{credential.id}", requests=1)
+        live.allowances.charge(f"credential:{credential.id}", requests=1)
         carriers = leaf.provider.oauth if token.oauth else leaf.provider.auth
         if not token.secret:
             carriers = ()
@@ -233,7 +233,7 @@ class Plan:
             running.succeeded()
 
     def _observe(self, state: CredentialState, attempt: Attempt, headers: Headers) -> None:
-        self._live.observe(state, headers, attempt.model, free=self._free)
+        self._live.allowances.observe(state, headers, attempt.model, free=self._free)
 
     def learn(self, attempt: Attempt, message: Message) -> None:
         """What a message of a WebSocket session says while the session goes on."""
@@ -241,7 +241,7 @@ class Plan:
         if running is None:
             return
         if message.windows:
-            self._live.adopt_windows(running.state, message.windows)
+            self._live.allowances.learn(running.state, message.windows)
         if message.response_id is not None:
             names = answer_names([], message.response_id)
             binding = Binding(running.state.credential.id, attempt.provider.name, attempt.model)
@@ -319,9 +319,9 @@ class Plan:
     def _charge(self, attempt: Attempt, state: CredentialState) -> None:
         usage = attempt.usage or self.exchange.usage
         tokens = (usage.prompt or 0) + (usage.output or 0)
-        self._live.charge(f"credential:{state.credential.id}", tokens=tokens)
+        self._live.allowances.charge(f"credential:{state.credential.id}", tokens=tokens)
         if self.exchange.client.name:
-            self._live.charge(f"client:{self.exchange.client.name}", tokens=tokens)
+            self._live.allowances.charge(f"client:{self.exchange.client.name}", tokens=tokens)
 
     async def _renew(self, state: CredentialState, running: Running) -> bool:
         """Whether another token was found for a credential whose token was refused; once per request."""

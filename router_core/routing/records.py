@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from router_core.routing.affinity import Binding
-from router_core.routing.cooldown import Cooldown, CredentialState, Key
+from router_core.routing.allowances import Seen
+from router_core.routing.breaker import Circuit, Opening
+from router_core.routing.cooldown import Cooldown, CredentialState, Key, Over
 from router_core.routing.windows import Count, Window
 from router_core.state.store import Change
 
@@ -35,6 +37,14 @@ def cooldown_of(record: Record) -> Cooldown:
         stated=bool(record["stated"]),
         level=max(0, min(30, int(record["level"]))),
     )
+
+
+def over_record(over: Over) -> Record:
+    return {"over": over.at, "until": over.until}
+
+
+def over_of(record: Record) -> Over:
+    return Over(float(record["over"]), float(record["until"]))
 
 
 def binding_record(binding: Binding) -> Record:
@@ -82,13 +92,32 @@ def count_of(record: Record) -> Count:
     return Count(float(record["start"]), float(record["end"]), int(record["tokens"]), int(record["requests"]))
 
 
-def cooldown_change(state: CredentialState, key: Key, cooldown: Cooldown) -> Change:
-    return Change("cooldown", state.credential.id, cooldown_record(cooldown, state.fingerprint), key)
+def cooldown_change(state: CredentialState, key: Key, known: Cooldown | Over) -> Change:
+    record = over_record(known) if isinstance(known, Over) else cooldown_record(known, state.fingerprint)
+    return Change("cooldown", state.credential.id, record, key)
+
+
+def circuit_change(circuit: Circuit, known: Opening | Over) -> Change:
+    record = over_record(known) if isinstance(known, Over) else {"since": known.since, "until": known.until}
+    return Change("circuit", circuit[0], record, circuit[1])
+
+
+def opening_of(record: Record) -> Opening:
+    return Opening(float(record["since"]), float(record["until"]))
 
 
 def switch_change(credential_id: str, switch: Record) -> Change:
     return Change("switch", credential_id, dict(switch))
 
 
-def windows_change(credential_id: str, windows: dict[str, Window]) -> Change:
-    return Change("windows", credential_id, {w.name: window_record(w) for w in windows.values()})
+def windows_change(credential_id: str, seen: Seen) -> Change:
+    windows = {w.name: window_record(w) for w in seen.windows.values()}
+    return Change("windows", credential_id, {"at": seen.at, "windows": windows})
+
+
+def seen_of(record: Record) -> Seen:
+    return Seen(float(record["at"]), {n: window_of(n, r) for n, r in record["windows"].items()})
+
+
+def binding_change(key: str, binding: Binding) -> Change:
+    return Change("binding", key, binding_record(binding))

@@ -14,6 +14,7 @@ from router_core.providers.model import Provider
 from router_core.providers.registry import Registry
 from router_core.routing.affinity import continues, session_names
 from router_core.routing.choice import Chooser
+from router_core.routing.copies import adopt, snapshot
 from router_core.routing.live import Live
 from router_core.routing.models import ModelEntry, list_models
 from router_core.routing.names import Leaf, Tree, UnknownModel, leaves, split_effort
@@ -81,13 +82,13 @@ class Router:
         if not targets:
             return nothing(exchange, tree, skipped)
         if client:
-            live.charge(f"client:{client}", requests=1)
+            live.allowances.charge(f"client:{client}", requests=1)
         first_turn = bool(names) and names[0].derived and not continues(exchange.document)
         binding = live.affinity.find(names, exchange.model, first_turn=first_turn)
         return Plan(live, exchange, Chooser(live, exchange, tree, targets, binding), skipped, names)
 
     def _over_limit(self, client: str) -> Refusal | None:
-        closed = self.live.quotas.closed(f"client:{client}")
+        closed = self.live.allowances.quotas.closed(f"client:{client}")
         if closed is None:
             return None
         until, words = closed
@@ -152,7 +153,7 @@ class Router:
                 credential,
                 live.credentials.get(credential.id),
                 live.is_off(credential.id),
-                live.windows(credential.id),
+                live.allowances.windows(credential.id),
                 now,
             )
             for credential in live.pool.credentials.values()
@@ -168,7 +169,7 @@ class Router:
         if state is None:
             return False
         state.scheduler.health.reset(state)
-        self.live.forget_windows(credential_id)
+        self.live.allowances.forget(state)
         self.live.breakers.reset()
         self.live.wake()
         return True
@@ -183,7 +184,7 @@ class Router:
     # -- what a store asks
 
     def snapshot(self) -> list[Change]:
-        return self.live.snapshot()
+        return snapshot(self.live)
 
     def adopt(self, changes: Iterable[Change]) -> None:
-        self.live.adopt(changes)
+        adopt(self.live, changes)

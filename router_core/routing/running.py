@@ -10,7 +10,7 @@ from router_core.routing.breaker import Circuit
 from router_core.routing.choice import Choice
 from router_core.routing.cooldown import CredentialState
 from router_core.routing.failures import RETRIED, Failure
-from router_core.routing.health import Probe
+from router_core.routing.health import PROBE_PATIENCE, Probe
 from router_core.routing.live import Live
 from router_core.routing.targets import Target
 from router_core.verdict import FailureKind
@@ -32,6 +32,8 @@ class Running:
     answered: bool = False
     released: bool = False
     probe: Probe | None = None
+    circuit_tests: int = 0
+    """Where it tests whether the endpoint is back: how many may do so at once."""
     _leases: list[object] = field(default_factory=list)
     """Places under limits that all processes share, given back when the attempt ends."""
     _test: object = None
@@ -45,7 +47,7 @@ class Running:
         state.scheduler.acquire(state)
         if choice.ends_cooldown and not free:
             running.probe = state.scheduler.health.begin(state, model)
-        live.breakers.begin(circuit)
+        running.circuit_tests = live.breakers.begin(circuit)
         return running
 
     async def lease(self) -> str | None:
@@ -64,6 +66,12 @@ class Running:
                 return "another Detour tests whether its cooldown can end"
             self._leases.append(place)
             self._test = place if probe.early else None
+        if self.circuit is not None and self.circuit_tests:
+            name = f"circuit:{orjson.dumps(self.circuit).decode()}"
+            place = await lease(name, self.circuit_tests, PROBE_PATIENCE)
+            if place is False:
+                return "others test whether its endpoint is back"
+            self._leases.append(place)
         return None
 
     def give_up(self) -> None:

@@ -2,9 +2,9 @@
 
 Each process routes on its own memory. What changes there is pushed within milliseconds, what others
 changed is pulled four times a second, and after an outage both sides are laid over each other: deadlines
-by the later one, counts by their sum, the rest by the last writer. No request waits for Redis, except for
-a place under a shared concurrency limit and the right to test a cooldown, and there no longer than
-`LEASE_PATIENCE`.
+by the later one, unless one side knows that it is over since, counts by their sum, the rest by the last
+writer. No request waits for Redis, except for a place under a shared concurrency limit and the right to
+test a cooldown or an upstream that was down, and there no longer than `LEASE_PATIENCE`.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from router_core.state import scripts
+from router_core.state.kept import HASHES, KINDS, Kept, stored
 from router_core.state.link import Link, Unanswered
+from router_core.state.pending import Pending
 from router_core.state.places import Places, key_of
 from router_core.state.store import Change, ChangeKind, Owner
 
@@ -35,14 +36,9 @@ PULL_INTERVAL: Final = 0.25
 RETRY_INTERVAL: Final = 1.0
 CALL_TIMEOUT: Final = 1.0
 START_PATIENCE: Final = 3.0
-MAX_PENDING: Final = 20_000
 BATCH: Final = 500
 BINDING_LIFE: Final = 3600.0
 MAX_BINDINGS: Final = 65_536
-SWITCH_LIFE: Final = 365 * 86400
-"""Seconds that Redis keeps what was decided by hand, after nobody has asked for it."""
-
-type _Slot = tuple[str, str, str]
 
 
 class RedisStore:
@@ -63,17 +59,12 @@ class RedisStore:
         self._redis: Any = Redis(connection_pool=pool)
         self.link = Link(f"{parts.hostname or ''}:{parts.port or 6379}" if parts.hostname else parts.path)
         self._origin = secrets.token_hex(8)
-        self._binding_life, self._wall = binding_life, wall
+        self._kept = Kept(self._redis, self._origin, binding_life, wall)
         self._owner: Owner | None = None
-        self._pending: dict[_Slot, Change] = {}
+        self._pending = Pending()
         self._wanted = asyncio.Event()
         self._seen = "0-0"
         self._tasks: list[asyncio.Task[None]] = []
-        self._cooldown = self._redis.register_script(scripts.COOLDOWN)
-        self._value = self._redis.register_script(scripts.VALUE)
-        self._switch = self._redis.register_script(scripts.SWITCH)
-        self._count = self._redis.register_script(scripts.COUNT)
-        self._tell = self._redis.register_script(scripts.TELL)
         self._places = Places(self._redis, self.link, self._origin, self._wanted.set)
         self.lease, self.give_back = self._places.lease, self._places.give_back
         self.lock, self.mark, self.marked = self._places.lock, self._places.mark, self._places.marked
@@ -107,16 +98,7 @@ class RedisStore:
     # -- out
 
     def changed(self, change: Change) -> None:
-        slot = (change.kind, change.name, orjson.dumps(change.key).decode())
-        old = self._pending.pop(slot, None)
-        if old is not None and change.kind == "count":
-            change = _sum(old, change)
-        elif old is not None and change.kind == "turn":
-            change = Change("turn", change.name, [*old.value, *change.value][-BATCH:], change.key)
-        elif len(self._pending) >= MAX_PENDING:
-            # The oldest goes: what it said is known here, and laid over the others' when Redis is back.
-            del self._pending[next(iter(self._pending))]
-        self._pending[slot] = change
+        self._pending.add(change)
         self._wanted.set()
 
     async def _pushing(self) -> None:
@@ -134,73 +116,25 @@ class RedisStore:
         if not self.link.up:
             return
         self._wanted.clear()
-        pending, self._pending = self._pending, {}
-        items = list(pending.items())
+        changes = self._pending.take()
         try:
             await self._places.send_back()
-            while items:
-                batch = items[:BATCH]
-                totals = await self.link.call(self._send([c for _, c in batch]), CALL_TIMEOUT)
-                del items[:BATCH]
-                self._take_totals([c for _, c in batch], totals)
+            while changes:
+                batch = changes[:BATCH]
+                totals = await self.link.call(self._send(batch), CALL_TIMEOUT)
+                del changes[:BATCH]
+                self._take_totals(batch, totals)
         except Unanswered:
-            # What did not go out waits, below what has changed since.
-            newer, self._pending = self._pending, dict(items)
-            for change in newer.values():
-                self.changed(change)
             self._wanted.set()
             raise
+        finally:
+            self._pending.sent(changes)
 
     async def _send(self, changes: list[Change]) -> list[Any]:
         pipe = self._redis.pipeline(transaction=False)
         for change in changes:
-            await self._add(pipe, change)
+            await self._kept.add(pipe, change)
         return await pipe.execute(raise_on_error=False)
-
-    async def _add(self, pipe: Any, change: Change) -> None:
-        stream, message = key_of("changes"), orjson.dumps(change)
-        match change.kind:
-            case "cooldown":
-                over, field = "over" in change.value, orjson.dumps(change.key)
-                at = change.value["over"] if over else change.value["since"]
-                until = 0 if over else change.value["until"]
-                record = b"" if over else orjson.dumps(change.value)
-                args = [field, record, at, until, self._ttl(until), self._origin, message]
-                await self._cooldown(keys=[key_of("cooldown", change.name), stream], args=args, client=pipe)
-            case "drop":
-                await pipe.delete(key_of("cooldown", change.name), key_of("windows", change.name))
-            case "windows":
-                until = max((w["reset"] or 0 for w in change.value.values()), default=0)
-                args = [orjson.dumps(change.value), self._ttl(until), self._origin, message]
-                await self._value(keys=[key_of("windows", change.name), stream], args=args, client=pipe)
-            case "binding":
-                args = [orjson.dumps(change.value), int(self._binding_life * 1000), self._origin, message]
-                await self._value(keys=[key_of("binding", change.name), stream], args=args, client=pipe)
-            case "count":
-                value = change.value
-                ttl = self._ttl(value["end"])
-                args = [
-                    value["start"],
-                    value["end"],
-                    *value["add"],
-                    ttl,
-                    self._origin,
-                    change.name,
-                    change.key,
-                ]
-                await self._count(
-                    keys=[key_of("count", change.name, change.key), stream], args=args, client=pipe
-                )
-            case "switch":
-                value = change.value
-                args = [orjson.dumps(value), value["at"], SWITCH_LIFE * 1000, self._origin, message]
-                await self._switch(keys=[key_of("switch", change.name), stream], args=args, client=pipe)
-            case "turn":
-                await self._tell(keys=[stream], args=[self._origin, message], client=pipe)
-
-    def _ttl(self, until: float) -> int:
-        """Milliseconds, with a minute over for clocks that differ."""
-        return max(1000, int((until - self._wall() + 60) * 1000))
 
     def _take_totals(self, changes: list[Change], results: list[Any]) -> None:
         for change, result in zip(changes, results, strict=True):
@@ -231,15 +165,13 @@ class RedisStore:
         assert self._owner is not None
         last = await self.link.call(self._redis.xrevrange(key_of("changes"), count=1), CALL_TIMEOUT)
         self._seen = last[0][0].decode() if last else "0-0"
+        for kind in KINDS:
+            await self._load(kind)
         for change in self._owner.snapshot():
             # Counts were queued one by one; the sums that are known here hold others' parts too.
             if change.kind != "count":
-                self._pending.setdefault(
-                    (change.kind, change.name, orjson.dumps(change.key).decode()), change
-                )
+                self._pending.add_below(change)
         self._wanted.set()
-        for kind in ("switch", "cooldown", "count", "windows", "binding"):
-            await self._load(kind)
 
     async def _load(self, kind: ChangeKind) -> None:
         cursor, found = 0, 0
@@ -249,11 +181,9 @@ class RedisStore:
             if keys:
                 pipe = self._redis.pipeline(transaction=False)
                 for key in keys:
-                    await (pipe.hgetall(key) if kind in ("cooldown", "count") else pipe.get(key))
+                    await (pipe.hgetall(key) if kind in HASHES else pipe.get(key))
                 values = await self.link.call(pipe.execute(), CALL_TIMEOUT)
-                self._adopt(
-                    c for k, v in zip(keys, values, strict=True) for c in _stored(kind, k.decode(), v)
-                )
+                self._adopt(c for k, v in zip(keys, values, strict=True) for c in stored(kind, k.decode(), v))
             found += len(keys)
             if not cursor or found >= MAX_BINDINGS:
                 return
@@ -277,39 +207,5 @@ class RedisStore:
 
     def _adopt(self, changes: Iterable[Change]) -> None:
         assert self._owner is not None
-        self._owner.adopt(self._with_pending(c) for c in changes)
-
-    def _with_pending(self, change: Change) -> Change:
-        """A shared sum, and what is not in it yet."""
-        if change.kind != "count":
-            return change
-        own = self._pending.get(("count", change.name, orjson.dumps(change.key).decode()))
-        if own is None or own.value["end"] != change.value["end"]:
-            return change
-        value = dict(change.value)
-        value["tokens"] += own.value["add"][0]
-        value["requests"] += own.value["add"][1]
-        return Change("count", change.name, value, change.key)
-
-
-def _sum(old: Change, new: Change) -> Change:
-    """Two additions to one count; those to a window that is over are void."""
-    if old.value["end"] != new.value["end"]:
-        return new
-    add = [a + b for a, b in zip(old.value["add"], new.value["add"], strict=True)]
-    return Change("count", new.name, {**new.value, "add": add}, new.key)
-
-
-def _stored(kind: ChangeKind, key: str, value: Any) -> Iterable[Change]:
-    """The changes that a stored value stands for."""
-    name = key.removeprefix(key_of(kind, ""))
-    with suppress(orjson.JSONDecodeError, KeyError, ValueError):
-        if kind == "cooldown":
-            return [Change("cooldown", name, orjson.loads(v), orjson.loads(f)) for f, v in value.items()]
-        if kind == "count" and value:
-            name, _, limit = name.rpartition(":")
-            figures = {k.decode(): float(v) for k, v in value.items()}
-            return [Change("count", name, figures, limit)]
-        if value and kind in ("windows", "binding", "switch"):
-            return [Change(kind, name, orjson.loads(value))]
-    return []
+        news = (c for c in changes if not self._pending.overrules(c))
+        self._owner.adopt(self._pending.with_own_part(c) for c in news)

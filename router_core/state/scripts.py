@@ -8,19 +8,24 @@ from __future__ import annotations
 
 from typing import Final
 
-COOLDOWN: Final = """
--- A later deadline is never shortened; an end only ends what began before it.
--- KEYS: hash of the credential, stream.  ARGV: field, record or '', since or moment of the end, until, ttl ms,
--- origin, message
+PERIOD: Final = """
+-- A period with an end of its own, or the news that it was over sooner. A later end is never shortened, and what was
+-- over is not brought back by who had not heard of it: the news stays in the period's place.
+-- KEYS: hash, stream.  ARGV: field, record, since or moment of the news, until, ttl ms, origin, message
 local old = redis.call('HGET', KEYS[1], ARGV[1])
-if ARGV[2] == '' then
-  if not old or cjson.decode(old)['since'] > tonumber(ARGV[3]) then return 0 end
-  redis.call('HDEL', KEYS[1], ARGV[1])
-else
-  if old and cjson.decode(old)['until'] >= tonumber(ARGV[4]) then return 0 end
-  redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
-  if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[5]) then redis.call('PEXPIRE', KEYS[1], ARGV[5]) end
+if old then
+  old = cjson.decode(old)
+  local over = cjson.decode(ARGV[2])['over']
+  if old['over'] then
+    if old['over'] >= tonumber(ARGV[3]) then return 0 end
+  elseif over then
+    if old['since'] > tonumber(ARGV[3]) then return 0 end
+  elseif old['until'] >= tonumber(ARGV[4]) then
+    return 0
+  end
 end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[5]) then redis.call('PEXPIRE', KEYS[1], ARGV[5]) end
 redis.call('XADD', KEYS[2], 'MAXLEN', '~', 20000, '*', 'o', ARGV[6], 'm', ARGV[7])
 redis.call('PEXPIRE', KEYS[2], 3600000)
 return 1
@@ -35,9 +40,9 @@ redis.call('PEXPIRE', KEYS[2], 3600000)
 return 1
 """
 
-SWITCH: Final = """
--- What was decided last holds, whoever writes last.
--- KEYS: key, stream.  ARGV: value, moment of the decision, ttl ms, origin, message
+LATEST: Final = """
+-- What was found out or decided last holds, whoever writes last.
+-- KEYS: key, stream.  ARGV: value with its moment ``at``, the same moment, ttl ms, origin, message
 local old = redis.call('GET', KEYS[1])
 if old and cjson.decode(old)['at'] >= tonumber(ARGV[2]) then return 0 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[3])

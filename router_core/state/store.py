@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-type ChangeKind = Literal["cooldown", "drop", "binding", "windows", "count", "turn", "switch"]
+type ChangeKind = Literal["cooldown", "drop", "binding", "windows", "count", "turn", "switch", "circuit"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,13 +21,14 @@ class Change:
     ============  =====================  ======================  =========================================
     kind          name                   key                     value
     ============  =====================  ======================  =========================================
-    cooldown      credential id          model or None           `cooldown_record`, or ``{"over": moment}``
+    cooldown      credential id          model or None           `cooldown_record`, or `over_record`
     drop          credential id          -                       - (the credential is no longer active)
     binding       digest of the session  -                       `binding_record`
-    windows       credential id          -                       window name to `window_record`
+    windows       credential id          -                       ``windows``: name to `window_record`; ``at``: when
     count         ``credential:ID`` ...  window of the limit     ``start end tokens requests``, ``add``
     turn          provider               [model, priority]       credential ids, in turn
     switch        credential id          -                       ``off``: taken out of use by hand; ``at``: when
+    circuit       base URL               model or None           ``since until``: left alone; or `over_record`
     ============  =====================  ======================  =========================================
     """
 

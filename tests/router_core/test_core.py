@@ -79,9 +79,9 @@ async def test_state_outlives_the_process(core: Core, tmp_path: Path) -> None:
     live = core.router.live
     state = live.credentials["one"]
     headers = [("x-codex-primary-used-percent", "40"), ("x-codex-primary-reset-after-seconds", "600")]
-    live.observe(state, headers, "model-of-test", free=False)
+    live.allowances.observe(state, headers, "model-of-test", free=False)
     await core.stop()
     again = Core(load(core.loaded.path, {"HOME": str(tmp_path)}), tmp_path / "state")
     await again.start()
-    assert [w.used for w in again.router.live.windows("one")] == [0.4]
+    assert [w.used for w in again.router.live.allowances.windows("one")] == [0.4]
     await again.stop()

@@ -11,7 +11,8 @@ from router_core.config.schema import Breaker
 from router_core.errors import Code, Refusal
 from router_core.exchange import Outcome
 from router_core.formats import Format
-from router_core.routing.breaker import Breakers
+from router_core.routing.breaker import Breakers, Opening
+from router_core.routing.cooldown import Over
 from tests.router_core.routing.build import ANTHROPIC, Time, World, answer, broken, credential, limited
 
 HERE = ("https://x.test", "model")
@@ -66,6 +67,47 @@ def test_what_began_before_it_opened_says_nothing() -> None:
     b.success(HERE, before)
     b.failure(HERE, before)
     assert (b.state(HERE), b.wait(HERE)) == ("open", 30)
+
+
+def test_what_another_process_found_is_left_alone_too() -> None:
+    time, news = Time(), []
+    one = Breakers(Breaker(failures=1), time.clock, wall=time.wall, changed=lambda *n: news.append(n))
+    two = breakers(time)
+    two._wall = time.wall
+    one.failure(HERE, time.now)
+    ((circuit, opening),) = news
+    assert isinstance(opening, Opening)
+    two.adopt(circuit, opening)
+    assert (two.state(HERE), two.wait(HERE)) == ("open", 30)
+    assert two.known() == one.known() == [(HERE, opening)]
+    time.pass_(30)
+    assert two.begin(HERE) == 2
+    one.success(HERE, time.now)
+    _, over = news[-1]
+    assert isinstance(over, Over)
+    two.adopt_end(circuit, over)
+    assert two.state(HERE) == one.state(HERE) == "closed"
+    two.adopt(circuit, replace(opening, until=time.wall() + 30))
+    assert two.state(HERE) == "closed"
+    # It fails again, after that.
+    time.pass_(1)
+    one.failure(HERE, time.now)
+    two.adopt(*news[-1])
+    two.adopt_end(circuit, over)
+    assert two.state(HERE) == "open"
+    assert len(news) == 3
+
+
+def test_another_process_cannot_close_a_road_for_longer_than_our_own_settings() -> None:
+    time = Time()
+    b = breakers(time)
+    b._wall = time.wall
+    for until in (math.inf, time.wall() + 1e9):
+        b.adopt(HERE, Opening(time.wall(), until))
+        assert b.wait(HERE) == 30
+    for until in (math.nan, -math.inf, time.wall()):
+        b.adopt(("https://x.test", None), Opening(time.wall(), until))
+        assert b.wait(("https://x.test", None)) == 0
 
 
 async def test_a_dead_endpoint_is_passed_over() -> None:

@@ -291,7 +291,7 @@ async def test_state_is_handed_to_the_next_process() -> None:
         credential("a", limits=[{"window": "day", "requests": 9}]), credential("b"), routing={"max_wait": 0}
     )
     await w.ask("claude-a", limited(900), headers=[("x-session-id", "s")])
-    w.router.live.observe(
+    w.router.live.allowances.observe(
         w.router.live.credentials["b"],
         [("x-codex-primary-used-percent", "40"), ("x-codex-primary-reset-after-seconds", "600")],
         "claude-a",
@@ -304,8 +304,8 @@ async def test_state_is_handed_to_the_next_process() -> None:
     second.router.adopt(w.router.snapshot())
     assert second.until("a", "claude-a") == 800
     assert await second.ask(headers=[("x-session-id", "s")]) == ["b"]
-    assert [x.used for x in second.router.live.windows("b")] == [0.4]
-    assert second.router.live.quotas.windows("credential:a")[0].used == pytest.approx(1 / 9)
+    assert [x.used for x in second.router.live.allowances.windows("b")] == [0.4]
+    assert second.router.live.allowances.quotas.windows("credential:a")[0].used == pytest.approx(1 / 9)
 
 
 async def test_what_was_learned_with_another_key_is_not_adopted() -> None:
@@ -319,7 +319,7 @@ async def test_what_was_learned_with_another_key_is_not_adopted() -> None:
 async def test_malformed_copies_are_ignored() -> None:
     w = World(credential("a"))
     values: tuple[Any, ...] = (None, {}, {"of": ""}, {"over": "x"}, [], "x", {"w": None})
-    kinds: Any = ("cooldown", "drop", "binding", "windows", "count", "turn", "nonsense")
+    kinds: Any = ("cooldown", "circuit", "drop", "binding", "windows", "count", "turn", "nonsense")
     for kind in kinds:
         for name in ("a", "gone", "credential:a", "anthropic"):
             for value in values:
@@ -339,6 +339,28 @@ async def test_success_closes_windows_that_others_opened() -> None:
     plan, taken = await w.take()
     await plan.report(taken, ok())
     (*_, end) = (c for c in w.store.changes if c.kind == "cooldown")
-    assert end.value == {"over": w.time.wall()}
+    assert end.value == {"over": w.time.wall(), "until": w.time.wall()}
     other.router.adopt([end])
     assert other.state("a", "claude-a") == "ready"
+
+
+async def test_what_is_over_does_not_come_back_from_who_has_not_heard_of_it() -> None:
+    w = World(credential("a"), routing={"max_wait": 0})
+    other = World(credential("a"), routing={"max_wait": 0})
+    await verdict(w, limited(600))
+    old = w.router.snapshot()
+    w.time.pass_(1)
+    assert w.router.reset("a")
+    w.router.adopt(old)
+    assert w.state("a", "claude-a") == "ready"
+    # Who hears of the end first is not told of the beginning afterwards.
+    other.time.pass_(1)
+    other.router.adopt(w.router.snapshot())
+    other.router.adopt(old)
+    assert other.state("a", "claude-a") == "ready"
+    # What begins later is news.
+    w.time.pass_(1)
+    await verdict(w, limited(600))
+    other.time.pass_(1)
+    other.router.adopt(w.router.snapshot())
+    assert other.state("a", "claude-a") == w.state("a", "claude-a") == "cooling"

@@ -151,7 +151,9 @@ async def test_a_reserve_is_kept_back() -> None:
     plan, taken = await w.take()
     assert taken.credential_id == "b"
     # The next answer says that the window began anew.
-    w.router.live.observe(w.router.live.credentials["a"], unified("7d", 0.01), "claude-a", free=False)
+    w.router.live.allowances.observe(
+        w.router.live.credentials["a"], unified("7d", 0.01), "claude-a", free=False
+    )
     assert w.state("a") == "ready"
 
 
@@ -204,12 +206,12 @@ async def test_failed_attempts_count_as_requests_and_with_the_tokens_they_report
     plan, taken = await w.take()
     taken.usage = spending(40)
     await plan.report(taken, answer(500))
-    counted = {c.name: c.used for c in w.router.live.quotas.windows("credential:a")}
+    counted = {c.name: c.used for c in w.router.live.allowances.quotas.windows("credential:a")}
     assert counted == {"day requests": 0.5, "5h tokens": 0.4}
     second = await attempt(plan)
     plan.exchange.usage = spending(80)
     await plan.report(second, ok())
-    counted = {c.name: c.used for c in w.router.live.quotas.windows("credential:a")}
+    counted = {c.name: c.used for c in w.router.live.allowances.quotas.windows("credential:a")}
     assert counted["5h tokens"] == 0.4
 
 
@@ -231,7 +233,7 @@ async def test_raising_a_limit_keeps_what_was_counted() -> None:
     w.reload(credential("a", limits=[{"window": "day", "requests": 3}]))
     assert w.state("a") == "ready"
     await w.ask()
-    assert w.router.live.quotas.windows("credential:a")[0].used == pytest.approx(2 / 3)
+    assert w.router.live.allowances.quotas.windows("credential:a")[0].used == pytest.approx(2 / 3)
 
 
 async def test_limits_of_failed_answers_are_read_too() -> None:
@@ -325,4 +327,4 @@ async def test_windows_of_many_models_are_not_kept_without_end() -> None:
     w = World(credential("a"))
     for i in range(300):
         await w.ask(f"anthropic/claude-{i}", ok(left(5, f"{100 + i}s")))
-    assert len(w.router.live.windows("a")) == 64
+    assert len(w.router.live.allowances.windows("a")) == 64

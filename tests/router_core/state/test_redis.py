@@ -21,7 +21,7 @@ from router_core.routing.plan import Plan
 from router_core.state import places
 from router_core.state import redis as store_module
 from router_core.state.redis import RedisStore
-from tests.router_core.routing.build import World, answer, attempt, credential, limited, ok
+from tests.router_core.routing.build import World, answer, attempt, broken, credential, limited, ok
 
 SERVER = shutil.which("redis-server") or shutil.which("valkey-server")
 pytestmark = [
@@ -114,7 +114,7 @@ async def join(server: Server) -> AsyncIterator[Join]:
         known = credentials or (credential("a"), credential("b"))
         world = World(*known, **config)
         # Real time: what is shared has to mean the same everywhere.
-        world.router.live.wall = world.router.live.quotas._wall = time.time
+        world.router.live.wall = time.time
         world.router.live.store = store = RedisStore(server.url)
         world.reload()
         worlds.append(world)
@@ -181,7 +181,7 @@ async def test_turns_conversations_and_windows_are_shared(join: Join) -> None:
     headers = [("x-codex-primary-used-percent", "40"), ("x-codex-primary-reset-after-seconds", "600")]
     plan, taken = await one.take()
     await plan.report(taken, ok(headers))
-    await eventually(lambda: two.router.live.windows(str(taken.credential_id)))
+    await eventually(lambda: two.router.live.allowances.windows(str(taken.credential_id)))
 
 
 async def test_what_was_taken_out_of_use_is_out_everywhere_and_later(join: Join) -> None:
@@ -199,7 +199,9 @@ async def test_limits_are_counted_together(join: Join) -> None:
     limited_one = credential("a", limits=[{"window": "day", "requests": 20, "reset_at": "04:00"}], priority=1)
     worlds = [await join(limited_one, credential("b")) for _ in range(3)]
     await asyncio.gather(*(w.asks(6) for w in worlds))
-    await eventually(lambda: all(round(w.router.live.windows("a")[0].used * 20) == 18 for w in worlds))
+    await eventually(
+        lambda: all(round(w.router.live.allowances.windows("a")[0].used * 20) == 18 for w in worlds)
+    )
     await worlds[0].asks(2)
     await eventually(lambda: all(w.state("a") == "exhausted" for w in worlds))
     late = await join(limited_one, credential("b"))
@@ -252,6 +254,27 @@ async def test_a_half_open_credential_is_tested_by_one_of_all(join: Join) -> Non
             await asyncio.sleep(0.02)
     await found[0].report(found[1], ok())
     await eventually(lambda: testing.state("a", "claude-a") == "ready")
+
+
+async def test_an_upstream_that_is_down_is_left_alone_everywhere(join: Join) -> None:
+    breaker = {"max_wait": 0, "breaker": {"failures": 1, "open": "1s", "half_open": 1}}
+    one, two = await join(routing=breaker), await join(routing=breaker)
+    here = ("https://anthropic.test", "claude-a")
+    await one.ask("claude-a", broken())
+    await eventually(lambda: two.router.breakers() == {here: ("open", pytest.approx(1, abs=1))}, within=1)
+    refusal = await two.plan("claude-a").next()
+    assert isinstance(refusal, Refusal) and refusal.code is Code.ALL_COOLING
+    late = await join(routing=breaker)
+    assert late.router.breakers()[here][0] == "open"
+    # When its time is over one request of all tests it.
+    for world in (one, two):
+        world.time.pass_(61)
+        world.router.live.schedulers["anthropic"].health.reset(world.router.live.credentials["a"])
+    testing, taken = await two.take("claude-a")
+    assert isinstance(await one.plan("claude-a").next(), Refusal)
+    await testing.report(taken, ok())
+    await eventually(lambda: one.router.breakers() == {})
+    assert await one.ask("claude-a")
 
 
 async def test_a_long_limit_is_tested_by_one_of_all_in_an_interval(join: Join) -> None:
@@ -375,6 +398,43 @@ async def test_routing_goes_on_without_it_and_is_shared_again_after(
     await eventually(lambda: link(one).up and link(two).up)
     cooled = next(s.id for s in one.router.status() if any(m.model == "claude-b" for m in s.models))
     await eventually(lambda: two.state(cooled, "claude-b") == "cooling")
+
+
+@pytest.mark.parametrize("data", ["kept", "lost"])
+async def test_what_ended_during_an_outage_does_not_come_back(join: Join, server: Server, data: str) -> None:
+    known = credential("a"), credential("b"), credential("c")
+    one, two = await join(*known), await join(*known)
+    for id in "abc":
+        plan, taken = await one.take("claude-a")
+        assert taken.credential_id == id
+        quota = [("x-codex-primary-used-percent", "100"), ("x-codex-primary-reset-after-seconds", "900")]
+        await plan.report(taken, ok(quota) if id == "c" else limited(600))
+    await eventually(lambda: all(two.state(id, "claude-a") != "ready" for id in "abc"))
+    if data == "lost":
+        server.stop()
+    else:
+        server.signal(signal.SIGSTOP)
+    await eventually(lambda: not link(one).up and not link(two).up)
+    # A person, and a test that succeeded.
+    assert one.router.reset("a") and one.router.reset("c")
+    one.time.pass_(700)
+    health = one.router.live.schedulers["anthropic"].health
+    health.succeed(one.router.live.credentials["b"], "claude-a", one.time.now)
+    if data == "lost":
+        server.start()
+    else:
+        server.signal(signal.SIGCONT)
+    await eventually(lambda: link(one).up and link(two).up)
+    await eventually(lambda: all(two.state(id, "claude-a") == "ready" for id in "abc"))
+    late = await join(*known)
+    await asyncio.sleep(0.3)
+    for world in (one, two, late):
+        assert [world.state(id, "claude-a") for id in "abc"] == ["ready"] * 3
+    # It is the end of that cooldown, not of all that come.
+    await two.ask("claude-a", limited(600))
+    cooled = next(s.id for s in two.router.status() if s.models)
+    for world in (one, late):
+        await eventually(lambda world=world: world.state(cooled, "claude-a") == "cooling")
 
 
 async def test_without_it_from_the_start(tmp_path: Path, server: Server) -> None:
