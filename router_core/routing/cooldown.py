@@ -50,6 +50,18 @@ class Cooldown:
 
 
 @dataclass(frozen=True, slots=True)
+class Probe:
+    """An attempt that tests a cooldown."""
+
+    key: Key
+    """Of the cooldown: a model, or None for the whole credential."""
+    early: bool
+    """The cooldown's time is not over."""
+    life: float
+    """Seconds for which it is the only one, in all processes."""
+
+
+@dataclass(frozen=True, slots=True)
 class Over:
     """The news that a period ended."""
 

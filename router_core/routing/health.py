@@ -23,11 +23,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 from router_core.config.schema import Routing
-from router_core.routing.cooldown import QUOTA, Cooldown, CredentialState, Key, Limit, Over, key_of
+from router_core.routing.cooldown import QUOTA, Cooldown, CredentialState, Key, Limit, Over, Probe, key_of
 from router_core.routing.failure_table import BACKOFF_LIMIT
 from router_core.routing.failures import Failure
 from router_core.routing.readiness import Readiness
@@ -45,18 +44,6 @@ PROBE_RECHECK: Final = 0.5
 
 MAX_JITTER: Final = 2.0
 _EARLY: Final = frozenset({FailureKind.TRANSIENT, FailureKind.CAPACITY})
-
-
-@dataclass(frozen=True, slots=True)
-class Probe:
-    """An attempt that tests a cooldown."""
-
-    key: Key
-    """Of the cooldown: a model, or None for the whole credential."""
-    early: bool
-    """The cooldown's time is not over."""
-    life: float
-    """Seconds for which it is the only one, in all processes."""
 
 
 class Health:

@@ -11,22 +11,21 @@ from __future__ import annotations
 
 import logging
 import math
-from dataclasses import replace
 from typing import Final
 
 from router_core.credentials.model import Credential, CredentialError
 from router_core.errors import Code, Refusal
 from router_core.exchange import Attempt, Exchange, Headers, Outcome
-from router_core.formats import Operation
 from router_core.routing.affinity import Binding, SessionName, answer_names
+from router_core.routing.candidates import Candidates
 from router_core.routing.choice import FREE, Choice, Chooser
-from router_core.routing.cooldown import CredentialState
-from router_core.routing.failures import RETRIED, Failure, classify, usefulness
+from router_core.routing.failures import Failure, usefulness
+from router_core.routing.judge import Judge
 from router_core.routing.live import Live
 from router_core.routing.refusals import nothing_ready
 from router_core.routing.running import Running
 from router_core.routing.targets import UPGRADE_REQUIRED, Skipped, Target, told
-from router_core.routing.websocket import Message, handshake_refused
+from router_core.routing.websocket import Message
 from router_core.verdict import FailureKind, Verdict
 
 logger = logging.getLogger(__name__)
@@ -45,7 +44,7 @@ class Plan:
         self,
         live: Live,
         exchange: Exchange,
-        chooser: Chooser,
+        candidates: Candidates,
         skipped: list[Skipped],
         names: list[SessionName],
     ):
@@ -54,16 +53,13 @@ class Plan:
         """What was passed over, and why; grows while attempts are taken."""
         self.waited = 0.0
         """Seconds spent waiting for credentials."""
-        self._live, self._chooser, self._names = live, chooser, names
+        self._live, self._candidates, self._chooser = live, candidates, Chooser(candidates)
+        self._judge = Judge(live, exchange, candidates, names)
         self._limit = live.config.routing.max_attempts
         self._count = 0
         self._running: dict[int, Running] = {}
         self._verdicts: dict[int, tuple[Verdict, Failure]] = {}
-        self._token_errors: list[str] = []
         self._inexpressible: list[str] = []
-        self._refreshed: set[str] = set()
-        self._renewed: str | None = None
-        self._no_websockets = False
         self._pause = MIN_PAUSE
         self._budget_ends = math.inf
 
@@ -74,7 +70,7 @@ class Plan:
     @property
     def targets(self) -> list[Target]:
         """What can be tried, in the order of now."""
-        return list(self._chooser.targets())
+        return list(self._candidates.targets())
 
     @property
     def told(self) -> list[dict[str, str]]:
@@ -92,8 +88,7 @@ class Plan:
         May wait up to ``max_wait`` in all. Cancelling it gives back what it held.
         """
         while self._count < self._limit:
-            renewed, self._renewed = self._renewed, None
-            choice = self._chooser.choose(renewed)
+            choice = self._chooser.choose(self._judge.take_renewed())
             if choice is not None and self._over_budget(choice):
                 continue
             if choice is not None:
@@ -102,7 +97,7 @@ class Plan:
                     return attempt
             elif not await self._wait():
                 break
-        if self._no_websockets and all(failure.transport for _, failure in self._verdicts.values()):
+        if self._judge.no_websockets and all(failure.transport for _, failure in self._verdicts.values()):
             return Refusal(
                 Code.UNSUPPORTED, "The upstream takes no WebSockets; use HTTP.", status=UPGRADE_REQUIRED
             )
@@ -124,8 +119,8 @@ class Plan:
             return False
         self._budget_ends = min(self._budget_ends, until)
         self._skip(choice, decision.reason)
-        self._chooser.tried.add(choice.key)
-        self._chooser.spent.add(choice.key)
+        self._candidates.tried.add(choice.key)
+        self._candidates.spent.add(choice.key)
         return True
 
     async def _prepare(self, choice: Choice) -> Attempt | None:
@@ -171,16 +166,16 @@ class Plan:
             headers=dict(credential.config.headers),
             proxy=_proxy(live.config.upstream.proxy, credential),
             effort=leaf.effort,
-            drop_state=self._chooser.moves(credential.id),
+            drop_state=self._candidates.moves(credential.id),
             reason=choice.reason,
             started=started,
         )
 
     def _without_token(self, choice: Choice, error: CredentialError, started: float) -> None:
         credential_id = choice.state.credential.id
-        self._token_errors.append(f"{credential_id}: {error}")
+        self._judge.token_errors.append(f"{credential_id}: {error}")
         self._skip(choice, str(error))
-        self._chooser.spent.add(choice.key)
+        self._candidates.spent.add(choice.key)
         cooldown, backoff = (1800.0, 0.0) if error.permanent else (0.0, 5.0)
         failure = Failure(
             FailureKind.AUTH, str(error), scope="credential", cooldown=cooldown, backoff=backoff
@@ -196,7 +191,7 @@ class Plan:
         """Waits until a credential may be ready and begins another round; False when that is too far off."""
         live = self._live
         budget = live.config.routing.max_wait - self.waited
-        shortest = self._chooser.wait()
+        shortest = self._candidates.wait()
         if budget <= 0 or shortest > budget:
             return False
         jitter = live.random() * min(shortest / 4, 2.0)
@@ -204,16 +199,16 @@ class Plan:
         await live.pause(max(self._pause, min(shortest + jitter, budget)))
         self.waited += max(live.clock() - before, MIN_PAUSE)
         self._pause = MIN_PAUSE
-        self._chooser.new_round()
+        self._candidates.new_round()
         return True
 
     def _refusal(self) -> Refusal:
         """Why no attempt could be made though there are targets."""
         return nothing_ready(
             self.exchange,
-            self._chooser,
+            self._candidates,
             self.skipped,
-            token_errors=self._token_errors,
+            token_errors=self._judge.token_errors,
             inexpressible=self._inexpressible,
             budget_ends=self._budget_ends,
             now=self._live.wall(),
@@ -227,13 +222,10 @@ class Plan:
         if running is None or running.answered:
             return
         if headers is not None:
-            self._observe(running.state, attempt, headers)
+            self._judge.observe(running.state, attempt, headers)
         if status < 400:
             running.answered = True
             running.succeeded()
-
-    def _observe(self, state: CredentialState, attempt: Attempt, headers: Headers) -> None:
-        self._live.allowances.observe(state, headers, attempt.model, free=self._free)
 
     def learn(self, attempt: Attempt, message: Message) -> None:
         """What a message of a WebSocket session says while the session goes on."""
@@ -252,7 +244,7 @@ class Plan:
     def means(self, attempt: Attempt, outcome: Outcome) -> FailureKind | None:
         """What `outcome` would be of `attempt`, which stays under way; None when it is not."""
         running = self._running.get(attempt.number)
-        return self._classified(attempt, running, outcome).kind if running is not None else None
+        return self._judge.classified(attempt, running, outcome).kind if running is not None else None
 
     async def report(self, attempt: Attempt, outcome: Outcome) -> Verdict:
         """How `attempt` ended. Once for each; what comes later gets the first verdict."""
@@ -261,84 +253,13 @@ class Plan:
             known = self._verdicts.get(attempt.number)
             return known[0] if known else Verdict(FailureKind.CANCELLED, False, None, "not under way")
         try:
-            return await self._judge(attempt, running, outcome)
+            verdict, failure = await self._judge.judge(
+                attempt, running, outcome, more=self._count < self._limit
+            )
         finally:
             running.release()
-
-    def _classified(self, attempt: Attempt, running: Running, outcome: Outcome) -> Failure:
-        return classify(
-            outcome,
-            provider=attempt.provider.name,
-            oauth=running.oauth,
-            operation=self.exchange.surface.operation,
-            now=self._live.wall(),
-            rows=self._live.rows,
-        )
-
-    async def _judge(self, attempt: Attempt, running: Running, outcome: Outcome) -> Verdict:
-        live, exchange, state = self._live, self.exchange, running.state
-        failure = self._classified(attempt, running, outcome)
-        if exchange.websocket and outcome.phase == "headers" and handshake_refused(outcome.status):
-            failure = Failure(FailureKind.NOT_FOUND, f"{outcome.status}: no WebSockets here", transport=True)
-            self._no_websockets = True
-        retry = (
-            failure.kind in RETRIED
-            and outcome.phase not in ("body", "done")
-            and self._count < self._limit
-            and self._repeatable(outcome)
-        )
-        self._observe(state, attempt, outcome.headers)
-        until = None
-        if failure.kind is FailureKind.AUTH and retry and await self._renew(state, running):
-            failure = replace(failure, reason=f"{failure.reason}; its token was refreshed")
-        else:
-            if failure.kind is FailureKind.SUCCESS:
-                running.succeeded()
-            else:
-                until = running.failed(attempt.model, failure)
-            if retry and not failure.cools:
-                self._chooser.spent.add((attempt.provider.name, attempt.model, state.credential.id))
-        self._charge(attempt, state)
-        if failure.kind is FailureKind.SUCCESS:
-            names = [*self._names, *answer_names(outcome.headers, outcome.response_id)]
-            live.affinity.bind(
-                names, exchange.model, Binding(state.credential.id, attempt.provider.name, attempt.model)
-            )
-        verdict = Verdict(failure.kind, retry, until, failure.reason)
         self._verdicts[attempt.number] = (verdict, failure)
         return verdict
-
-    def _repeatable(self, outcome: Outcome) -> bool:
-        """Whether the request may be sent once more. One that is not interpreted may have made something."""
-        if self.exchange.surface.operation is not Operation.PASSTHROUGH:
-            return True
-        if self.exchange.request.method in ("GET", "HEAD", "OPTIONS"):
-            return True
-        return outcome.phase == "connect" or (outcome.status is not None and outcome.status < 500)
-
-    def _charge(self, attempt: Attempt, state: CredentialState) -> None:
-        usage = attempt.usage or self.exchange.usage
-        tokens = (usage.prompt or 0) + (usage.output or 0)
-        self._live.allowances.charge(f"credential:{state.credential.id}", tokens=tokens)
-        if self.exchange.client.name:
-            self._live.allowances.charge(f"client:{self.exchange.client.name}", tokens=tokens)
-
-    async def _renew(self, state: CredentialState, running: Running) -> bool:
-        """Whether another token was found for a credential whose token was refused; once per request."""
-        credential = state.credential
-        if credential.id in self._refreshed:
-            return False
-        self._refreshed.add(credential.id)
-        try:
-            renewed = await credential.source.rejected(running.secret)
-        except CredentialError as e:
-            self._token_errors.append(f"{credential.id}: {e}")
-            return False
-        if renewed:
-            leaf = running.target.leaf
-            self._chooser.tried.discard((leaf.provider.name, leaf.model, credential.id))
-            self._renewed = credential.id
-        return renewed
 
     def pass_over(self, attempt: Attempt, reason: str) -> None:
         """`attempt` was never sent: the request cannot be expressed for its target, which is left out."""
@@ -346,7 +267,7 @@ class Plan:
         if running is None:
             return
         self._count -= 1
-        self._chooser.pass_over(running.target.leaf)
+        self._candidates.pass_over(running.target.leaf)
         self._inexpressible.append(reason)
         self.skipped.append(Skipped(running.target.name, reason))
         running.release()

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 
 from router_core.errors import Code, Refusal
 from router_core.exchange import Exchange
-from router_core.routing.choice import Chooser
+from router_core.routing.candidates import Candidates
 from router_core.routing.status import describe
 from router_core.routing.targets import UPGRADE_REQUIRED, Skipped
 
 
 def nothing_ready(
     exchange: Exchange,
-    chooser: Chooser,
+    candidates: Candidates,
     skipped: Sequence[Skipped],
     *,
     token_errors: Sequence[str],
@@ -24,12 +24,12 @@ def nothing_ready(
 ) -> Refusal:
     """Why no attempt could be made: `token_errors` and `inexpressible` are reasons, `budget_ends` is inf
     where no budget stood in the way, `now` the wall clock."""
-    held = chooser.held()
-    unready = chooser.unready(3)
-    if exchange.websocket and chooser.serves_http():
+    held = candidates.held()
+    unready = candidates.unready(3)
+    if exchange.websocket and candidates.serves_http():
         message = "The credentials that take WebSockets are cooling; use HTTP."
         return Refusal(Code.UNSUPPORTED, message, status=UPGRADE_REQUIRED)
-    wait = chooser.wait(last_resort=True)
+    wait = candidates.wait(last_resort=True)
     if wait == math.inf and budget_ends < math.inf:
         spent = "; ".join(f"{s.name}: {s.reason}" for s in skipped[:3])
         left = max(1.0, math.ceil(budget_ends - now))
@@ -37,7 +37,7 @@ def nothing_ready(
     if wait == math.inf and inexpressible and not token_errors:
         # A client that asks the same again would hear the same.
         return Refusal(Code.UNSUPPORTED, "; ".join(dict.fromkeys(inexpressible[:3])))
-    if wait == math.inf or len(token_errors) >= chooser.count():
+    if wait == math.inf or len(token_errors) >= candidates.count():
         reasons = token_errors or [f"{s.name}: {s.reason}" for s in (*skipped, *unready)]
         return Refusal(
             Code.NO_CREDENTIAL, f"No credential can be used: {'; '.join(reasons[:3]) or 'none is left'}."

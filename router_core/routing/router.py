@@ -13,7 +13,7 @@ from router_core.exchange import Exchange
 from router_core.providers.model import Provider
 from router_core.providers.registry import Registry
 from router_core.routing.affinity import continues, session_names
-from router_core.routing.choice import Chooser
+from router_core.routing.candidates import Candidates
 from router_core.routing.copies import adopt, snapshot
 from router_core.routing.live import Live
 from router_core.routing.models import ModelEntry, list_models
@@ -85,7 +85,7 @@ class Router:
             live.allowances.charge(f"client:{client}", requests=1)
         first_turn = bool(names) and names[0].derived and not continues(exchange.document)
         binding = live.affinity.find(names, exchange.model, first_turn=first_turn)
-        return Plan(live, exchange, Chooser(live, exchange, tree, targets, binding), skipped, names)
+        return Plan(live, exchange, Candidates(live, exchange, tree, targets, binding), skipped, names)
 
     def _over_limit(self, client: str) -> Refusal | None:
         closed = self.live.allowances.quotas.closed(f"client:{client}")

@@ -8,9 +8,9 @@ import orjson
 
 from router_core.routing.breaker import Circuit
 from router_core.routing.choice import Choice
-from router_core.routing.cooldown import CredentialState
+from router_core.routing.cooldown import CredentialState, Probe
 from router_core.routing.failures import RETRIED, Failure
-from router_core.routing.health import PROBE_PATIENCE, Probe
+from router_core.routing.health import PROBE_PATIENCE
 from router_core.routing.live import Live
 from router_core.routing.targets import Target
 from router_core.verdict import FailureKind

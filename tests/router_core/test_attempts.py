@@ -5,18 +5,7 @@ from __future__ import annotations
 import pytest
 
 from router_core.attempts import BURST, INTERVAL, MAX_SOURCES, Attempts, source
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
+from tests.router_core.conftest import Clock
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import pytest
 from router_core import refusals
 from router_core.processes import Process
 from router_core.refusals import Client, Refusals, remedy
+from tests.router_core.conftest import Clock
 
 CLIENT = Client("192.0.2.7", "api.anthropic.com", "9c1f03ab")
 OTHERS = [
@@ -14,18 +15,6 @@ OTHERS = [
     Client("192.0.2.7", "api.openai.com", "9c1f03ab"),
     Client("192.0.2.7", "api.anthropic.com", "00000000"),
 ]
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

@@ -15,16 +15,8 @@ from router_core.config.schema import SecretRef
 from router_core.credentials import files
 from router_core.credentials.model import CredentialError
 from router_core.credentials.sources import CommandSource, FileSource, KeySource, fingerprint, read_output
+from tests.router_core.conftest import NOW, Clock
 from tests.router_core.credentials.token_server import fetched, now
-
-NOW = 1_800_000_000.0
-
-
-class Clock:
-    now = NOW
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def token_with(exp: int) -> str:

@@ -21,28 +21,15 @@ from router_core.credentials import files
 from router_core.credentials.model import CredentialError
 from router_core.credentials.token_files import parse
 from router_core.credentials.token_source import Alone, TokenSource
+from tests.router_core.conftest import NOW, Clock
 from tests.router_core.credentials.token_server import TokenServer, fetched, now
 
-NOW = 1_800_000_000.0
 HOUR = 3600.0
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = NOW
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def jwt(**claims: Any) -> str:
     payload = base64.urlsafe_b64encode(orjson.dumps(claims)).decode().rstrip("=")
     return f"h.{payload}.s"
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

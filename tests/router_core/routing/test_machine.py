@@ -1,7 +1,7 @@
 """Whatever happens in whatever order: what must hold of tiers, turns, cooldowns and reloads.
 
-Credentials in two tiers, requests that overlap, outcomes of every kind, time that passes, and reloads that
-take credentials away and bring them back.
+Credentials in two tiers, requests that overlap, outcomes of every kind, time that passes, reloads that take
+credentials away and bring them back, and copies of earlier state that somebody else still believes.
 """
 
 from __future__ import annotations
@@ -64,6 +64,7 @@ def run[T](coroutine: Coroutine[Any, Any, T]) -> T:
 
 class Routing(RuleBasedStateMachine):
     running = Bundle("running")
+    copies = Bundle("copies")
     strategy = "round_robin"
 
     @initialize(high=st.integers(1, 3), low=st.integers(1, 3))
@@ -141,6 +142,8 @@ class Routing(RuleBasedStateMachine):
         plan, taken, model, tried, state = request
         verdict = run(plan.report(taken, OUTCOMES[outcome]))
         self.open[id(state)] -= 1
+        # What begins after something else ended has a later moment.
+        self.world.time.pass_(0.001)
         if outcome in ("ok", "ok, and the last one", "gone", "bad request", "cut"):
             assert not verdict.retry
             return None
@@ -195,6 +198,42 @@ class Routing(RuleBasedStateMachine):
         self.world.reload(*(self.known[id] for id in sorted(self.active)))
         assert {s.id: (s.state, s.until, s.models) for s in self.world.router.status()} == before
 
+    @rule(data=st.data())
+    def reset(self, data: st.DataObject) -> None:
+        well = data.draw(st.sampled_from(sorted(self.active)))
+        assert self.world.router.reset(well)
+        self.world.time.pass_(0.001)
+        assert all(well in self.ready(model) for model in MODELS)
+
+    @rule(target=copies)
+    def copy(self) -> Any:
+        return dict(self.world.router.live.credentials), self.world.router.snapshot()
+
+    @rule(copy=copies)
+    def hear_what_was_known_before(self, copy: Any) -> None:
+        """Nothing that is over comes back, and nothing that goes on ends sooner."""
+        then, changes = copy
+        # Of credentials that left meanwhile nobody has heard anything but that they left.
+        now = self.world.router.live.credentials
+        changes = [c for c in changes if now.get(c.name) is then.get(c.name)]
+        before = self.deadlines()
+        self.world.router.adopt(changes)
+        assert self.deadlines() == before
+
+    def deadlines(self) -> dict[tuple[str, str | None], float]:
+        states = self.world.router.live.credentials
+        return {(id, key): c.until for id, state in states.items() for key, c in state.cooldowns.items()}
+
+    @rule(model=st.sampled_from(MODELS))
+    def turns_are_shared(self, model: str) -> None:
+        """Those of the highest tier that are ready serve in turn, whatever the others do meanwhile."""
+        ready = self.ready(model) - self.testing(model)
+        tier = {id for id in ready if id.startswith("high")} or ready
+        used = Counter(id for _ in range(3 * len(tier)) for id in run(self.world.ask(model)))
+        # Another one that serves was tested, and is ready now.
+        if used and set(used) <= tier and self.ready(model) - self.testing(model) == ready:
+            self.check_shares(used, tier)
+
     @rule(model=st.sampled_from(MODELS))
     def nobody_starves(self, model: str) -> None:
         """When every deadline is over and the upstream is well, all of the highest tier serve in turn."""
@@ -241,10 +280,7 @@ class WeightedRouting(Routing):
 class FillFirst(Routing):
     strategy = "fill_first"
 
-    @rule(model=st.sampled_from(MODELS))
-    def nobody_starves(self, model: str) -> None:
-        self.world.time.pass_(100_000)
-        used = Counter(id for _ in range(6) for id in run(self.world.ask(model)))
+    def check_shares(self, used: Counter[str], tier: set[str]) -> None:
         assert len(used) == 1
 
 
