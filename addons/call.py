@@ -20,6 +20,7 @@ from router_core.exchange import Attempt, Exchange, Outcome, Surface
 if TYPE_CHECKING:
     from router_core.prepare import Outgoing
     from router_core.respond import Responder
+    from router_core.sse import Event
 
 
 @dataclass(slots=True)
@@ -47,6 +48,8 @@ class Call:
     pending: asyncio.Task[Attempt | Refusal | None] | None = None
     """The plan still waits for a credential."""
     responder: Responder | None = None
+    opening: list[Event] = field(default_factory=list)
+    """The first events of the answer, which were read before the client was to see them."""
     answers: list[Answer] = field(default_factory=list)
     final: http.Response | None = None
     """What the client gets when no attempt is left."""

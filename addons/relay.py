@@ -76,8 +76,9 @@ class Relay:
             assert exchange and exchange.attempt
             headers = pairs(response.headers)
             call.responder = Responder(
-                exchange, exchange.attempt, self.core.rules, response.status_code, headers
+                exchange, exchange.attempt, self.core.rules, response.status_code, headers, call.opening
             )
+            call.opening = []
 
         return responder_for
 

@@ -13,12 +13,13 @@ from mitmproxy import http
 from addons.attached import Attached
 from addons.call import Call, calls
 from router_core.core import Core
-from router_core.exchange import Attempt, Exchange
-from router_core.exchange import Usage as Counts
+from router_core.exchange import Attempt
+from router_core.respond import Responder
+from router_core.sse import Event
 from router_core.usage.activity import Activity
 from router_core.usage.count import Meter
 from router_core.usage.pace import Pace
-from router_core.usage.tap import Tap
+from router_core.usage.tap import NEEDLE, Tap
 
 
 class Usage:
@@ -45,7 +46,7 @@ class Usage:
 
     def error(self, flow: http.HTTPFlow) -> None:
         if counter := self._counters.get(flow):
-            counter.close()
+            counter.end()
 
     def websocket_message(self, flow: http.HTTPFlow) -> None:
         counter = self._counters.get(flow)
@@ -64,44 +65,55 @@ class _Counter:
         self._activity = activity
         self._encoding = encoding
         self._attempt: Attempt | None = None
+        self._responder: Responder | None = None
         self._meter: Meter | None = None
         self._tap: Tap | None = None
+        self._pace: Pace | None = None
         self._version = 0
         self._complete = False
+        self._shown = False
+        """Whether the pipeline shows what the answer holds."""
 
     def piece(self, data: bytes) -> None:
+        """Takes a piece as it came over the wire; where the pipeline reads it, that shows what it holds."""
         if self._complete:
             return
         self._follow()
+        if not self._shown:
+            self.data(data)
+
+    def whole(self, body: bytes) -> None:
+        """Takes an answer that is here in one piece."""
+        self.piece(body)
+        self._complete = True
+
+    # -- what the pipeline shows ------------------------------------------------------------------------
+
+    def event(self, event: Event) -> None:
+        if self._activity.watched:
+            self._paced().feed(event.raw, monotonic())
+        if self._meter and NEEDLE in event.raw:
+            self._meter.feed(event)
+            self._take_over()
+
+    def document(self, document: Any) -> None:
+        if self._meter:
+            self._meter.feed_json(document)
+        self._take_over()
+
+    def data(self, data: bytes) -> None:
         if self._tap:
-            if self._activity.watched and self._tap.pace is None:
-                self._tap.pace = self._pace()
+            if self._activity.watched:
+                self._tap.pace = self._paced()
             self._tap.feed(data)
         self._take_over()
 
-    def _pace(self) -> Pace:
-        exchange, attempt = self.call.under_way
-        exchange.pace = Pace(attempt.endpoint.format, monotonic())
-        return exchange.pace
-
-    def whole(self, body: bytes) -> None:
-        """Takes an answer that is here in one piece, from the pipeline where that parses it anyway."""
-        responder = self.call.responder
-        if responder is not None and responder.reads_body:
-            self._follow()
-            responder.observe = self._document
-        else:
-            self.piece(body)
-            self.close()
-        self._complete = True
-
-    def _document(self, document: Any) -> None:
-        if self._meter:
-            if isinstance(document, bytes):
-                self._meter.feed(document)
-            else:
-                self._meter.feed_json(document)
+    def end(self) -> None:
+        if self._tap:
+            self._tap.close()
         self._take_over()
+
+    # ---------------------------------------------------------------------------------------------------
 
     def message(self, content: bytes) -> None:
         self._follow()
@@ -110,18 +122,30 @@ class _Counter:
         self._take_over()
 
     def close(self) -> None:
-        if self._tap:
-            self._tap.close()
-        self._take_over()
+        """The answer is complete; one that the pipeline shows may still have to pass it."""
+        if not self._shown:
+            self.end()
+
+    def _paced(self) -> Pace:
+        if self._pace is None:
+            exchange, attempt = self.call.under_way
+            self._pace = exchange.pace = Pace(attempt.endpoint.format, monotonic())
+        return self._pace
 
     def _follow(self) -> None:
         exchange = self.call.exchange
         attempt = exchange.attempt if exchange else None
-        if exchange is None or attempt is None or attempt is self._attempt:
+        if exchange is None or attempt is None:
             return
-        self._attempt, self._version = attempt, 0
-        self._meter = Meter(attempt.endpoint.format, exchange.surface.operation)
-        self._tap = Tap(self._meter, self._encoding)
+        if attempt is not self._attempt:
+            self._attempt, self._version, self._pace = attempt, 0, None
+            self._meter = Meter(attempt.endpoint.format, exchange.surface.operation)
+        elif self._responder is self.call.responder:
+            return
+        assert self._meter
+        self._responder = self.call.responder
+        self._shown = self._responder is not None and self._responder.show(self)
+        self._tap = Tap(self._meter, "" if self._shown else self._encoding)
         # The header said so of the first answer only; the bytes of one that continues it say it themselves.
         self._encoding = ""
 
@@ -129,12 +153,3 @@ class _Counter:
         if self._meter and self._meter.version != self._version and self.call.exchange:
             self._version = self._meter.version
             self.call.exchange.usage = self._meter.usage
-
-
-def reported(exchange: Exchange, attempt: Attempt, response: http.Response, body: bytes) -> Counts | None:
-    """What the upstream said of usage in an answer that the client did not get; None where it said nothing."""
-    meter = Meter(attempt.endpoint.format, exchange.surface.operation)
-    tap = Tap(meter, response.headers.get("content-encoding", ""))
-    tap.feed(body)
-    tap.close()
-    return meter.usage if meter.reported else None

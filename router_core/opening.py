@@ -11,7 +11,6 @@ from enum import Enum
 from typing import Any, Final
 
 from router_core.formats import Format
-from router_core.json_document import parse
 from router_core.sse import Event
 
 
@@ -42,7 +41,7 @@ class Opening:
         if not data.strip():
             return Verdict.HOLD
         try:
-            value = parse(data)
+            value = event.document
         except ValueError:
             return Verdict.CONTENT
         if not isinstance(value, dict):

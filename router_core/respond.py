@@ -7,32 +7,25 @@ that a rule looks for passes as it came, and so does everything that turns out t
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Final
 
+from router_core.body_pipes import MAX_WHOLE, BodyPipe, ErrorPipe
 from router_core.encoding import DecodingError, codings, decoder
+from router_core.event_pipes import EventPipe, FoldPipe
 from router_core.exchange import Attempt, Exchange, Headers
 from router_core.formats import Format, Operation
 from router_core.formats.errors import WireError
 from router_core.framing import ArrayFraming, LineFraming, SseFraming
-from router_core.json_document import Json
-from router_core.pipes import (
-    MAX_WHOLE,
-    BodyPipe,
-    ErrorPipe,
-    EventPipe,
-    FoldPipe,
-    Pipe,
-    Plain,
-    Sniffing,
-    reader_for,
-)
+from router_core.observing import Observer, Show
+from router_core.pipes import Pipe, Plain, Sniffing, reader_for
 from router_core.prepare import HOP_BY_HOP
 from router_core.rewrite.context import Context
 from router_core.rewrite.headers import HeaderEdit
 from router_core.rewrite.rule import Rule
 from router_core.rewrite.rules import Rules
 from router_core.rewrite.stage import Stage, mark
+from router_core.sse import Event
 from router_core.translator import AnswerTranslator
 
 logger = logging.getLogger(__name__)
@@ -53,13 +46,20 @@ class Responder:
     """
 
     def __init__(
-        self, exchange: Exchange, attempt: Attempt, rules: Rules, status: int, headers: Headers
+        self,
+        exchange: Exchange,
+        attempt: Attempt,
+        rules: Rules,
+        status: int,
+        headers: Headers,
+        known: Sequence[Event] = (),
     ) -> None:
+        """`known` are the first events of the answer, where they have been read before."""
         self.exchange = exchange
         self.status = status
         self.whole = False
-        self.observe: Callable[[Json | bytes], None] | None = None
-        """Is shown the upstream's JSON body where `reads_body`, so that nobody need parse it again."""
+        self._known = known
+        self._show = Show()
         self.context: Context = attempt.rewriting or Context(exchange, attempt, HeaderEdit([]))
         self._own = attempt.credential_id is None
         self._head = self.context.headers = HeaderEdit(_kept(headers, self._own, status))
@@ -73,10 +73,10 @@ class Responder:
         except Exception:
             logger.exception("%s: the answer passes as it came", exchange.id)
 
-    @property
-    def reads_body(self) -> bool:
-        """Whether the answer is known to be one JSON body that is parsed on its way."""
-        return isinstance(self._pipe, Sniffing) and self._pipe.reads_body
+    def show(self, observer: Observer) -> bool:
+        """Show `observer` the upstream's answer. False, and nothing is shown, where it passes unread."""
+        self._show.to = observer
+        return isinstance(self._pipe, Sniffing)
 
     @property
     def headers(self) -> Headers:
@@ -99,6 +99,8 @@ class Responder:
             return self._pipe.close()
         except Exception as e:
             return self._break_off(e)
+        finally:
+            self._show.to.end()
 
     def _break_off(self, e: Exception) -> bytes:
         self._broken = True
@@ -151,7 +153,7 @@ class Responder:
             return self._event_pipe(asked, kind, translator) if generates else Plain()
 
         self._fit()
-        return Sniffing(decode, begin, kind)
+        return Sniffing(decode, begin, kind, self._show)
 
     def _kind(self) -> str | None:
         """``stream``, ``body``, ``array`` where it may be one, ``other``, or None where only a look tells."""
@@ -164,12 +166,13 @@ class Responder:
 
     def _event_pipe(self, asked: list[Rule], kind: str, translator: AnswerTranslator | None) -> Pipe:
         events = translator.events() if translator else None
+        reader, self._known = reader_for(kind, self._known), ()
         if not self.exchange.stream and not self._own:
             self.whole = True
             self._head.set("content-type", "application/json")
             upstream, client = self._stages(asked)
             format = self.exchange.surface.format
-            return FoldPipe(reader_for(kind), upstream, events, client, format, self._set_status)
+            return FoldPipe(reader, upstream, events, client, format, self._set_status, self._show)
         framing = self._framing()
         if translator:
             self._head.set("content-type", framing.media)
@@ -178,7 +181,7 @@ class Responder:
         upstream, client = (
             self._stages(asked) if translator else (Stage([], self.context), self._stage(asked))
         )
-        return EventPipe(reader_for(kind), upstream, events, client, framing, kept)
+        return EventPipe(reader, upstream, events, client, framing, kept, self._show)
 
     def _stages(self, asked: list[Rule]) -> tuple[Stage, Stage]:
         """Rules of the upstream's format, and of the client's."""
@@ -207,7 +210,7 @@ class Responder:
             MAX_WHOLE if whole else limit,
             whole,
             self._set_status,
-            self._seen,
+            self._show,
         )
 
     def _error_pipe(self, asked: list[Rule], coding: str | None, translator: AnswerTranslator | None) -> Pipe:
@@ -241,10 +244,6 @@ class Responder:
         """What follows may be of another length and is not encoded."""
         for name in _FITTED:
             self._head.drop(name)
-
-    def _seen(self, document: Json | bytes) -> None:
-        if self.observe is not None:
-            self.observe(document)
 
     def _set_status(self, status: int) -> None:
         self.status = status

@@ -13,10 +13,17 @@ event, where an empty line means nothing).
 from __future__ import annotations
 
 import re
+from collections import deque
+from collections.abc import Iterable
 from typing import Final, Protocol
+
+from router_core.json_text import Json, parse
 
 MAX_EVENT: Final = 64 << 20
 """Bytes of one event that a reader holds; what is longer passes as events without fields."""
+
+UNREAD: Final = object()
+"""In the place of a value that nobody has asked for."""
 
 _BOM: Final = b"\xef\xbb\xbf"
 _BOUNDARY: Final = re.compile(rb"\n(?:\n|\r\n?)|\r\r")
@@ -26,15 +33,23 @@ _LINE_END: Final = re.compile(rb"\r\n?|\n")
 class Event:
     """One event as it came: `raw` with its terminator, and its fields, read when they are first asked for."""
 
-    __slots__ = ("_data", "_name", "_parsed", "raw")
+    __slots__ = ("_data", "_document", "_name", "_parsed", "raw")
 
     def __init__(
-        self, raw: bytes, name: str | None = None, data: bytes | None = None, *, parsed: bool = False
+        self,
+        raw: bytes,
+        name: str | None = None,
+        data: bytes | None = None,
+        *,
+        parsed: bool = False,
+        document: Json = UNREAD,
     ):
+        """`document` is the value of `data` where it is known already."""
         self.raw = raw
         self._name = name
         self._data = data
         self._parsed = parsed
+        self._document = document
 
     @property
     def name(self) -> str | None:
@@ -49,6 +64,13 @@ class Event:
         if not self._parsed:
             self._parse()
         return self._data
+
+    @property
+    def document(self) -> Json:
+        """The JSON value of `data`, read once, whoever asks for it. Raises ValueError where it is no JSON."""
+        if self._document is UNREAD:
+            self._document = parse(self.data or b"")
+        return self._document
 
     @property
     def silent(self) -> bool:
@@ -95,8 +117,10 @@ def read_fields(raw: bytes) -> tuple[str | None, bytes | None]:
 class EventReader:
     """Reads ``text/event-stream``. Time is linear in the input, whatever the sizes of pieces and events."""
 
-    def __init__(self, limit: int = MAX_EVENT) -> None:
+    def __init__(self, limit: int = MAX_EVENT, known: Iterable[Event] = ()) -> None:
+        """`known` are the first events of the stream, where somebody has read them before."""
         self._limit = limit
+        self._known = deque(known)
         self._pending = bytearray()
         self._searched = 0
         self._first = True
@@ -131,6 +155,9 @@ class EventReader:
         return [self._event(raw)] if raw else []
 
     def _event(self, raw: bytes) -> Event:
+        if self._known and (known := _known(self._known, raw)):
+            self._first = False
+            return known
         if self._first:
             self._first = False
             if raw.startswith(_BOM):
@@ -149,8 +176,9 @@ class ArrayReader:
     follows the last element is an event without fields.
     """
 
-    def __init__(self, limit: int = MAX_EVENT) -> None:
+    def __init__(self, limit: int = MAX_EVENT, known: Iterable[Event] = ()) -> None:
         self._limit = limit
+        self._known = deque(known)
         self._pending = bytearray()
         self._position = 0
         self._depth = 0
@@ -164,8 +192,10 @@ class ArrayReader:
         events: list[Event] = []
         start = 0
         while (position := self._step()) is not None:
-            element = bytes(pending[self._element : position])
-            events.append(Event(bytes(pending[start:position]), None, element, parsed=True))
+            raw = bytes(pending[start:position])
+            known = _known(self._known, raw) if self._known else None
+            element = raw[self._element - start :]
+            events.append(known or Event(raw, None, element, parsed=True))
             start = position
             self._element = -1
         if start:
@@ -214,6 +244,14 @@ class ArrayReader:
                     return self._position
 
 
+def _known(known: deque[Event], raw: bytes) -> Event | None:
+    """The next event of `known` if it is this one; with the first that is not, none of them is."""
+    if known[0].raw == raw:
+        return known.popleft()
+    known.clear()
+    return None
+
+
 def encode(name: str | None, data: bytes) -> bytes:
     """One event with LF line ends; each line of `data` becomes a ``data:`` line."""
     head = f"event: {name}\n".encode() if name else b""
@@ -222,8 +260,8 @@ def encode(name: str | None, data: bytes) -> bytes:
     return b"%sdata: %s\n\n" % (head, data)
 
 
-def replace_data(event: Event, data: bytes) -> Event:
-    """`event` with other data: its other lines and its line ends stay as they came."""
+def replace_data(event: Event, data: bytes, document: Json = UNREAD) -> Event:
+    """`event` with other data, whose value may be known: its other lines and its line ends stay as they came."""
     pieces: list[bytes] = []
     position = 0
     written = False
@@ -240,7 +278,7 @@ def replace_data(event: Event, data: bytes) -> Event:
         else:
             pieces.append(line)
         position = match.end()
-    return Event(b"".join(pieces), event.name, data, parsed=True)
+    return Event(b"".join(pieces), event.name, data, parsed=True, document=document)
 
 
 def looks_like_stream(head: bytes) -> bool | None:

@@ -10,9 +10,12 @@ from mitmproxy.proxy.layers.http._events import ResponseData, ResponseHeaders, R
 
 from router_core.config.schema import Limits
 from router_core.encoding import Decoder, DecodingError, codings, decode, decoder
-from router_core.formats import Format
+from router_core.exchange import Usage
+from router_core.formats import Format, Operation
 from router_core.opening import Opening, Verdict
-from router_core.sse import ArrayReader, EventReader, Reader, looks_like_stream
+from router_core.sse import ArrayReader, Event, EventReader, Reader, looks_like_stream
+from router_core.usage.count import Meter
+from router_core.usage.tap import Tap
 
 
 class Kind(Enum):
@@ -64,6 +67,8 @@ class Hold:
     """The data of the error event that ended the opening."""
     has_content: bool = False
     """An event with content has come, which only `Kind.FOLD` goes on to hold."""
+    read: list[Event] = field(default_factory=list)
+    """The events of a stream that were looked at, for whoever reads it next."""
     _count: int = 0
     _opening: Opening = field(init=False)
     _reader: Reader | None = None
@@ -89,6 +94,18 @@ class Hold:
             return decode(self.body, self.response.headers.get("content-encoding"), self.limits.error_body)
         except DecodingError:
             return self.body[: self.limits.error_body]
+
+    def reported(self, operation: Operation) -> Usage | None:
+        """What the upstream said of usage in an answer that the client does not get; None where it said nothing."""
+        meter = Meter(self.format, operation)
+        if self.read:
+            for event in self.read:
+                meter.feed(event)
+        else:
+            tap = Tap(meter, self.response.headers.get("content-encoding", ""))
+            tap.feed(self.body)
+            tap.close()
+        return meter.usage if meter.reported else None
 
     def feed(self, event: ResponseData | ResponseTrailers) -> Step:
         self.events.append(event)
@@ -119,6 +136,7 @@ class Hold:
                 return Step.WAIT
         for event in self._reader.feed(data):
             self._count += 1
+            self.read.append(event)
             match self._opening.judge(event):
                 case Verdict.ERROR:
                     self.error = event.data or b""
@@ -149,6 +167,7 @@ class Hold:
     def _release(self, raw: bytes) -> None:
         """Move a keep-alive with which the answer begins from the held bytes to `pings`."""
         self._count = 0
+        self.read.clear()
         self.pings += raw
         held = self.body[len(raw) :]
         self.size = len(held)

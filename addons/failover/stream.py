@@ -25,7 +25,6 @@ from addons.failover.clients import Unprocessed
 from addons.failover.events import DeadlinePassed
 from addons.failover.hold import Hold, Kind, Step, kind_of
 from addons.headers import pairs
-from addons.usage import reported
 from addons.witness import Witness, witnesses
 from router_core.exchange import Outcome
 from router_core.formats import Operation
@@ -157,6 +156,7 @@ class FailoverStream(AttemptStream):
         assert self.hold and self.call
         call, hold, self.hold = self.call, self.hold, None
         call.committed = True
+        call.opening = hold.read
         call.last_byte = time.monotonic()
         call.arm(0 if hold.response.status_code == 101 else self.config.upstream.idle_timeout)
         if self.alive:
@@ -230,8 +230,8 @@ class FailoverStream(AttemptStream):
         self.call.disarm()
         self.call.cancelled = True
         if self.hold:
-            exchange, attempt = self.call.under_way
-            held = reported(exchange, attempt, self.hold.response, self.hold.body)
+            exchange, _ = self.call.under_way
+            held = self.hold.reported(exchange.surface.operation)
             exchange.usage = held or exchange.usage
         event.stream_id = self.attempt_id
         yield from super().handle_protocol_error(event)
@@ -284,7 +284,7 @@ class FailoverStream(AttemptStream):
         self.call.disarm()
         exchange, attempt = self.call.under_way
         if self.hold:
-            attempt.usage = reported(exchange, attempt, self.hold.response, self.hold.body)
+            attempt.usage = self.hold.reported(exchange.surface.operation)
         if self.hold and self.hold.kind is Kind.ERROR:
             self.call.answers.append(Answer(attempt, self.hold.response, self.hold.body))
         elif self.hold and self.hold.error:

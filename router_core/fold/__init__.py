@@ -11,7 +11,7 @@ from typing import Final
 from router_core.fold import anthropic, gemini, ollama, openai_chat, openai_responses
 from router_core.fold.events import UnfoldError
 from router_core.formats import Format
-from router_core.json_document import Json, parse
+from router_core.json_document import Json
 from router_core.sse import Event
 
 __all__ = ["UnfoldError", "fold", "is_error", "unfold"]
@@ -40,7 +40,7 @@ def fold(format: Format, events: Iterable[Event]) -> tuple[Json, bytes | None]:
         if not data or data.strip() == b"[DONE]":
             continue
         try:
-            value = parse(data)
+            value = event.document
         except ValueError:
             continue
         if is_error(format, event.name, value):

@@ -14,7 +14,7 @@ from router_core.formats.context import COMMENT, DONE, Context
 from router_core.formats.cutting import Cutter
 from router_core.formats.ir import Format
 from router_core.formats.ordering import Sequencer
-from router_core.json_document import parse, serialise
+from router_core.json_document import serialise
 from router_core.sse import Event, encode
 
 logger = logging.getLogger(__name__)
@@ -72,7 +72,7 @@ class AnswerEvents:
         if not data:
             return self._write([ir.KeepAlive()]) if event.raw.lstrip()[:1] == b":" else []
         try:
-            document = parse(data)
+            document = event.document
         except ValueError:
             return self._write(self._reader.done()) if data.strip() == b"[DONE]" else []
         if isinstance(document, dict):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from router_core.json_document import Json, parse, splice
+from router_core.json_document import Json, splice
 from router_core.rewrite.context import Context
 from router_core.rewrite.rule import DROPPED, AnswerFunction, Rule
 from router_core.sse import Event, replace_data
@@ -34,13 +34,13 @@ class Stage:
         if not data:
             return event
         try:
-            before = parse(data)
+            before = event.document
         except ValueError:
             return event
         value = self._run(concerned, before)
         if value is before:
             return event
-        return None if value is DROPPED else replaced(event, splice(data, before, value))
+        return None if value is DROPPED else replaced(event, splice(data, before, value), value)
 
     def body(self, value: Json, raw: bytes) -> Json:
         """A whole answer after the rules."""
@@ -89,11 +89,12 @@ def mark(rule: Rule, context: Context) -> None:
         context.exchange.fired.append(rule.name)
 
 
-def replaced(event: Event, data: bytes) -> Event:
-    """`event` with other data, framed as it came."""
+def replaced(event: Event, data: bytes, document: Json) -> Event:
+    """`event` with other data, whose value is `document`, framed as it came."""
     old = event.data or b""
     if event.raw.endswith(old) and not event.raw.lstrip().startswith(
         (b"data", b"event", b":", b"id", b"retry")
     ):
-        return Event(event.raw[: len(event.raw) - len(old)] + data, event.name, data, parsed=True)
-    return replace_data(event, data)
+        raw = event.raw[: len(event.raw) - len(old)] + data
+        return Event(raw, event.name, data, parsed=True, document=document)
+    return replace_data(event, data, document)

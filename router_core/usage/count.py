@@ -15,12 +15,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Protocol
-
-import orjson
+from typing import Any, Final
 
 from router_core.exchange import Usage
 from router_core.formats import Format, Operation
+from router_core.json_text import parse
+from router_core.sse import Event
 from router_core.usage.identities import IDENTITIES, MAX_NOTES, add
 
 # In JSON text a quote inside a string is escaped, so these match keys and nothing that a model wrote.
@@ -44,13 +44,6 @@ _TERMINAL: Final = frozenset(
 
 _UNCOUNTED: Final = frozenset({Operation.COUNT_TOKENS, Operation.LIST_MODELS})
 """Their answers may hold figures named like usage, but nothing was used."""
-
-
-class StreamEvent(Protocol):
-    """What `Meter.feed` needs of a `router_core.sse.Event`."""
-
-    @property
-    def data(self) -> bytes | None: ...
 
 
 class Meter:
@@ -82,13 +75,13 @@ class Meter:
         self._responses = 0
         self._notes: list[str] = []
 
-    def feed(self, event: StreamEvent | bytes) -> None:
+    def feed(self, event: Event | bytes) -> None:
         """Takes one event of a stream (or its data), one WebSocket message, or a whole JSON body."""
         data = event if isinstance(event, bytes) else event.data
         if not data or self._hint is None or not self._hint.search(data):
             return
         try:
-            document = orjson.loads(data)
+            document = parse(event) if isinstance(event, bytes) else event.document
         except ValueError:
             self._note("answer: not readable as JSON")
             return

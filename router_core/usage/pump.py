@@ -9,25 +9,17 @@ entries are idempotent by their id.
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import os
-import pickle
-import selectors
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import orjson
-
 from router_core.config.schema import Config
 from router_core.usage.budgets import Budgets
 from router_core.usage.entry import Unpriced, subscriptions
-from router_core.usage.frames import encode
 from router_core.usage.intake import Intake
+from router_core.usage.process import WriterProcess, command
 from router_core.usage.status import LedgerStatus
 
 if TYPE_CHECKING:
@@ -44,14 +36,6 @@ TRIES: Final = 3
 """Writers that may die of a batch before it is given up, or before they say a word until none is started again."""
 SAY_INTERVAL: Final = 30.0
 """Seconds between two warnings about dropped entries."""
-
-_PROGRAM: Final = "import sys; sys.path[:0] = sys.argv[1:]; import runpy; runpy.run_module('router_core.usage.writer', run_name='__main__')"
-
-
-def command() -> list[str]:
-    """How the writer is started. It finds the packages where this process did; a checkout need not be installed."""
-    root = str(Path(__file__).resolve().parents[2])
-    return [sys.executable, "-P", *["-O"] * sys.flags.optimize, "-c", _PROGRAM, root]
 
 
 class LedgerPump(Intake):
@@ -83,10 +67,7 @@ class LedgerPump(Intake):
         """Which configuration is in force; what the writer says of the budgets of an earlier one is late."""
         self._told = 0
         """The generation that the writer knows."""
-        self._process: subprocess.Popen[bytes] | None = None
-        self._answers = selectors.DefaultSelector()
-        self._tail = b""
-        self._spoke = False
+        self._process: WriterProcess | None = None
         self._mute = 0
         """Writers in a row that died without a word."""
         self._next_start = 0.0
@@ -193,6 +174,7 @@ class LedgerPump(Intake):
 
     def _hand_over(self) -> None:
         """Gives the writer one batch, and waits until it has put it where it is safe. Raises OSError, EOFError."""
+        assert self._process
         if self._told != self._generation:
             self._configure()
         with self._idle:
@@ -200,60 +182,43 @@ class LedgerPump(Intake):
                 self._sent = self._take_batch(BATCH)
                 self._tries = 0
         if self._sent:
-            self._write(("take", self._sent))
+            self._process.tell("take", self._sent)
         while self._sent and self._patient:
             self._listen(INTERVAL)
-
-    def _write(self, message: tuple[Any, ...]) -> None:
-        assert self._process and self._process.stdin
-        handle = self._process.stdin.fileno()
-        view = memoryview(encode(pickle.dumps(message, pickle.HIGHEST_PROTOCOL)))
-        while view:
-            view = view[os.write(handle, view) :]
 
     def _begin(self) -> None:
         self._next_start = self._clock() + RESTART
         try:
             if self._mute >= TRIES:
                 raise OSError("it ends as soon as it is started")
-            process = subprocess.Popen(
-                self._command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
-            )
+            process = WriterProcess(self._command())
         except OSError as error:
             logger.warning(
                 "the ledger is written by the proxy itself, which makes it slower: no writer: %s", error
             )
             self._fall_back()
             return
-        assert process.stdout
-        os.set_blocking(process.stdout.fileno(), False)
-        self._process, self._tail, self._spoke = process, b"", False
-        self._answers.register(process.stdout, selectors.EVENT_READ)
+        self._process = process
         try:
-            self._write(("open", self.url, str(self._spool_folder), self._config.usage))
+            process.tell("open", self.url, str(self._spool_folder), self._config.usage)
             self._configure()
         except OSError as error:
             self._lost(error)
 
     def _configure(self) -> None:
+        assert self._process
         with self._idle:
             generation, usage, used = self._generation, self._config.usage, self.budgets.used()
-        self._write(("apply", generation, usage, used))
+        self._process.tell("apply", generation, usage, used)
         self._told = generation
 
     def _lost(self, error: Exception) -> None:
         """The writer died. The batch that it had goes to the next one."""
-        process = self._process
-        assert process and process.stdin and process.stdout
-        self._answers.unregister(process.stdout)
-        process.kill()
-        code = process.wait()
-        with contextlib.suppress(OSError):
-            process.stdin.close()
-        process.stdout.close()
-        self._process = None
-        self._mute = 0 if self._spoke else self._mute + 1
-        if self._spoke:
+        process, self._process = self._process, None
+        assert process
+        code, spoke = process.kill(), process.spoke
+        self._mute = 0 if spoke else self._mute + 1
+        if spoke:
             logger.error(
                 "the ledger's writer ended with %d; another one is started (%s)", code, error or "no answer"
             )
@@ -262,20 +227,16 @@ class LedgerPump(Intake):
         self._dropped += last.dropped + self._held
         self._held = 0
         self._status = LedgerStatus("waiting", "the ledger's writer ended", 0, 0, last.spooled, 0)
-        self._tries += self._spoke
+        self._tries += spoke
         if self._sent and self._tries >= TRIES:
             self._dropped += len(self._sent)
             self._settled()
 
     def _listen(self, timeout: float) -> None:
         """Takes in what the writer says, waiting for it. Raises EOFError when it is gone."""
-        for key, _ in self._answers.select(timeout):
-            data = os.read(key.fd, 1 << 20)
-            if not data:
-                raise EOFError
-            *lines, self._tail = (self._tail + data).split(b"\n")
-            for line in lines:
-                self._hear(**orjson.loads(line))
+        assert self._process
+        for said in self._process.heard(timeout):
+            self._hear(**said)
 
     def _hear(
         self,
@@ -285,7 +246,6 @@ class LedgerPump(Intake):
         log: tuple[int, str] | None = None,
         done: bool = False,
     ) -> None:
-        self._spoke = True
         self._status = LedgerStatus(*status)
         if log:
             logger.log(*log)
@@ -317,22 +277,17 @@ class LedgerPump(Intake):
 
     def _end(self) -> None:
         """The writer ends with its input, and writes what it has before."""
-        process, self._process = self._process, None
+        process = self._process
         if process is None:
             return
-        assert process.stdin and process.stdout and self._deadline is not None
-        with contextlib.suppress(OSError):
-            process.stdin.close()
+        process.finish()
         try:
-            while True:
+            while self._patient:
                 self._listen(INTERVAL)
-                if not self._patient:
-                    raise subprocess.TimeoutExpired(process.args, 0)
+            logger.warning("the ledger's writer is not done yet; it ends by itself")
         except (OSError, ValueError, EOFError):
             process.wait()
-        except subprocess.TimeoutExpired:
-            logger.warning("the ledger's writer is not done yet; it ends by itself")
-        self._answers.close()
+        self._process = None
 
     # -- without a writer -----------------------------------------------------------------------------
 

@@ -18,7 +18,8 @@ from router_core.usage.pace import Pace
 MAX_EVENT: Final = 64 << 20
 """Bytes of one event, or of a whole JSON body, that are kept for reading."""
 
-_NEEDLE: Final = b'"usage'
+NEEDLE: Final = b'"usage'
+"""Without it an event says nothing of usage."""
 
 
 class Tap:
@@ -97,11 +98,11 @@ class Tap:
         self._searched = len(pending)
 
     def _read(self, events: bytes) -> None:
-        if _NEEDLE not in events:
+        if NEEDLE not in events:
             return
         reader = EventReader()
         for event in reader.feed(events) + reader.close():
-            if _NEEDLE in event.raw:
+            if NEEDLE in event.raw:
                 self.meter.feed(event)
 
 

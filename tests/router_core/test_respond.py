@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import gzip
 import logging
+from collections import Counter
+from typing import Any
 
 import brotli
+import orjson
 import pytest
 import zstandard
 from hypothesis import given, settings
@@ -14,14 +17,17 @@ from hypothesis import strategies as st
 from router_core.config.schema import Limits
 from router_core.exchange import Headers
 from router_core.formats import Format, Operation
+from router_core.formats.translator import FormatTranslator
 from router_core.json_document import parse, serialise
+from router_core.opening import Opening
 from router_core.pipes import Plain
-from router_core.prepare import prepare
+from router_core.prepare import Outgoing, prepare
 from router_core.respond import Responder
 from router_core.rewrite import catalogue
 from router_core.rewrite.rule import DROPPED, Rule
 from router_core.rewrite.rules import Rules
-from router_core.sse import ArrayReader, EventReader
+from router_core.sse import ArrayReader, Event, EventReader
+from router_core.usage.count import Meter
 from tests.router_core import wire
 
 ASKS = {
@@ -248,6 +254,29 @@ def test_a_long_json_answer_passes_as_it_is_when_no_rule_needs_the_whole() -> No
     assert wire.answered(x, short, rules=rules, model="up")[0] == b'{"model":"m"}'
 
 
+class Shown:
+    """Keeps what the pipeline shows, and hands events to a meter."""
+
+    def __init__(self, meter: Meter | None = None) -> None:
+        self.meter = meter
+        self.documents: list[Any] = []
+        self.bytes: list[bytes] = []
+        self.ended = False
+
+    def event(self, event: Event) -> None:
+        if self.meter:
+            self.meter.feed(event)
+
+    def document(self, document: Any) -> None:
+        self.documents.append(document)
+
+    def data(self, data: bytes) -> None:
+        self.bytes.append(data)
+
+    def end(self) -> None:
+        self.ended = True
+
+
 @pytest.mark.parametrize("limit", ["1KB", "1MB"], ids=["too-long", "parsed"])
 def test_a_body_that_is_parsed_is_shown_to_whoever_counts(limit: str) -> None:
     rules = Rules(catalogue.BUILT_IN, Limits.model_validate({"json_answer": limit}))
@@ -257,22 +286,71 @@ def test_a_body_that_is_parsed_is_shown_to_whoever_counts(limit: str) -> None:
     prepare(x, tried, rules)
     headers = [("content-type", "application/json"), ("content-encoding", "gzip")]
     responder = Responder(x, tried, rules, 200, headers)
-    shown: list[object] = []
-    responder.observe = shown.append
-    assert responder.reads_body
+    shown = Shown()
+    assert responder.show(shown)
     out = responder.feed(gzip.compress(answer)) + responder.close()
     # As the upstream wrote it: the client's has the name that was asked for.
-    assert shown == [answer if limit == "1KB" else parse(answer)]
+    assert (shown.bytes if limit == "1KB" else shown.documents) == [
+        answer if limit == "1KB" else parse(answer)
+    ]
+    assert shown.ended
     assert parse(out)["model"] == ("up" if limit == "1KB" else "m")
 
 
-def test_nothing_is_parsed_for_the_sake_of_counting() -> None:
-    x = ask(Format.ANTHROPIC, False)
+@pytest.mark.parametrize(("stream", "media"), [(False, "application/json"), (True, "text/event-stream")])
+def test_nothing_is_parsed_for_the_sake_of_counting(stream: bool, media: str) -> None:
+    x = ask(Format.ANTHROPIC, stream)
     tried = wire.attempt(x)
     rules = wire.built_in()
     prepare(x, tried, rules)
-    for media in ("application/json", "text/event-stream", "text/plain"):
-        assert not Responder(x, tried, rules, 200, [("content-type", media)]).reads_body
+    assert not Responder(x, tried, rules, 200, [("content-type", media)]).show(Shown())
+
+
+USED = (
+    b'event: message_start\ndata: {"type":"message_start","message":{"model":"up","content":[],"usage":{"input_tokens":9}}}\n\n'
+    b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"hi"}}\n\n'
+    b'event: message_delta\ndata: {"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":3}}\n\n'
+    b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
+)
+
+
+@pytest.mark.parametrize("client", [Format.ANTHROPIC, Format.OPENAI_CHAT], ids=str)
+@pytest.mark.parametrize("stream", [True, False], ids=["stream", "folded"])
+@pytest.mark.parametrize("coding", ["identity", "gzip"])
+def test_an_event_is_parsed_once_whoever_asks(
+    client: Format, stream: bool, coding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the opening that is held back, the rules, the translation, the fold and the meter."""
+    rules = Rules(catalogue.BUILT_IN, translator=FormatTranslator())
+    x = ask(client, stream)
+    tried = wire.attempt(x, wire.provider(Format.ANTHROPIC), model="up")
+    assert isinstance(prepare(x, tried, rules), Outgoing)
+    parsed: Counter[bytes] = Counter()
+    loads = orjson.loads
+
+    def counting(data: bytes) -> Any:
+        parsed[bytes(data)] += 1
+        return loads(data)
+
+    monkeypatch.setattr(orjson, "loads", counting)
+    opening, held = Opening(Format.ANTHROPIC), EventReader()
+    known = held.feed(USED if not stream else USED[: USED.index(b"event: message_delta")])
+    for event in known:
+        opening.judge(event)
+    headers = [("content-type", "text/event-stream"), ("content-encoding", coding)]
+    responder = Responder(x, tried, rules, 200, headers, known)
+    meter = Meter(Format.ANTHROPIC)
+    shown = Shown(meter)
+    assert responder.show(shown)
+    body = gzip.compress(USED) if coding == "gzip" else USED
+    responder.feed(body)
+    responder.close()
+    assert (meter.usage.input, meter.usage.output) == (9, 3)
+    datas = [event.data or b"" for event in EventReader().feed(USED)]
+    assert {data: parsed[data] for data in datas if b'"usage' in data} == {
+        data: 1 for data in datas if b'"usage' in data
+    }
+    assert max(parsed[data] for data in datas) == 1
 
 
 ARRAY = b'[{"candidates": [{"content": {"parts": [{"text": "a"}]}}],\r\n"modelVersion": "up"}\r\n,\r\n{"candidates": [], "modelVersion": "up"}\r\n]'

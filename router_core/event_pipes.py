@@ -1,0 +1,122 @@
+"""Answers that are event streams: event by event into the client's stream, or folded into one body."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from router_core.body_pipes import MAX_WHOLE
+from router_core.encoding import DecodingError
+from router_core.fold import fold
+from router_core.formats import Format
+from router_core.formats.errors import WireError, error_body
+from router_core.formats.failures import read_event, wire
+from router_core.framing import Framing
+from router_core.json_document import serialise, splice
+from router_core.observing import Show
+from router_core.rewrite.stage import Stage
+from router_core.sse import Event, Reader
+from router_core.translator import EventTranslator
+
+
+class EventPipe:
+    """Event by event, into a stream."""
+
+    def __init__(
+        self,
+        reader: Reader,
+        upstream: Stage,
+        translator: EventTranslator | None,
+        client: Stage,
+        framing: Framing,
+        kept: bool,
+        show: Show,
+    ) -> None:
+        self._reader = reader
+        self._upstream = upstream
+        self._translator = translator
+        self._client = client
+        self._framing = framing
+        self._kept = kept
+        self._show = show
+
+    def feed(self, data: bytes) -> bytes:
+        return b"".join([self._written(event) for event in self._reader.feed(data)])
+
+    def close(self) -> bytes:
+        out = [self._written(event) for event in self._reader.close()]
+        if self._translator is not None:
+            out += [self._finish(event) for event in self._translator.close()]
+        return b"".join(out) + self._framing.end()
+
+    def error(self, error: WireError) -> bytes:
+        return self._framing.error(error)
+
+    def _written(self, event: Event) -> bytes:
+        self._show.to.event(event)
+        changed = self._upstream.event(event)
+        if changed is None:
+            return b""
+        if self._translator is not None:
+            return b"".join([self._finish(e) for e in self._translator.feed(changed)])
+        changed = self._client.event(changed)
+        return b"" if changed is None else self._framing.event(changed, self._kept)
+
+    def _finish(self, event: Event) -> bytes:
+        changed = self._client.event(event)
+        return b"" if changed is None else self._framing.event(changed, False)
+
+
+class FoldPipe:
+    """Event by event, folded into one body for a client that did not ask for a stream."""
+
+    def __init__(
+        self,
+        reader: Reader,
+        upstream: Stage,
+        translator: EventTranslator | None,
+        client: Stage,
+        format: Format,
+        failed: Callable[[int], None],
+        show: Show,
+    ) -> None:
+        self._reader = reader
+        self._upstream = upstream
+        self._translator = translator
+        self._client = client
+        self._format = format
+        self._failed = failed
+        self._show = show
+        self._events: list[Event] = []
+        self._size = 0
+
+    def feed(self, data: bytes) -> bytes:
+        self._size += len(data)
+        if self._size > MAX_WHOLE:
+            raise DecodingError(f"it is over {MAX_WHOLE >> 20} MiB")
+        for event in self._reader.feed(data):
+            self._take(event)
+        return b""
+
+    def close(self) -> bytes:
+        for event in self._reader.close():
+            self._take(event)
+        if self._translator is not None:
+            self._events += self._translator.close()
+        body, error = fold(self._format, self._events)
+        if error is not None:
+            found = wire(self._format, read_event(error))
+            self._failed(found.status)
+            return error_body(self._format, found)
+        raw = serialise(body)
+        changed = self._client.body(body, raw)
+        return raw if changed is body else splice(raw, body, changed)
+
+    def error(self, error: WireError) -> bytes:
+        self._failed(error.status)
+        return error_body(self._format, error)
+
+    def _take(self, event: Event) -> None:
+        self._show.to.event(event)
+        changed = self._upstream.event(event)
+        if changed is not None:
+            self._events += [changed] if self._translator is None else self._translator.feed(changed)

@@ -1,0 +1,49 @@
+"""Whoever wants to look at an answer while the response pipeline reads it, so that nothing is read twice."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from router_core.json_text import Json
+from router_core.sse import Event
+
+
+class Observer(Protocol):
+    """Sees the upstream's answer before anything of it is changed. Never raises, changes nothing."""
+
+    def event(self, event: Event) -> None:
+        """An event of a stream."""
+        ...
+
+    def document(self, document: Json) -> None:
+        """A whole JSON body."""
+        ...
+
+    def data(self, data: bytes) -> None:
+        """Decoded bytes of an answer that nobody reads."""
+        ...
+
+    def end(self) -> None:
+        """The answer is complete."""
+        ...
+
+
+class Nobody:
+    """Looks at nothing."""
+
+    def event(self, event: Event) -> None: ...
+
+    def document(self, document: Json) -> None: ...
+
+    def data(self, data: bytes) -> None: ...
+
+    def end(self) -> None: ...
+
+
+class Show:
+    """Holds the observer of one answer, who comes when the pipeline has been made already."""
+
+    __slots__ = ("to",)
+
+    def __init__(self) -> None:
+        self.to: Observer = Nobody()
