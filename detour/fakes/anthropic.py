@@ -32,7 +32,10 @@ def error(call: Call, status: int, message: str | None = None) -> Reply:
         "request_id": REQUEST_ID,
     }
     return json_reply(
-        status, document, ("request-id", REQUEST_ID), ("x-should-retry", str(status >= 429).lower())
+        status,
+        document,
+        ("request-id", REQUEST_ID),
+        ("x-should-retry", "true" if status in (408, 409) or status >= 429 else "false"),
     )
 
 
