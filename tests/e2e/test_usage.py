@@ -8,6 +8,8 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,12 +17,12 @@ import orjson
 import pytest
 from websockets.sync.client import connect
 
-from detour.fakes import Fault
+from detour.fakes import FakeUpstream, Fault
 from router_core.formats import Format
 from router_core.usage.count import Meter
 from router_core.usage.tap import Tap
 from tests.e2e.conftest import House, Start
-from tests.e2e.instance import ROOT, TIMEOUT, Detour
+from tests.e2e.instance import ROOT, TIMEOUT, Detour, base_config
 from tests.e2e.wire import SHAPES, fresh_model
 from tests.upstream import FakeThread
 
@@ -319,31 +321,119 @@ def test_what_was_reported_before_the_client_left_is_counted(start: Start, fakes
     assert row["cost"] > 0
 
 
-def test_what_failed_attempts_used_is_counted_apart(start: Start, fakes: FakeThread) -> None:
-    fake = fakes.start("anthropic")
-    fake.script.add(Fault.sse_error_before_content(), key="secret-of-bad")
-    detour = start(
-        providers={"anthropic": {"base_url": fake.base_url("anthropic")}},
-        credentials=[
-            {"id": "bad", "provider": "anthropic", "api_key": "env:BAD", "priority": 1},
-            {"id": "good", "provider": "anthropic", "api_key": "env:GOOD"},
-        ],
-        env={"BAD": "secret-of-bad", "GOOD": "secret-of-good"},
-    )
-    path, headers, body = SHAPES["anthropic"].request("claude-sonnet-4-5-20250929", stream=True)
-    url = detour.gateway_url + path
-    answer = httpx.post(url, headers=headers, json=body, timeout=TIMEOUT, trust_env=False)
-    assert answer.status_code == 200
+@dataclass(frozen=True)
+class Failing:
+    """An answer that says what it used and is then of no use."""
+
+    format: str
+    stream: bool
+    content_type: str
+    body: bytes
+    used: tuple[int, int]
+    """Input and output tokens, as `body` reports them."""
+
+    @property
+    def host(self) -> str:
+        return f"{self.format}-{'stream' if self.stream else 'json'}.test"
+
+    @property
+    def provider(self) -> str:
+        return self.host.removesuffix(".test")
+
+
+SSE = "text/event-stream"
+JSON = "application/json"
+FAILING = (
+    Failing(
+        "anthropic", True, SSE,
+        b'event: message_start\ndata: {"type":"message_start","message":{"id":"m","content":[],"usage":{"input_tokens":31,"output_tokens":1}}}\n\n'
+        b'event: error\ndata: {"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}\n\n',
+        (31, 1),
+    ),
+    Failing(
+        "openai-chat", True, SSE,
+        b'data: {"id":"c","object":"chat.completion.chunk","choices":[],"usage":{"prompt_tokens":32,"completion_tokens":2,"total_tokens":34}}\n\n'
+        b'data: {"error":{"message":"The server is overloaded.","type":"server_error","param":null,"code":503}}\n\n',
+        (32, 2),
+    ),
+    Failing(
+        "openai-responses", True, SSE,
+        b'event: response.created\ndata: {"type":"response.created","sequence_number":0,"response":{"id":"r","status":"in_progress","output":[]}}\n\n'
+        b'event: response.failed\ndata: {"type":"response.failed","sequence_number":1,"response":{"id":"r","status":"failed","output":[],'
+        b'"error":{"code":"server_error","message":"The server had an error."},"usage":{"input_tokens":33,"output_tokens":3,"total_tokens":36}}}\n\n',
+        (33, 3),
+    ),
+    Failing(
+        "gemini", True, SSE,
+        b'data: {"candidates":[],"usageMetadata":{"promptTokenCount":34,"candidatesTokenCount":4,"totalTokenCount":38},"modelVersion":"m"}\r\n\r\n'
+        b'data: {"error":{"code":503,"message":"The model is overloaded.","status":"UNAVAILABLE"}}\r\n\r\n',
+        (34, 4),
+    ),
+    # An answer that is not a stream fails with its status; some gateways say in it what it cost all the same.
+    Failing("anthropic", False, JSON, b'{"type":"error","error":{"type":"overloaded_error","message":"x"},"usage":{"input_tokens":41,"output_tokens":1}}', (41, 1)),
+    Failing("openai-chat", False, JSON, b'{"error":{"message":"x","type":"server_error"},"usage":{"prompt_tokens":42,"completion_tokens":2,"total_tokens":44}}', (42, 2)),
+    Failing("openai-responses", False, JSON, b'{"error":{"message":"x","code":"server_error"},"usage":{"input_tokens":43,"output_tokens":3,"total_tokens":46}}', (43, 3)),
+    Failing("gemini", False, JSON, b'{"error":{"code":503,"message":"x","status":"UNAVAILABLE"},"usageMetadata":{"promptTokenCount":44,"candidatesTokenCount":4,"totalTokenCount":48}}', (44, 4)),
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def failing(
+    fakes: FakeThread, ca_bundle: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Detour, dict[str, FakeUpstream]]]:
+    """For each of `FAILING` a provider with a credential that gets it, and another one that does not."""
+    config = base_config(ca_bundle)
+    config["credentials"], upstreams = [], {}
+    for case in FAILING:
+        fake = upstreams[case.provider] = fakes.start(case.provider)
+        status = 200 if case.stream else 503
+        answer = Fault.raw_answer(status, case.content_type, case.body, framing="length")
+        fake.script.add(answer, key=f"bad-of-{case.provider}")
+        config["providers"][case.provider] = {
+            "format": case.format,
+            "hosts": [case.host],
+            "base_url": fake.base_url(case.format),
+        }
+        config["credentials"] += [
+            {
+                "id": f"{name}-{case.provider}",
+                "provider": case.provider,
+                "api_key": f"{name}-of-{case.provider}",
+                "priority": priority,
+            }
+            for name, priority in (("bad", 1), ("good", 0))
+        ]
+    with Detour(config, tmp_path_factory.mktemp("failing")) as detour:
+        yield detour, upstreams
+
+
+@pytest.mark.parametrize("case", FAILING, ids=lambda case: case.provider)
+def test_what_failed_attempts_used_is_counted_apart(
+    failing: tuple[Detour, dict[str, FakeUpstream]], case: Failing
+) -> None:
+    detour, upstreams = failing
+    path, headers, body = SHAPES[case.format].request("m", stream=case.stream)
+    if case.format == "openai-chat" and case.stream:
+        body["stream_options"] = {"include_usage": True}
+    with detour.client() as client:
+        answer = client.post(f"https://{case.host}{path}", headers=headers, json=body)
+    assert answer.status_code == 200 and len(upstreams[case.provider].record.requests) == 2
+    meter = Meter(Format(case.format))
+    tap = Tap(meter)
+    tap.feed(answer.content)
+    tap.close()
     with Admin(detour) as admin:
-        (row,) = admin.rows(1, by="credential")
-        (one,) = admin.get("/exchanges").json()["finished"]
+        (row,) = admin.rows(1, by="credential", provider=case.provider)
+        (one,) = [e for e in admin.get("/exchanges").json()["finished"] if e["provider"] == case.provider]
         month = admin.get(f"/usage/months/{time.strftime('%Y-%m')}").json()
     (failure,) = one["failures"]
-    assert (failure["credential"], failure["input"] > 0) == ("bad", True)
+    assert failure["credential"] == f"bad-{case.provider}"
+    assert (failure["input"], failure["output"]) == case.used
     # The exchange's own figures are those of the answer that the client got.
-    assert (row["credential"], row["requests"], row["failed_attempts"]) == ("good", 1, 1)
-    assert row["input"] == failure["input"]
-    assert [(f["credential"], f["input"]) for f in month["failures"]] == [("bad", failure["input"])]
+    assert (row["credential"], row["requests"], row["failed_attempts"]) == (f"good-{case.provider}", 1, 1)
+    assert (row["input"], row["output"]) == (meter.usage.input, meter.usage.output) != case.used
+    (told,) = [f for f in month["failures"] if f["credential"] == failure["credential"]]
+    assert told["input"] == case.used[0]
 
 
 def test_the_pace_of_what_runs_is_shown(start: Start, fakes: FakeThread) -> None:
