@@ -19,6 +19,10 @@ LOCKS = {
 }
 
 
+OWN = ("detour", "addons", "router_core")
+"""The checkout's own packages."""
+
+
 def stamp(checkout: Path, lock: str) -> tuple[Path, bytes]:
     """The stamp's file and the content that says "installed"; prepare.sh compares the same."""
     return checkout / ".venv" / f"installed-{lock}", bytes(checkout) + b"\n" + (checkout / lock).read_bytes()
@@ -76,6 +80,10 @@ def install(checkout: Path, lock: str) -> int:
     where: list[str | Path] = [python, "-I", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
     packages = subprocess.run(where, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
     Path(packages, "detour-checkout.pth").write_text(f"{checkout}\n")
+    # pip compiles for `python`, but serving is done by `python -O`: without this each start would compile it all
+    # where nothing else writes byte code (PYTHONDONTWRITEBYTECODE, another user's checkout).
+    run(python, "-m", "compileall", "-qq", "-j0", "-o1", packages)
+    run(python, "-m", "compileall", "-qq", "-j0", "-o0", "-o1", *(checkout / name for name in OWN))
     for held in LOCKS[lock]:
         file, content = stamp(checkout, held)
         file.write_bytes(content)
