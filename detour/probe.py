@@ -13,8 +13,9 @@ import httpx
 from detour.upstream import client
 from router_core.config.loader import Loaded
 from router_core.credentials.model import Credential, CredentialError
-from router_core.credentials.pool import Pool
+from router_core.credentials.pool import FOLDER, Pool
 from router_core.formats import Operation
+from router_core.paths import paths
 from router_core.providers.model import Provider
 
 TIMEOUT: Final = 15.0
@@ -42,7 +43,8 @@ class Result:
 
 async def probe_all(loaded: Loaded, ids: Iterable[str] | None = None) -> list[Result]:
     """Try the credentials of those `ids`, or all active ones, at the same time."""
-    pool = Pool(loaded.config, loaded.registry)
+    # With the tokens that the running instance uses: its refresh tokens are spent once.
+    pool = Pool(loaded.config, loaded.registry, folder=paths(loaded.config).state / FOLDER)
     wanted = set(ids) if ids else {c.id for c in pool.credentials.values() if c.active}
     await pool.start()
     try:

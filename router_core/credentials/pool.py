@@ -21,15 +21,18 @@ from router_core.config.watch import Signature, signature
 from router_core.credentials import files
 from router_core.credentials.model import Credential, Source, Token
 from router_core.credentials.oauth import TIMEOUT
+from router_core.credentials.refresh_tokens import RefreshTokens
 from router_core.credentials.renewing import Renewing
 from router_core.credentials.sources import CommandSource, FileSource, KeySource, NoSource
-from router_core.credentials.token_source import Alone, Shared, TokenSource
+from router_core.credentials.token_source import TokenSource
 from router_core.providers.registry import Registry
 
 logger = logging.getLogger(__name__)
 
 TICK: Final = 1.0
 """Seconds between two looks at files and at tokens that end."""
+FOLDER: Final = "credentials"
+"""Below the folder of the state: where tokens of credentials without a ``token_file`` are kept."""
 MAX_STARTS: Final = 4
 """Refreshes that begin in one tick, so that many accounts do not renew in one burst."""
 
@@ -45,7 +48,6 @@ class Pool:
         folder: Path | None = None,
         env: Mapping[str, str] = os.environ,
         wall: Callable[[], float] = time.time,
-        shared: Shared | None = None,
         previous: Pool | None = None,
     ):
         """`folder` is where tokens of credentials without a ``token_file`` are kept; None keeps them in memory.
@@ -55,8 +57,8 @@ class Pool:
         self.config, self.registry = config, registry
         self.changed: Callable[[str], None] = lambda credential_id: None
         """Called with a credential's id after its secret, its token or its usability changed."""
-        self.shared: Shared = shared or Alone()
-        """What other processes know of refreshes."""
+        spent = folder / "spent" if folder else None
+        self.refresh_tokens: RefreshTokens = previous.refresh_tokens if previous else RefreshTokens(spent)
         self._folder, self._env, self._wall = folder, env, wall
         self._tls: ssl.SSLContext | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -69,7 +71,7 @@ class Pool:
             if old is not None and _same_source(old.config, entry):
                 source: Source = old.source
                 if isinstance(source, TokenSource):
-                    source.rebind(self._client_of(entry), lambda: self.shared)
+                    source.rebind(self._client_of(entry))
             else:
                 source = self._source(entry)
             self.credentials[entry.id] = Credential(entry, order, source, self._inactive(entry, source))
@@ -96,14 +98,14 @@ class Pool:
                 entry.id,
                 path,
                 client=self._client_of(entry),
-                shared=lambda: self.shared,
+                tokens=self.refresh_tokens,
                 oauth=entry.oauth,
                 wall=self._wall,
             )
         if entry.token_file is not None:
             path = Path(entry.token_file).expanduser()
             return TokenSource(
-                entry.id, path, client=self._client_of(entry), shared=lambda: self.shared, wall=self._wall
+                entry.id, path, client=self._client_of(entry), tokens=self.refresh_tokens, wall=self._wall
             )
         if entry.api_key is None:
             # A server on this machine that asks for none; the loader lets no other go without.

@@ -26,7 +26,9 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from router_core.credentials.model import Token
 from router_core.credentials.oauth import Grant, Granted, claims
+from router_core.credentials.sources import looks_like_oauth
 from router_core.times import moment
 
 GOOGLE_TOKEN_URL: Final = "https://oauth2.googleapis.com/token"
@@ -182,3 +184,13 @@ def updated(file: TokenFile, granted: Granted, now: float) -> TokenFile:
         grant=grant,
         document=document,
     )
+
+
+def token_of(file: TokenFile) -> Token | None:
+    """The token that requests are sent with."""
+    if file.access_token is not None:
+        account = [("chatgpt-account-id", file.account)] if file.kind == "codex" and file.account else []
+        return Token(file.access_token, oauth=True, expires_at=file.expires_at, headers=account)
+    if file.api_key is not None:
+        return Token(file.api_key, oauth=looks_like_oauth(file.api_key))
+    return None

@@ -6,10 +6,10 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import orjson
 
@@ -19,48 +19,18 @@ from router_core.config.secrets import SecretError
 from router_core.credentials import files
 from router_core.credentials.aside import aside
 from router_core.credentials.model import CredentialError, Token
-from router_core.credentials.oauth import Client, Grant, refresh
+from router_core.credentials.oauth import Client, Grant, Granted, refresh
+from router_core.credentials.refresh_tokens import OTHERS_PATIENCE, RefreshTokens
 from router_core.credentials.renewing import SKEW, Renewing
-from router_core.credentials.sources import fingerprint, looks_like_oauth
-from router_core.credentials.token_files import TokenFile, parse, updated
+from router_core.credentials.sources import fingerprint
+from router_core.credentials.token_files import TokenFile, parse, token_of, updated
 
 logger = logging.getLogger(__name__)
 
 TOOL_LEAD: Final = 300.0
 """How long before its end a tool's own token is refreshed, where we can."""
-LOCK_LIFE: Final = 45.0
-OTHERS_PATIENCE: Final = 50.0
-"""Seconds to wait for another process's refresh, which cannot take longer than `LOCK_LIFE`."""
-POLL: Final = 0.5
 _REPLACED: Final = "replaced"
 """Key of our own token file: the fingerprint of the configured refresh token that it went on from."""
-SPENT_LIFE: Final = 30 * 86400.0
-"""Seconds for which it is known that a refresh token was replaced by another one."""
-
-
-class Shared(Protocol):
-    """What processes know of each other's refreshes; see `router_core.state.store`."""
-
-    def lock(self, name: str, ttl: float) -> AbstractAsyncContextManager[bool]:
-        """Held in one process at a time; the value is False when another holds it."""
-
-    async def mark(self, name: str, life: float) -> None: ...
-
-    async def marked(self, name: str) -> bool: ...
-
-
-class Alone:
-    """For a process that shares nothing but perhaps its files."""
-
-    @asynccontextmanager
-    async def lock(self, name: str, ttl: float) -> AsyncIterator[bool]:
-        yield True
-
-    async def mark(self, name: str, life: float) -> None:
-        pass
-
-    async def marked(self, name: str) -> bool:
-        return False
 
 
 class TokenSource(Renewing):
@@ -72,22 +42,23 @@ class TokenSource(Renewing):
         path: Path | None,
         *,
         client: Client,
-        shared: Callable[[], Shared],
+        tokens: RefreshTokens,
         oauth: OAuth | None = None,
         wall: Callable[[], float] = time.time,
     ):
         super().__init__(lead=oauth.lead if oauth else TOOL_LEAD, wall=wall)
         self.name, self.path = name, path
-        self._oauth, self._client, self._shared = oauth, client, shared
+        self._oauth, self._client, self._tokens = oauth, client, tokens
         self._file: TokenFile | None = None
         self._file_error = ""
         self._unsaved = False
         self._read: dict[str, Any] = {}
         self.reload()
+        tokens.join(self)
 
-    def rebind(self, client: Client, shared: Callable[[], Shared]) -> None:
-        """Another configuration's proxy and store; the tokens stay."""
-        self._client, self._shared = client, shared
+    def rebind(self, client: Client) -> None:
+        """Another configuration's proxy; the tokens stay."""
+        self._client = client
 
     # -- the file
 
@@ -121,7 +92,7 @@ class TokenSource(Renewing):
 
     def _take(self, file: TokenFile) -> None:
         old, self._file, self._file_error = self._file, file, ""
-        token = _token(file)
+        token = token_of(file)
         news = token is not None and (self._held is None or token.secret != self._held.secret)
         if news or (old is not None and old.grant != file.grant):
             self._hold(token if token is not None else self._held)
@@ -159,23 +130,18 @@ class TokenSource(Renewing):
     # -- refresh
 
     async def _fetch(self) -> Token:
-        """One process at a time, among those that share the file or the store, spends the refresh token."""
-        spent, end = self._held, time.monotonic() + OTHERS_PATIENCE
+        """In its turn, among the credentials and processes that share the file or have copies of the refresh token."""
+        spent = self._held
         async with self._file_lock() as mine:
-            while mine:
-                async with self._shared().lock(f"refresh:{self.name}", LOCK_LIFE) as mine_too:
-                    found = await self._found(spent)
-                    if found is not None:
-                        return found
-                    if mine_too:
-                        return await self._refresh(spent)
-                if time.monotonic() > end:
-                    break
-                await asyncio.sleep(POLL)
-        found = await self._found(spent)
-        if found is not None:
-            return found
-        raise CredentialError(f"{self.name}: another process refreshes its token and does not come to an end")
+            found = await self._found(spent)
+            if found is not None:
+                return found
+            if not mine:
+                raise self._waits_in_vain()
+            grants = await self._grants()
+            if not grants:
+                raise CredentialError(self._cannot(spent), permanent=False)
+            return await self._spend(grants, spent)
 
     @asynccontextmanager
     async def _file_lock(self) -> AsyncIterator[bool]:
@@ -186,46 +152,71 @@ class TokenSource(Renewing):
             yield mine
 
     async def _found(self, spent: Token | None) -> Token | None:
-        """A token that the tool itself or another process put into the file meanwhile."""
-        if self.path is None:
-            return None
-        await asyncio.to_thread(self.reload)
+        """A token that the tool itself, another credential or another process fetched meanwhile."""
+        if self.path is not None:
+            await asyncio.to_thread(self.reload)
         held = self._usable(SKEW)
         return held if held is not None and (spent is None or held.secret != spent.secret) else None
 
-    async def _refresh(self, spent: Token | None) -> Token:
-        grants = await self._grants()
-        if not grants:
-            raise CredentialError(self._cannot(spent), permanent=False)
-        shared = self._shared()
-        fresh = [g for g in grants if not await shared.marked(_spent(g))]
-        if not fresh:
-            raise CredentialError(
-                f"{self.name}: its refresh token was replaced by another Detour; let both have the same token file"
-            )
-        for i, grant in enumerate(fresh):
-            try:
-                granted = await aside(refresh(self.name, grant, self._client, self._wall))
-                break
-            except CredentialError as e:
-                if not e.permanent or i == len(fresh) - 1:
-                    raise
-        rotated = granted.refresh_token is not None and granted.refresh_token != grant.refresh_token
-        if rotated:
-            await shared.mark(_spent(grant), SPENT_LIFE)
+    def _waits_in_vain(self) -> CredentialError:
+        return CredentialError(
+            f"{self.name}: another process refreshes its token and does not come to an end"
+        )
+
+    async def _spend(self, grants: list[Grant], spent: Token | None) -> Token:
+        error: CredentialError | None = None
+        for grant in grants:
+            async with self._tokens.turn(grant) as mine:
+                found = await self._found(spent)
+                if found is not None:
+                    return found
+                if not mine:
+                    raise self._waits_in_vain()
+                if await self._tokens.is_spent(grant):
+                    continue
+                try:
+                    granted = await aside(refresh(self.name, grant, self._client, self._wall))
+                except CredentialError as e:
+                    if not e.permanent:
+                        raise
+                    error = e
+                    continue
+                token = await self._granted(grant, granted)
+                if granted.refresh_token not in (None, grant.refresh_token):
+                    await self._tokens.replaced(grant, granted, self)
+                return token
+        raise error or CredentialError(
+            f"{self.name}: its refresh token was replaced by another Detour; "
+            "let both have the same token file, or log in again"
+        )
+
+    async def _granted(self, grant: Grant, granted: Granted) -> Token:
+        """Keeps what was granted; the new token."""
         file = self._file or TokenFile("plain")
         if file.grant is None:
             file = replace(file, refresh_token=granted.refresh_token or grant.refresh_token)
         file = updated(file, granted, self._wall())
         if self._file is None and file.refresh_token:
             file.document.setdefault("refresh_token", file.refresh_token)
+        rotated = granted.refresh_token not in (None, grant.refresh_token)
         if rotated and self._oauth is not None and self._oauth.refresh_token is not None:
             file.document.setdefault(_REPLACED, fingerprint(grant.refresh_token))
         self._file = file
         await self._keep(file)
-        token = _token(file)
+        token = token_of(file)
         assert token is not None
         return token
+
+    async def take(self, grant: Grant, granted: Granted) -> None:
+        held = self._file.grant or self._file.refresh_token if self._file else None
+        if isinstance(held, Grant):
+            held = held.refresh_token
+        if held is None:
+            with suppress(CredentialError):
+                held = next((g.refresh_token for g in await self._grants()), None)
+        if held == grant.refresh_token:
+            self._hold(await self._granted(grant, granted))
+            self.renewed()
 
     async def _grants(self) -> list[Grant]:
         """What may be tried, the newest refresh token first."""
@@ -275,23 +266,9 @@ class TokenSource(Renewing):
             )  # fmt: skip
 
 
-def _spent(grant: Grant) -> str:
-    """The name under which it is known that a refresh token was replaced; tells nothing about the token."""
-    return f"spent:{fingerprint(grant.refresh_token)}"
-
-
 def _write(path: Path, file: TokenFile) -> None:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     files.replace(path, orjson.dumps(file.document, option=orjson.OPT_INDENT_2) + b"\n")
-
-
-def _token(file: TokenFile) -> Token | None:
-    if file.access_token is not None:
-        account = [("chatgpt-account-id", file.account)] if file.kind == "codex" and file.account else []
-        return Token(file.access_token, oauth=True, expires_at=file.expires_at, headers=account)
-    if file.api_key is not None:
-        return Token(file.api_key, oauth=looks_like_oauth(file.api_key))
-    return None
 
 
 async def _secret(ref: SecretRef) -> str:

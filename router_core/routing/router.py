@@ -56,7 +56,7 @@ class Router:
 
     def _connect(self, pool: Pool) -> None:
         pool.changed = self.live.secret_changed
-        pool.shared = self.live.store
+        pool.refresh_tokens.shared = self.live.store
 
     # -- requests
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import hashlib
 import logging
 import os
 import tempfile
@@ -64,39 +62,13 @@ class MemoryStore:
 
     @asynccontextmanager
     async def lock(self, name: str, ttl: float) -> AsyncIterator[bool]:
-        """Over the processes that keep their state in the same folder. The kernel lets go of the lock with its
-        process."""
-        if self.path is None:
-            yield True
-            return
-        file = self.path.parent / "locks" / hashlib.sha256(name.encode()).hexdigest()[:32]
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
-        except OSError as e:
-            logger.warning(
-                "%s cannot be locked, and another process may do the same at once: %s", file, e.strerror
-            )
-            yield True
-            return
-        try:
-            yield _locked(handle)
-        finally:
-            os.close(handle)
+        yield True
 
     async def mark(self, name: str, life: float) -> None:
         pass
 
     async def marked(self, name: str) -> bool:
         return False
-
-
-def _locked(handle: int) -> bool:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
 
 
 def read(path: Path) -> list[Change]:

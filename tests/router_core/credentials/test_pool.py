@@ -34,7 +34,7 @@ def make(
 
 
 def oauth(id: str, server: TokenServer, **more: Any) -> dict[str, Any]:
-    values = {"token_url": server.url, "refresh_token": "first-refresh", **more}
+    values = {"token_url": server.url, "refresh_token": f"first-refresh-of-{id}", **more}
     return {"id": id, "provider": "anthropic", "oauth": values}
 
 
@@ -42,7 +42,7 @@ def through(pool: Pool, server: TokenServer) -> Pool:
     """The pool's refreshes end at `server`."""
     for each in pool.credentials.values():
         if isinstance(each.source, TokenSource):
-            each.source.rebind(server.make, lambda: pool.shared)
+            each.source.rebind(server.make)
     return pool
 
 

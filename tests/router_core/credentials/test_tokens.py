@@ -7,7 +7,7 @@ import base64
 import os
 import stat
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,9 @@ import pytest
 from router_core.config.schema import OAuth
 from router_core.credentials import files
 from router_core.credentials.model import CredentialError
+from router_core.credentials.refresh_tokens import Alone, RefreshTokens, Shared
 from router_core.credentials.token_files import parse
-from router_core.credentials.token_source import Alone, TokenSource
+from router_core.credentials.token_source import TokenSource
 from tests.router_core.conftest import NOW, Clock
 from tests.router_core.credentials.token_server import TokenServer, fetched, now
 
@@ -40,12 +41,17 @@ def server() -> TokenServer:
 def configured(server: TokenServer, clock: Clock, path: Path | None = None, **oauth: Any) -> TokenSource:
     values = {"token_url": server.url, "client_id": "me", "refresh_token": "first-refresh", **oauth}
     return TokenSource(
-        "cred", path, client=server.make, shared=Alone, oauth=OAuth.model_validate(values), wall=clock
+        "cred",
+        path,
+        client=server.make,
+        tokens=RefreshTokens(),
+        oauth=OAuth.model_validate(values),
+        wall=clock,
     )
 
 
 def of_file(server: TokenServer, clock: Clock, path: Path) -> TokenSource:
-    return TokenSource("cred", path, client=server.make, shared=Alone, wall=clock)
+    return TokenSource("cred", path, client=server.make, tokens=RefreshTokens(), wall=clock)
 
 
 def write(path: Path, document: Any) -> Path:
@@ -446,7 +452,7 @@ class Both:
 
     @asynccontextmanager
     async def lock(self, name: str, ttl: float) -> AsyncIterator[bool]:
-        assert name == "refresh:cred"
+        assert name.startswith("refresh:") and "first" not in name
         if self.held.locked():
             yield False
             return
@@ -460,10 +466,17 @@ class Both:
         return name in self.marks
 
 
-def pair(server: TokenServer, clock: Clock, shared: Callable[[], Any], *paths: Path) -> list[TokenSource]:
+def process(shared: Shared | None = None, folder: Path | None = None) -> RefreshTokens:
+    tokens = RefreshTokens(folder)
+    tokens.shared = shared or Alone()
+    return tokens
+
+
+def pair(server: TokenServer, clock: Clock, shared: Shared | None, *paths: Path) -> list[TokenSource]:
+    """The same credential in processes that share nothing else."""
     oauth = OAuth.model_validate({"token_url": server.url, "refresh_token": "first-refresh"})
     return [
-        TokenSource("cred", path, client=server.make, shared=shared, oauth=oauth, wall=clock)
+        TokenSource("cred", path, client=server.make, tokens=process(shared), oauth=oauth, wall=clock)
         for path in paths
     ]
 
@@ -478,7 +491,7 @@ async def test_two_processes_with_one_file_refresh_once(
     server: TokenServer, clock: Clock, tmp_path: Path, store: bool
 ) -> None:
     both = Both()
-    sources = pair(server, clock, (lambda: both) if store else Alone, *[tmp_path / "cred.json"] * 2)
+    sources = pair(server, clock, both if store else None, *[tmp_path / "cred.json"] * 2)
     for number in (1, 2, 3):
         tokens = await asyncio.gather(*(source.token() for source in sources))
         assert {token.secret for token in tokens} == {f"access-{number}"}
@@ -491,7 +504,7 @@ async def test_a_rotated_token_is_not_used_again_where_the_file_is_not_shared(
     server: TokenServer, clock: Clock, tmp_path: Path
 ) -> None:
     both = Both()
-    one, two = pair(server, clock, lambda: both, tmp_path / "one.json", tmp_path / "two.json")
+    one, two = pair(server, clock, both, tmp_path / "one.json", tmp_path / "two.json")
     assert (await one.token()).secret == "access-1"
     with pytest.raises(
         CredentialError, match="replaced by another Detour; let both have the same token file"
@@ -504,10 +517,98 @@ async def test_a_rotated_token_is_not_used_again_where_the_file_is_not_shared(
     assert (await one.token()).secret == "access-2"
 
 
+def copies(
+    server: TokenServer, clock: Clock, tokens: RefreshTokens, *paths: Path | None
+) -> list[TokenSource]:
+    """Credentials of one process that were given the same refresh token."""
+    oauth = OAuth.model_validate({"token_url": server.url, "refresh_token": "first-refresh"})
+    return [
+        TokenSource(f"cred{i}", path, client=server.make, tokens=tokens, oauth=oauth, wall=clock)
+        for i, path in enumerate(paths)
+    ]
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["in files", "in memory"])
+async def test_credentials_with_copies_of_one_refresh_token_spend_it_once(
+    server: TokenServer, clock: Clock, tmp_path: Path, kept: bool
+) -> None:
+    paths = [tmp_path / "one.json" if kept else None, tmp_path / "two.json" if kept else None]
+    tokens = process(folder=tmp_path / "spent")
+    sources = copies(server, clock, tokens, *paths)
+    told: list[int] = []
+    for i, source in enumerate(sources):
+        source.renewed = lambda i=i: told.append(i)  # type: ignore[misc]
+    for number in (1, 2):
+        together = await asyncio.gather(*(source.token() for source in sources))
+        assert [token.secret for token in together] == [f"access-{number}"] * 2
+        assert len(server.asked) == number
+        clock.now += 2 * HOUR
+    # Also the one that nobody asked for a token has it, and its router hears of it.
+    assert (await sources[0].token()).secret == now(sources[1]).secret == "access-3"
+    assert told.count(1) >= 1
+    clock.now += 2 * HOUR
+    if kept:
+        sources = copies(server, clock, process(folder=tmp_path / "spent"), *paths)
+    assert (await sources[1].token()).secret == "access-4"
+    assert once_each(server)
+    names = " ".join(str(path) for path in (tmp_path / "spent").iterdir())
+    assert "refresh" not in names.removeprefix(str(tmp_path))
+
+
+async def test_copies_that_were_renewed_apart_stay_apart(
+    server: TokenServer, clock: Clock, tmp_path: Path
+) -> None:
+    path = tmp_path / "other.json"
+    path.write_bytes(orjson.dumps({"access_token": "theirs", "refresh_token": "their-refresh"}))
+    tokens = process()
+    (one,), other = copies(server, clock, tokens, tmp_path / "one.json"), of_file(server, clock, path)
+    tokens.join(other)
+    assert (await one.token()).secret == "access-1"
+    assert now(other).secret == "theirs"
+    assert "their-refresh" in path.read_text()
+
+
+async def test_processes_with_copies_and_one_folder_spend_it_once(
+    server: TokenServer, clock: Clock, tmp_path: Path
+) -> None:
+    server.gate = threading.Event()
+    one, two = (
+        copies(server, clock, process(folder=tmp_path / "spent"), tmp_path / name)[0] for name in ("1", "2")
+    )
+    first, second = asyncio.create_task(one.token()), asyncio.create_task(two.token())
+    # Whoever is second waits at the file's lock.
+    await asyncio.wait([first, second], timeout=0.3)
+    assert len(server.asked) == 1
+    server.gate.set()
+    results = await asyncio.gather(first, second, return_exceptions=True)
+    assert len(server.asked) == 1
+    assert sum(isinstance(r, CredentialError) for r in results) == 1
+    assert "replaced by another Detour" in str(results)
+
+
+def marks(folder: Path) -> list[Path]:
+    return list(folder.glob("[!.]*"))
+
+
+async def test_what_was_spent_is_forgotten_after_a_month(
+    server: TokenServer, clock: Clock, tmp_path: Path
+) -> None:
+    tokens = process(folder=tmp_path)
+    (source,) = copies(server, clock, tokens, None)
+    await source.token()
+    (mark,) = marks(tmp_path)
+    os.utime(mark, (1, 1))
+    clock.now += 2 * HOUR
+    await source.token()
+    assert not mark.exists()
+    (other,) = marks(tmp_path)
+    assert not (tmp_path / f".{mark.name}.lock").exists() and (tmp_path / f".{other.name}.lock").exists()
+
+
 async def test_the_configured_token_is_not_used_again_once_it_was_replaced(
     server: TokenServer, clock: Clock, tmp_path: Path
 ) -> None:
-    (source,) = pair(server, clock, Alone, tmp_path / "cred.json")
+    (source,) = pair(server, clock, None, tmp_path / "cred.json")
     await source.token()
     server.answers = [(400, {"error": "invalid_grant"})]
     clock.now += 2 * HOUR
@@ -521,7 +622,7 @@ async def test_one_that_waits_takes_what_the_other_fetched(
     server: TokenServer, clock: Clock, tmp_path: Path
 ) -> None:
     path = tmp_path / "cred.json"
-    (source,) = pair(server, clock, Alone, path)
+    (source,) = pair(server, clock, None, path)
     async with files.locked(path, 1) as mine:
         assert mine
         async with files.locked(path, 0) as theirs:
@@ -580,7 +681,7 @@ async def test_a_refresh_works_on_a_loop_with_eager_tasks(clock: Clock, tmp_path
             "cred",
             None,
             client=lambda: httpx.AsyncClient(trust_env=False),
-            shared=Alone,
+            tokens=RefreshTokens(),
             oauth=OAuth.model_validate(values),
             wall=clock,
         )

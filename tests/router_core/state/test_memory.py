@@ -104,16 +104,3 @@ async def test_everything_that_a_router_keeps_is_json(tmp_path: Path) -> None:
     await verdict(world, limited(600), headers=[("x-session-id", "s")])
     await world.ask("claude-b", headers=[("x-session-id", "s")])
     assert orjson.loads(orjson.dumps(world.router.snapshot()))
-
-
-async def test_a_lock_is_held_in_one_process_at_a_time(tmp_path: Path) -> None:
-    """Workers keep files of their own in one folder; a refresh token that two use at once may be lost."""
-    first, second = MemoryStore(tmp_path / "routing.json"), MemoryStore(tmp_path / "routing-2.json")
-    async with first.lock("refresh:a", 45) as mine:
-        assert mine
-        async with second.lock("refresh:a", 45) as theirs:
-            assert not theirs
-        async with second.lock("refresh:b", 45) as another:
-            assert another
-    async with second.lock("refresh:a", 45) as mine:
-        assert mine
