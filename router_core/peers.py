@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Final
 
 from pydantic import SecretStr
@@ -15,6 +17,21 @@ type IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 GATEWAY: Final = 1
 """Detour's own number in the tunnel's networks, where it answers DNS and shows its certificate."""
+
+
+FILE: Final = Path("wireguard", "peers.json")
+"""Where the peers are kept, below the data folder: ``{"peers": [{"name": ...}, ...]}``."""
+
+
+def peer_names(data: Path) -> list[str] | None:
+    """The names of the peers that are kept in the folder `data`; None where they cannot be read."""
+    try:
+        content = (data / FILE).read_bytes()
+        return [str(entry["name"]) for entry in json.loads(content)["peers"]]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
 
 
 @dataclass(frozen=True, slots=True)

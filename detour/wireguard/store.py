@@ -20,7 +20,7 @@ from pydantic import SecretStr
 
 from detour.files import alone_in, private_folder, write_atomic
 from router_core.config.schema import WireGuard
-from router_core.peers import GATEWAY, Peer, Tunnel
+from router_core.peers import FILE, GATEWAY, Peer, Tunnel
 
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -50,8 +50,8 @@ class PeerEntry:
 
 class Store:
     def __init__(self, data: Path) -> None:
-        self.folder = data / "wireguard"
-        self.peers_file = self.folder / "peers.json"
+        self.peers_file = data / FILE
+        self.folder = self.peers_file.parent
         self.key_file = self.folder / "server.key"
 
     def tunnel(self, config: WireGuard) -> Tunnel:

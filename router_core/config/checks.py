@@ -24,12 +24,16 @@ from router_core.config.values import (
     parse_address,
     proxy_faults,
 )
+from router_core.paths import paths
+from router_core.peers import peer_names
 from router_core.providers.definition import load_builtin
 from router_core.providers.registry import Registry
 from router_core.routing.failures import parse_row
 
 _STATE_SCHEMES: Final = ("redis://", "rediss://", "unix://")
 _ANY: Final = ("0.0.0.0", "::")
+_NAMED: Final = 10
+"""Known names that a message lists at most."""
 
 
 def check(config: Config, registry: Registry, report: Report, env: Mapping[str, str]) -> None:
@@ -38,7 +42,7 @@ def check(config: Config, registry: Registry, report: Report, env: Mapping[str, 
     _access(config, report, env)
     _upstream(config, report)
     check_credentials(config, registry, report, env)
-    _usage(config, registry, report)
+    _usage(config, registry, report, env)
     _routing(config, report)
     _quirks(config, registry, report)
     _capture(config, report)
@@ -159,17 +163,30 @@ def _upstream(config: Config, report: Report) -> None:
         report.error(("upstream", "ca_bundle"), f"there is no file {bundle}", "name a PEM file")
 
 
-def _usage(config: Config, registry: Registry, report: Report) -> None:
-    clients = [key.name for key in config.access.keys]
-    credentials = [credential.id for credential in config.credentials]
+def _clients(config: Config, env: Mapping[str, str]) -> list[str] | None:
+    """What names a client in the ledger: client keys, and the peers of the WireGuard tunnel. None where a peer's
+    name cannot be told."""
+    keys = [key.name for key in config.access.keys]
+    if not config.listen.wireguard:
+        return keys
+    peers = peer_names(paths(config, env).data)
+    return None if peers is None else [*keys, *peers]
+
+
+def _usage(config: Config, registry: Registry, report: Report, env: Mapping[str, str]) -> None:
+    known = {
+        "client": _clients(config, env),
+        "credential": [credential.id for credential in config.credentials],
+    }
     for number, budget in enumerate(config.usage.budgets):
-        for key, known in (("client", clients), ("credential", credentials)):
+        for key, names in known.items():
             name = getattr(budget, key)
-            if name is not None and name not in known:
+            if name is not None and names is not None and name not in names:
                 what = f"budget for an unknown {key} {shown(name)}"
-                report.error(
-                    ("usage", "budgets", number, key), what, nearest(name, known) or f"name a known {key}"
-                )
+                listed = ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
+                none = "none is configured" if key == "credential" else "there is no client key and no peer"
+                remedy = nearest(name, names) or (f"known are {listed}" if names else none)
+                report.error(("usage", "budgets", number, key), what, remedy)
     for number, price in enumerate(config.usage.prices):
         if price.provider is not None and price.provider not in registry.names:
             remedy = nearest(price.provider, registry.names)

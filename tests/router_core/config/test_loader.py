@@ -203,7 +203,9 @@ MISTAKES = {
         "4: min_context is above max_context; swap them"
     ),
     # usage
-    "usage: {budgets: [{client: ana, per: day, cost: 1}]}": "1: budget for an unknown client 'ana'; name a known client",
+    "usage: {budgets: [{client: ana, per: day, cost: 1}]}": (
+        "1: budget for an unknown client 'ana'; there is no client key and no peer"
+    ),
     "usage: {prices: [{model: m, provider: opnai, input: 1, output: 1}]}": (
         "1: price for an unknown provider 'opnai'; did you mean 'openai'?"
     ),
@@ -375,6 +377,30 @@ models:
     three = config.models["three"]
     assert isinstance(three, VirtualModel)
     assert [t.target for t in three.targets][:2] == ["one", "two(low)"]
+
+
+def test_a_budget_may_name_a_key_or_a_peer(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    peers = data / "wireguard" / "peers.json"
+    peers.parent.mkdir(parents=True)
+    peers.write_text('{"peers": [{"name": "phone"}, {"name": "tablet"}]}')
+
+    def text(client: str, wireguard: str = "0.0.0.0:51820") -> str:
+        return f"""
+data_dir: {data}
+listen: {{wireguard: {wireguard}}}
+access: {{keys: [{{name: laptop, key: env:KEY}}]}}
+usage: {{budgets: [{{client: {client}, per: day, tokens: 1}}]}}
+"""
+
+    for name in ("laptop", "phone", "tablet"):
+        assert loaded(text(name)).config.usage.budgets[0].client == name
+    assert mistakes(text("fone")) == ["5: budget for an unknown client 'fone'; did you mean 'phone'?"]
+    assert mistakes(text("xyz")) == ["5: budget for an unknown client 'xyz'; known are laptop, phone, tablet"]
+    assert mistakes(text("phone", "null")) == ["5: budget for an unknown client 'phone'; known are laptop"]
+    # What cannot be read is another mistake, which is said where the tunnel is made.
+    peers.write_text("{")
+    assert loaded(text("xyz")).config.usage.budgets
 
 
 def test_long_ways_are_bounded_and_long_circles_shortened() -> None:
