@@ -106,8 +106,8 @@ class EventReader:
         if reason:
             candidate.stop = stops.read(Format.GEMINI, reason)
             candidate.detail = get(item, "finishMessage")
+            # A text stays open: its sources may come in a chunk after this.
             self._end_call(candidate, events)
-            self._close(candidate, events)
 
     def _part(self, candidate: _Candidate, part: dict[str, Any], events: list[ir.Event]) -> None:
         signature = get(part, "thoughtSignature")

@@ -70,6 +70,8 @@ class EventWriter:
         match part:
             case ir.Thinking() if part.redacted and part.signature is not None:
                 self._carry(event.choice, part.signature, None)
+            case ir.ToolCall() if part.signature is not None:
+                self._carry(event.choice, part.signature, None)
             case ir.Media() if part.data is not None:
                 inline = {"mimeType": part.media_type or "image/png", "data": part.data}
                 return [self._chunk(event.choice, [{"inlineData": inline}])]
@@ -79,8 +81,11 @@ class EventWriter:
         # Without data there is only a text to carry, which only compatible hosts want back.
         wanted = signature.data or signature.origin is Format.OPENAI_CHAT
         if self._context.carry_reasoning and wanted:
-            # Gemini's clients drop thoughts and keep signatures, so the text travels inside.
-            self._carried.setdefault(choice, []).append(carrier.pack(signature, text))
+            # Gemini's clients drop thoughts and keep signatures, so the text travels inside. A signature of
+            # Gemini's own, from a host of its compatible surface, needs none.
+            own = signature.origin is Format.GEMINI
+            value = signature.data if own else carrier.pack(signature, text)
+            self._carried.setdefault(choice, []).append(value)
 
     def _delta(self, event: ir.Delta) -> Chunks:
         state = self._parts.get(event.index)
@@ -111,6 +116,8 @@ class EventWriter:
                 signature = event.signature or part.signature
                 if signature is not None:
                     self._carry(state.choice, signature, text)
+            case ir.Text() if event.signature is not None:
+                self._carry(state.choice, event.signature, None)
         return []
 
     def _signed(self, choice: int, part: dict[str, Any]) -> list[dict[str, Any]]:

@@ -130,7 +130,8 @@ class EventReader:
             if isinstance(item.get("stop_reason"), str) and choice.finish is ir.Stop.END:
                 # vLLM names the sequence that was met; numbers are token ids.
                 choice.finish, choice.sequence = ir.Stop.STOP_SEQUENCE, item["stop_reason"]
-            self._close(choice, events)
+            # A text stays open: its sources may come in a chunk after this.
+            self._flush(choice, events)
             events += choice.calls.end()
 
     def _delta(

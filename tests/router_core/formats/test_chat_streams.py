@@ -8,30 +8,7 @@ import pytest
 from router_core.formats import Format
 from tests.router_core.formats import clients
 from tests.router_core.formats.translated import events
-
-OTHERS = (Format.ANTHROPIC, Format.OPENAI_RESPONSES, Format.GEMINI)
-
-
-def stream(*chunks: Any, done: bool = True) -> bytes:
-    written = [f"data: {json.dumps(chunk)}\n\n" for chunk in chunks]
-    return "".join([*written, "data: [DONE]\n\n" if done else ""]).encode()
-
-
-def delta(reason: str | None = None, index: int = 0, **fields: Any) -> dict[str, Any]:
-    choice = {"index": index, "delta": fields, "finish_reason": reason}
-    return {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [choice]}
-
-
-def call(
-    index: int | None, id: str | None = None, name: str | None = None, text: Any = None
-) -> dict[str, Any]:
-    function = {key: value for key, value in (("name", name), ("arguments", text)) if value is not None}
-    fields: dict[str, Any] = {"function": function}
-    if index is not None:
-        fields["index"] = index
-    if id is not None:
-        fields["id"] = id
-    return fields
+from tests.router_core.formats.wire.openai_chat import OTHERS, call, delta, stream
 
 
 @pytest.mark.parametrize("client", OTHERS)
@@ -272,6 +249,15 @@ def test_annotations_become_citations() -> None:
     written = events(Format.OPENAI_RESPONSES, Format.OPENAI_CHAT, body)
     assert b"response.output_text.annotation.added" in written
     assert b"groundingChunks" in events(Format.GEMINI, Format.OPENAI_CHAT, body)
+
+
+@pytest.mark.parametrize("client", OTHERS)
+def test_sources_that_come_after_the_finish_are_kept(client: Format) -> None:
+    cited = {"url": "https://a.test", "title": "A", "start_index": 0, "end_index": 3}
+    annotations = [{"type": "url_citation", "url_citation": cited}]
+    for last in (delta(annotations=annotations), {**delta(), "citations": ["https://a.test"]}):
+        body = stream(delta(content="abc"), delta("stop"), last)
+        assert b"https://a.test" in events(client, Format.OPENAI_CHAT, body)
 
 
 def test_several_choices_are_items_of_their_own_for_responses() -> None:
