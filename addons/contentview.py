@@ -12,7 +12,7 @@ import orjson
 from mitmproxy import contentviews, ctx, http
 
 from addons.call import Call, calls
-from addons.websocket import is_looked_at
+from addons.forget import is_looked_at
 from router_core.capture import timeline
 from router_core.capture.conversation import read_answer, read_body, read_request
 from router_core.capture.redaction import Redactor

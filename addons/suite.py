@@ -11,6 +11,7 @@ from addons.access import Access
 from addons.capture import Capture
 from addons.drain import Drain
 from addons.failover.addon import Failover
+from addons.forget import Forget
 from addons.gateway import Gateway
 from addons.intercept import Intercept
 from addons.magic_host import MagicHost
@@ -94,5 +95,6 @@ def chain(core: Core) -> list[object]:
         Relay(core),
         Websocket(core),
         Capture(core),
+        Forget(),
         Drain(core),
     ]

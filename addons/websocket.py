@@ -1,4 +1,4 @@
-"""WebSocket sessions of routed surfaces: messages rewritten and read, kept whole, and not kept for long."""
+"""WebSocket sessions of routed surfaces: messages rewritten and read, and kept whole."""
 
 from __future__ import annotations
 
@@ -22,9 +22,6 @@ from router_core.routing.targets import UPGRADE_REQUIRED
 from router_core.routing.websocket import read_message, reconnects
 
 logger = logging.getLogger(__name__)
-
-KEEP = 2
-"""Messages that mitmproxy keeps of a session that nobody looks at; Codex holds one open for hours."""
 
 
 @dataclass(slots=True)
@@ -66,8 +63,6 @@ class Websocket:
             _close(flow)
         else:
             message.content = session.messages.received(message.content)
-        if not is_looked_at():
-            del flow.websocket.messages[:-KEEP]
 
     def _name_model(self, session: Session, content: bytes) -> Refusal | None:
         """A handshake may tell no model; each ``response.create`` does. A Refusal if it is served elsewhere."""
@@ -112,11 +107,6 @@ def _tell(flow: http.HTTPFlow, refusal: Refusal) -> None:
     error = parse(error_body(Format.OPENAI_RESPONSES, refusal))
     event = serialise({"type": "error", "status": refusal.status, **error})
     ctx.master.commands.call("inject.websocket", flow, True, event, True)
-
-
-def is_looked_at() -> bool:
-    """Whether mitmproxy shows flows to somebody: mitmweb and mitmproxy do, mitmdump and Detour do not."""
-    return ctx.master.addons.get("view") is not None
 
 
 def _close(flow: http.HTTPFlow) -> None:
