@@ -27,8 +27,9 @@ class Looking:
 def session(kind: str) -> tuple[Any, list[Any], Any]:
     """A flow of that kind, where its messages are kept, and what makes one of some bytes."""
     if kind == "websocket":
-        flow = tflow.twebsocketflow(messages=False)
+        flow = tflow.twebsocketflow()
         assert flow.websocket
+        flow.websocket.messages.clear()
         return flow, flow.websocket.messages, lambda data: WebSocketMessage(Opcode.BINARY, True, data)
     if kind == "tcp":
         flow = tflow.ttcpflow(messages=[])
