@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from router_core.capture.folder import Folders
 from router_core.config.schema import Config
 
 
@@ -20,7 +21,7 @@ class Paths:
     state: Path
     """What is not: runtime file, logs, routing state, admin token."""
     ca: Path
-    captures: Path
+    captures: Folders
 
     @property
     def ledger(self) -> Path:
@@ -67,5 +68,5 @@ def paths(config: Config, env: Mapping[str, str] = os.environ) -> Paths:
         data=data,
         state=state,
         ca=_configured(config.ca.dir, data / "ca"),
-        captures=_configured(config.capture.dir, data / "captures"),
+        captures=Folders.of(_configured(config.capture.dir, data / "captures"), config.capture.dirs),
     )

@@ -189,15 +189,15 @@ async def budgets(request: Request) -> Any:
 @answered
 async def list_captures(request: Request) -> Any:
     """The recorded exchanges, newest first."""
-    folder, limit = context_of(request).paths.captures, number(request, "limit", 100, 10_000)
-    return {"captures": await asyncio.to_thread(captures.listed, folder, limit)}
+    folders, limit = context_of(request).paths.captures, number(request, "limit", 100, 10_000)
+    return {"captures": await asyncio.to_thread(captures.listed, folders, limit)}
 
 
 @answered
 async def capture(request: Request) -> Any:
     """One record: requests, answers, the conversation, and the changes between the client's hop and upstream's."""
-    folder = context_of(request).paths.captures
-    return await asyncio.to_thread(captures.shown, folder, request.path_params["id"])
+    folders = context_of(request).paths.captures
+    return await asyncio.to_thread(captures.shown, folders, request.path_params["id"])
 
 
 @answered

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from itertools import islice
-from pathlib import Path
 from typing import Any, Final
 
 import orjson
@@ -12,7 +11,7 @@ import orjson
 from detour.admin.answers import Missing
 from router_core.capture import diff, timeline
 from router_core.capture.conversation import Conversation, read_body, read_request
-from router_core.capture.folder import NoSuchRecord, Unreadable, find, summaries
+from router_core.capture.folder import Folders, NoSuchRecord, Unreadable, find, summaries
 from router_core.capture.reader import NotARecord, read
 from router_core.capture.record import Hop, Record
 from router_core.formats import Format
@@ -23,10 +22,10 @@ MAX_CHANGES: Final = 500
 MAX_MOMENTS: Final = 2000
 
 
-def listed(folder: Path, limit: int) -> list[dict[str, Any]]:
+def listed(folders: Folders, limit: int) -> list[dict[str, Any]]:
     """The newest records in one line each; files that are none are named with the reason."""
     found = []
-    for summary in islice(summaries(folder), limit):
+    for summary in islice(summaries(folders), limit):
         if isinstance(summary, Unreadable):
             found.append({"id": summary.path.stem, "problem": summary.why})
         else:
@@ -36,9 +35,9 @@ def listed(folder: Path, limit: int) -> list[dict[str, Any]]:
     return found
 
 
-def shown(folder: Path, id: str) -> dict[str, Any]:
+def shown(folders: Folders, id: str) -> dict[str, Any]:
     """One record for reading. Raises Missing."""
-    record = _record(folder, id)
+    record = _record(folders, id)
     return {
         "opening": asdict(record.opening),
         "status": record.status,
@@ -54,9 +53,9 @@ def shown(folder: Path, id: str) -> dict[str, Any]:
     }
 
 
-def compared(folder: Path, id: str, other: str) -> dict[str, Any]:
+def compared(folders: Folders, id: str, other: str) -> dict[str, Any]:
     """How the record `other` differs from `id` on the clients' side. Raises Missing."""
-    one, two = _record(folder, id), _record(folder, other)
+    one, two = _record(folders, id), _record(folders, other)
     return {
         "other": two.id,
         "requests": _told(diff.requests(one.client.request, two.client.request)),
@@ -64,11 +63,11 @@ def compared(folder: Path, id: str, other: str) -> dict[str, Any]:
     }
 
 
-def _record(folder: Path, id: str) -> Record:
+def _record(folders: Folders, id: str) -> Record:
     if "/" in id or "\\" in id:
         raise Missing(f"There is no record {id!r}.")
     try:
-        return read(find(folder, id))
+        return read(find(folders, id))
     except NoSuchRecord as problem:
         raise Missing(str(problem)) from None
     except (NotARecord, OSError) as problem:

@@ -6,7 +6,7 @@ import os
 import secrets
 from pathlib import Path
 
-from router_core.capture.folder import private_folder
+from router_core.capture.folder import move, private_folder
 
 
 class RecordFile:
@@ -40,11 +40,11 @@ class RecordFile:
             raise
         self._named = True
 
-    def keep(self) -> None:
-        """Puts the file where it belongs. Raises OSError."""
-        if self.path != self._final:
-            private_folder(self._final.parent)
-            self.path.replace(self._final)
+    def keep(self, final: Path | None = None) -> None:
+        """Puts the file where it belongs: at `final`, if that is only known now. Raises OSError."""
+        final = final or self._final
+        if self.path != final:
+            move(self.path, final)
 
     def discard(self) -> None:
         """Deletes the file. Raises OSError."""

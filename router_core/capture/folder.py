@@ -1,19 +1,21 @@
-"""The folder of records: where they lie, how one is found, and when they go.
+"""The folders of records: where they lie, how one is found, and when they go.
 
-``CAPTURES/2026-08-22/ID.jsonl``, by the day (UTC) on which the exchange began. Exchanges that will be kept
-only if they fail are written to ``CAPTURES/.spool/PROCESS/`` first. Files are 0600, folders 0700.
+``CAPTURES/2026-08-22/ID.jsonl``, by the day (UTC) on which the exchange began. A provider may have a folder of
+its own for the exchanges that it served. Exchanges that will be kept only if they fail are written to
+``CAPTURES/.spool/PROCESS/`` first. Files are 0600, folders 0700.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +28,35 @@ PROCESS: Final = f"{os.getpid()}-{secrets.token_hex(4)}"
 ABANDONED: Final = 600.0
 """Seconds after which a file that has not got its name is left over: it takes a moment."""
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """Every folder in which records lie."""
+
+    main: Path
+    own: Mapping[str, Path] = field(default_factory=dict)
+    """Those of providers, by name."""
+
+    @classmethod
+    def of(cls, main: Path, dirs: Mapping[str, str]) -> Folders:
+        """`dirs` as `capture.dirs` has them."""
+        return cls(main, {name: Path(path).expanduser().absolute() for name, path in dirs.items()})
+
+    def __iter__(self) -> Iterator[Path]:
+        """Each of them once."""
+        return iter(dict.fromkeys((self.main, *self.own.values())))
+
+    def __str__(self) -> str:
+        return ", ".join(map(str, self))
+
+    def record(self, id: str, created: float, provider: str | None) -> Path:
+        """Where the record `id` of an exchange with `provider` belongs. Raises ValueError for an id that is no
+        file name."""
+        if not _ID.fullmatch(id):
+            raise ValueError(f"{id!r} cannot be a record's name")
+        folder = self.own.get(provider or "", self.main)
+        return folder / time.strftime("%Y-%m-%d", time.gmtime(created)) / f"{id}{SUFFIX}"
 
 
 class NoSuchRecord(LookupError):
@@ -68,27 +99,21 @@ def redaction_key(path: Path) -> bytes:
     return key
 
 
-def record_path(folder: Path, id: str, created: float) -> Path:
-    """Where the record `id` belongs. Raises ValueError for an id that is no file name."""
+def spool_path(folders: Folders, id: str) -> Path:
     if not _ID.fullmatch(id):
         raise ValueError(f"{id!r} cannot be a record's name")
-    return folder / time.strftime("%Y-%m-%d", time.gmtime(created)) / f"{id}{SUFFIX}"
+    return folders.main / SPOOL / PROCESS / f"{id}{SUFFIX}"
 
 
-def spool_path(folder: Path, id: str) -> Path:
-    if not _ID.fullmatch(id):
-        raise ValueError(f"{id!r} cannot be a record's name")
-    return folder / SPOOL / PROCESS / f"{id}{SUFFIX}"
-
-
-def paths(folder: Path) -> list[Path]:
+def paths(folders: Folders) -> list[Path]:
     """The files of records, oldest first: ids sort by time, and so do the days."""
-    return sorted(folder.glob(f"[0-9]*-[0-9]*-[0-9]*/*{SUFFIX}"))
+    found = (path for folder in folders for path in folder.glob(f"[0-9]*-[0-9]*-[0-9]*/*{SUFFIX}"))
+    return sorted(found, key=lambda path: (path.parent.name, path.name))
 
 
-def summaries(folder: Path, newest_first: bool = True) -> Iterator[Summary | Unreadable]:
+def summaries(folders: Folders, newest_first: bool = True) -> Iterator[Summary | Unreadable]:
     """Each record in one line; files that are none are named with the reason."""
-    found = paths(folder)
+    found = paths(folders)
     for path in reversed(found) if newest_first else found:
         try:
             yield summarise(path)
@@ -98,21 +123,21 @@ def summaries(folder: Path, newest_first: bool = True) -> Iterator[Summary | Unr
             yield Unreadable(path, error.strerror or str(error))
 
 
-def find(folder: Path, name: str) -> Path:
+def find(folders: Folders, name: str) -> Path:
     """The record named by its id, the beginning of it, a file's path, or ``last``. Raises NoSuchRecord."""
     if (os.path.sep in name or name.endswith(SUFFIX)) and Path(name).is_file():
         return Path(name)
-    found = paths(folder)
+    found = paths(folders)
     if name == "last":
         if not found:
-            raise NoSuchRecord(f"there are no records in {folder}; set capture.mode to all or errors")
+            raise NoSuchRecord(f"there are no records in {folders}; set capture.mode to all or errors")
         return found[-1]
     matching = [p for p in found if p.stem.startswith(name)]
     exact = [p for p in matching if p.stem == name]
     if len(exact or matching) == 1:
         return (exact or matching)[0]
     if not matching:
-        raise NoSuchRecord(f"no record {name!r} in {folder}; `detour capture list` shows what there is")
+        raise NoSuchRecord(f"no record {name!r} in {folders}; `detour capture list` shows what there is")
     shown = ", ".join(p.stem for p in matching[:5])
     raise NoSuchRecord(
         f"{name!r} begins the ids of {len(matching)} records: {shown}{' ...' if len(matching) > 5 else ''}"
@@ -120,7 +145,7 @@ def find(folder: Path, name: str) -> Path:
 
 
 def prune(
-    folder: Path, days: float, size: int, keep: frozenset[Path] = frozenset(), now: float | None = None
+    folders: Folders, days: float, size: int, keep: frozenset[Path] = frozenset(), now: float | None = None
 ) -> list[Path]:
     """Deletes records older than `days`, then the oldest until the rest is within `size` bytes.
 
@@ -128,9 +153,10 @@ def prune(
     """
     now = time.time() if now is None else now
     oldest = now - days * 86400
-    _sweep(folder, now - ABANDONED)
+    for folder in folders:
+        _sweep(folder, now - ABANDONED)
     files: list[tuple[Path, os.stat_result]] = []
-    for path in paths(folder):
+    for path in paths(folders):
         with contextlib.suppress(OSError):
             files.append((path, path.stat()))
     total = sum(stat.st_size for _, stat in files)
@@ -156,24 +182,37 @@ def _sweep(folder: Path, before: float) -> None:
                 path.unlink()
 
 
-def adopt(folder: Path) -> int:
+def adopt(folders: Folders) -> int:
     """Moves what a process that died left in its spool to the records: nobody knows how they ended.
 
     Returns how many there were.
     """
     adopted = 0
-    for left in folder.glob(f"{SPOOL}/*"):
+    for left in folders.main.glob(f"{SPOOL}/*"):
         if _alive(left.name):
             continue
         for path in sorted(left.glob(f"*{SUFFIX}")):
             with contextlib.suppress(NotARecord, OSError, ValueError):
                 summary = summarise(path)
-                target = record_path(folder, path.stem, summary.opening.created)
-                private_folder(target.parent)
-                path.replace(target)
+                opening = summary.opening
+                move(path, folders.record(path.stem, opening.created, opening.provider))
                 adopted += 1
         shutil.rmtree(left, ignore_errors=True)
     return adopted
+
+
+def move(path: Path, target: Path) -> None:
+    """Moves a record, to another file system too; no reader meets half of it. Raises OSError."""
+    private_folder(target.parent)
+    try:
+        path.replace(target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        hidden = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+        shutil.copy2(path, hidden)
+        hidden.replace(target)
+        path.unlink()
 
 
 def _alive(process: str) -> bool:

@@ -42,7 +42,7 @@ class Recorder:
         headers: Iterable[str] = (),
         run: str | None = None,
     ) -> None:
-        """Records go below `folder`; `key_file` holds the installation's key for placeholders.
+        """Records go below `folder`, or the folder that `capture` has for a provider; `key_file` holds the installation's key for placeholders.
 
         `secrets` are those of the pool, `headers` the names of the registry's credential headers. `run` marks
         all records, and asks for one of each host that was not looked into.
@@ -126,5 +126,6 @@ class Recorder:
             capture.redact,
             capture.redact_names,
             self._headers,
+            dict(capture.dirs),
         )
         return [("configure", 0, asdict(settings)), ("know", 0, list(self._secrets))]

@@ -5,15 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from router_core.capture.file import RecordFile
-from router_core.capture.folder import record_path
+from router_core.capture.folder import Folders
 from router_core.capture.record import Hop, Record
 from router_core.capture.redaction import Redactor
 from router_core.capture.sheet import Sheet
 
 
-def save(record: Record, folder: Path, redactor: Redactor) -> Path:
+def save(record: Record, folders: Folders, redactor: Redactor) -> Path:
     """The file that `record` now stands in. Raises OSError, ValueError for an impossible id."""
-    path = record_path(folder, record.id, record.opening.created)
+    provider = (record.end or {}).get("provider") or record.opening.provider
+    path = folders.record(record.id, record.opening.created, provider)
     sheet = Sheet(record.opening, RecordFile(path), redactor)
     for hop in (record.client, *record.attempts):
         _hop(sheet, hop)

@@ -12,7 +12,7 @@ def make_recorder(loaded: Loaded, run: str | None = None) -> Recorder:
     """For the records of an instance; `run` marks them. Starts nothing before there is something to record."""
     where = paths(loaded.config)
     headers = credential_headers(loaded.registry)
-    return Recorder(loaded.config.capture, where.captures, where.capture_key, headers=headers, run=run)
+    return Recorder(loaded.config.capture, where.captures.main, where.capture_key, headers=headers, run=run)
 
 
 def credential_headers(registry: Registry) -> tuple[str, ...]:

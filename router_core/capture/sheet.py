@@ -28,6 +28,7 @@ class Sheet:
     """The record of one exchange, from its first line to its last."""
 
     def __init__(self, opening: Opening, file: RecordFile, redactor: Redactor) -> None:
+        self.opening = opening
         self.file = file
         self.size = 0
         self.redactor = redactor

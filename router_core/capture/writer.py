@@ -18,7 +18,7 @@ import selectors
 import struct
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -68,6 +68,12 @@ class Settings:
     patterns: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     headers: tuple[str, ...] = ()
+    dirs: dict[str, str] = field(default_factory=dict)
+    """Folders of providers, by name."""
+
+    @property
+    def folders(self) -> captures.Folders:
+        return captures.Folders.of(Path(self.folder), self.dirs)
 
 
 class Writer:
@@ -137,9 +143,9 @@ class Writer:
             raise OSError(f"more than {MAX_OPEN} exchanges at a time")
         assert self._settings
         redactor = self._redactor or self._open()
-        folder, known = Path(self._settings.folder), Opening(**opening)
-        final = captures.record_path(folder, known.id, known.created)
-        path = captures.spool_path(folder, known.id) if spooled else final
+        folders, known = self._settings.folders, Opening(**opening)
+        final = folders.record(known.id, known.created, known.provider)
+        path = captures.spool_path(folders, known.id) if spooled else final
         self._sheets[number] = Sheet(known, RecordFile(path, final), redactor)
         self._dirty.add(number)
 
@@ -150,7 +156,10 @@ class Writer:
         sheet.end(at, values)
         sheet.flush()
         if keep:
-            sheet.file.keep()
+            assert self._settings
+            # Who served it may not have been known when it began.
+            provider = values.get("provider") or sheet.opening.provider
+            sheet.file.keep(self._settings.folders.record(sheet.opening.id, sheet.opening.created, provider))
             self.stats.recorded += 1
         else:
             sheet.discard()
@@ -173,8 +182,9 @@ class Writer:
         settings = self._settings
         assert settings
         key = captures.redaction_key(Path(settings.key_file))
-        captures.private_folder(Path(settings.folder))
-        captures.adopt(Path(settings.folder))
+        for folder in settings.folders:
+            captures.private_folder(folder)
+        captures.adopt(settings.folders)
         redactor = Redactor(key, settings.patterns, settings.names, settings.headers)
         redactor.know(self._secrets)
         self._redactor = redactor
@@ -188,8 +198,8 @@ class Writer:
             return
         self._pruned_at, self._pruned_bytes = now, self.stats.bytes
         keep = frozenset(sheet.file.path for sheet in self._sheets.values())
-        folder = Path(self._settings.folder)
-        self.stats.pruned += len(captures.prune(folder, self._settings.days, self._settings.size, keep))
+        settings = self._settings
+        self.stats.pruned += len(captures.prune(settings.folders, settings.days, settings.size, keep))
 
     def _failed(self, number: int, error: Exception) -> None:
         if isinstance(error, OSError):

@@ -45,7 +45,7 @@ def check(config: Config, registry: Registry, report: Report, env: Mapping[str, 
     _usage(config, registry, report, env)
     _routing(config, report)
     _quirks(config, registry, report)
-    _capture(config, report)
+    _capture(config, registry, report)
     if config.state != "memory" and not config.state.startswith(_STATE_SCHEMES):
         report.error(
             ("state",), f"{shown(config.state)} is no place for state", "write memory or redis://HOST:PORT/0"
@@ -148,7 +148,11 @@ def _routing(config: Config, report: Report) -> None:
             report.error(("routing", "failures", number), what, remedy)
 
 
-def _capture(config: Config, report: Report) -> None:
+def _capture(config: Config, registry: Registry, report: Report) -> None:
+    for name in config.capture.dirs:
+        if name not in registry.providers and name not in report.names("providers"):
+            remedy = nearest(name, sorted(registry.providers)) or "name one that `detour check` lists"
+            report.error(("capture", "dirs", name), f"there is no provider {shown(name)}", remedy)
     for number, host in enumerate(config.capture.hosts):
         if not is_host(host):
             remedy = "write the exact name, e.g. api.example.com"

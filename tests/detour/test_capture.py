@@ -17,6 +17,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from detour.cli import app
+from router_core.capture.folder import Folders
 from router_core.capture.reader import read
 from router_core.capture.record import Frame, Received, Record
 from router_core.capture.redaction import Redactor
@@ -42,7 +43,7 @@ class House:
         self.config.write_text(CONFIG.format(folder=self.config.parent / "data", base=base))
 
     def save(self, one: Record) -> Path:
-        return save(one, self.folder, Redactor(b"k" * 32))
+        return save(one, Folders(self.folder), Redactor(b"k" * 32))
 
     def __call__(self, *args: object) -> Result:
         command, *rest = map(str, args)

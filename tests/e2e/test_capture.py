@@ -14,12 +14,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from http.server import ThreadingHTTPServer
 
+import httpx
 import pytest
 from websockets.sync.client import connect
 
 from detour.fakes import FakeUpstream, Fault
 from router_core.capture.fixture import pytest_file
-from router_core.capture.folder import paths
+from router_core.capture.folder import Folders, paths
 from router_core.capture.reader import read
 from router_core.capture.record import Record
 from tests.clients import anthropic_sdk, google_sdk, openai_sdk
@@ -38,7 +39,7 @@ def records(detour: Detour, count: int, finished: bool = True) -> list[Record]:
     folder = detour.folder / "data" / "captures"
     deadline = time.monotonic() + PATIENCE
     while True:
-        found = [read(path) for path in paths(folder)]
+        found = [read(path) for path in paths(Folders(folder))]
         if len(found) >= count and (not finished or all(r.end for r in found)):
             return found
         assert time.monotonic() < deadline, [(r.opening, r.end) for r in found]
@@ -424,6 +425,24 @@ def test_capture_run_says_what_a_command_talked_to(start, fakes):
     assert [h["host"] for h in report["hosts"]] == ["api.openai.com"]
     assert report["tunnelled"] == [{"host": "localhost", "likely": False}]
     assert report["exit_code"] == 7 and report["unknown_providers"] == []
+
+
+def test_a_providers_captures_have_a_folder_of_their_own(house, tmp_path):
+    detour, _, _ = house(mode="all", dirs={"anthropic": str(tmp_path / "claude")})
+    path, headers, body = SHAPES["anthropic"].request("claude-own-folder")
+    url = detour.gateway_url + path
+    assert httpx.post(url, headers=headers, json=body, timeout=PATIENCE, trust_env=False).status_code == 200
+    _, headers, body = SHAPES["openai-chat"].request("gpt-5.1")
+    url = detour.gateway_url + "/openai/v1/chat/completions"
+    assert httpx.post(url, headers=headers, json=body, timeout=PATIENCE, trust_env=False).status_code == 200
+    [record] = records(detour, 1)
+    assert record.end and record.end["provider"] == "openai"
+    deadline = time.monotonic() + PATIENCE
+    while len(own := paths(Folders(tmp_path / "claude"))) != 1:
+        assert time.monotonic() < deadline
+    assert read(own[0]).opening.model == "claude-own-folder"
+    listed = json.loads(capture(detour, "list", "--json").stdout)
+    assert {entry["model"] for entry in listed} == {"claude-own-folder", "gpt-5.1"}
 
 
 RELOADS = """

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from detour.admin.pages import PAGES
+from router_core.capture.folder import Folders
 from router_core.capture.redaction import Redactor
 from router_core.capture.save import save
 from tests.e2e.conftest import House
@@ -87,7 +88,7 @@ def test_every_page_can_be_used_by_everybody(visit: Any, house: House, width: in
     ask(house, model)
     captures = house.detour.folder / "data" / "captures"
     for id in ("01page", "01pagf"):
-        save(record(id, time.time()), captures, Redactor(b"k" * 32))
+        save(record(id, time.time()), Folders(captures), Redactor(b"k" * 32))
     visitor = visit(viewport={"width": width, "height": 800}, color_scheme=scheme)
     visitor.page.goto("/live")
     exchange = visitor.page.get_by_role("link", name=model).first.get_attribute("href")

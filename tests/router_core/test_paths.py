@@ -21,7 +21,7 @@ def test_everything_lies_under_data_dir():
 
     assert {found.data, found.state} == {Path("/srv/detour")}
     assert found.runtime.is_relative_to("/srv/detour")
-    assert found.captures.is_relative_to("/srv/detour")
+    assert found.captures.main.is_relative_to("/srv/detour")
     assert found.ledger.is_relative_to("/srv/detour")
 
 

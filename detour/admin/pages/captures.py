@@ -23,8 +23,8 @@ async def captures(request: Request) -> Response:
 
 @page
 async def capture(request: Request) -> Response:
-    folder, wanted = context_of(request).paths.captures, request.path_params["id"]
-    record = await asyncio.to_thread(records.shown, folder, wanted)
+    folders, wanted = context_of(request).paths.captures, request.path_params["id"]
+    record = await asyncio.to_thread(records.shown, folders, wanted)
     other = request.query_params.get("with", "").strip()
-    compared = await asyncio.to_thread(records.compared, folder, wanted, other) if other else None
+    compared = await asyncio.to_thread(records.compared, folders, wanted, other) if other else None
     return render(request, "capture.html", id=wanted, record=record, other=other, compared=compared)

@@ -111,7 +111,7 @@ def import_(
         for record in records:
             recognise(record, place.loaded.registry)
             try:
-                save(record, place.folder, redactor)
+                save(record, place.folders, redactor)
             except (OSError, ValueError) as error:
                 raise fail(str(error)) from None
             imported.append(record.id)

@@ -86,7 +86,7 @@ def list_(
         return
     if not found:
         print(
-            f"nothing recorded in {place.folder}"
+            f"nothing recorded in {place.folders}"
             + (" that fits" if wanted else "; set capture.mode to all or errors"),
             file=sys.stderr,
         )
@@ -106,11 +106,11 @@ def tail(
     """Print each exchange when it has ended, until interrupted."""
     place = captures(config)
     wanted = [*_names(provider=provider, model=model, client=client), *([_status(status)] if status else [])]
-    seen = {path for path in folder.paths(place.folder) if _ended(path)}
+    seen = {path for path in folder.paths(place.folders) if _ended(path)}
     out = console()
     try:
         while count is None or count > 0:
-            for path in folder.paths(place.folder):
+            for path in folder.paths(place.folders):
                 if path in seen or not (summary := _ended(path)):
                     continue
                 seen.add(path)
@@ -145,9 +145,9 @@ def prune(
     except ValueError as error:
         raise fail(f"--size: {error}", USAGE) from None
     if everything:
-        deleted = folder.prune(place.folder, 0, 0)
+        deleted = folder.prune(place.folders, 0, 0)
     else:
-        deleted = folder.prune(place.folder, retain.days if days is None else days, limit)
+        deleted = folder.prune(place.folders, retain.days if days is None else days, limit)
     if json:
         print_json({"deleted": [path.stem for path in deleted]})
     else:
@@ -156,7 +156,7 @@ def prune(
 
 def _readable(place: Captures) -> Iterator[Summary]:
     """Summaries, the newest first; files that are no records are named on standard error."""
-    for found in folder.summaries(place.folder):
+    for found in folder.summaries(place.folders):
         if isinstance(found, Unreadable):
             print(f"skipped {found.path}: {found.why}", file=sys.stderr)
         else:

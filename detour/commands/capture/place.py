@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from detour.commands.options import fail, load
-from router_core.capture.folder import NoSuchRecord, find, redaction_key
+from router_core.capture.folder import Folders, NoSuchRecord, find, redaction_key
 from router_core.capture.reader import NotARecord, read
 from router_core.capture.record import Hop, Record
 from router_core.capture.redaction import Redactor
@@ -39,20 +39,20 @@ _CONTROL: Final = {i: f"\\x{i:02x}" for i in (*range(9), *range(11, 32), *range(
 @dataclass(frozen=True, slots=True)
 class Captures:
     loaded: Loaded
-    folder: Path
+    folders: Folders
     key_file: Path
 
     def record(self, name: str) -> Record:
         """The record called `name`, or the command's end."""
         try:
-            return read(find(self.folder, name))
+            return read(find(self.folders, name))
         except (NoSuchRecord, NotARecord) as error:
             raise fail(str(error)) from None
         except OSError as error:
             raise fail(f"{error.filename}: {error.strerror}") from None
 
     def redactor(self) -> Redactor:
-        """For what is brought into the folder now. Secrets that cannot be had now are not known by value."""
+        """For what is brought into the folders now. Secrets that cannot be had now are not known by value."""
         capture = self.loaded.config.capture
         headers = credential_headers(self.loaded.registry)
         try:

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -22,7 +21,7 @@ from detour.commands.capture.place import Captures, captures, console
 from detour.commands.exec import find_program
 from detour.commands.options import ConfigOption, JsonOption, fail, print_json
 from router_core.capture import discover, folder
-from router_core.capture.folder import Unreadable
+from router_core.capture.folder import Folders, Unreadable
 from router_core.capture.reader import NotARecord, Summary, read
 from router_core.capture.record import Record
 
@@ -109,12 +108,12 @@ def _settled(place: Captures, label: str, began: float) -> list[Summary]:
     quiet = 0
     while time.monotonic() < deadline and quiet < 3:
         time.sleep(0.3)
-        before, found = len(found), list(_of_run(place.folder, label, began))
+        before, found = len(found), list(_of_run(place.folders, label, began))
         quiet = quiet + 1 if len(found) == before and all(s.end for s in found) else 0
     return found
 
 
-def _of_run(place: Path, label: str, began: float) -> Iterator[Summary]:
+def _of_run(place: Folders, label: str, began: float) -> Iterator[Summary]:
     for summary in folder.summaries(place):
         if isinstance(summary, Unreadable):
             continue

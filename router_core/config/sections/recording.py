@@ -63,8 +63,10 @@ class Capture(Section):
     """Further hosts that are decrypted in order to be recorded; their traffic passes through unchanged."""
     dir: PathText | None = None
     """Folder of the captures; below the data folder when absent."""
+    dirs: dict[str, PathText] = Field({})
+    """Folders of their own for what providers served, by their names; what is in them is listed with the rest."""
     retain: Retain = Retain()
-    """How long captures are kept."""
+    """How long captures are kept, those of all folders together."""
     redact: tuple[Annotated[str, AfterValidator(parse_pattern)], ...] = ()
     """Regular expressions for what else is never written; the first group of one, if it has groups."""
     redact_names: tuple[str, ...] = ()

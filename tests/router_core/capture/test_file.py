@@ -23,14 +23,14 @@ def test_a_reader_never_meets_a_record_without_its_first_line(tmp_path, monkeypa
 
     def write(handle: int, data: bytes, real=os.write) -> int:
         done = real(handle, data[:1])
-        listed = list(captures.summaries(tmp_path))
+        listed = list(captures.summaries(captures.Folders(tmp_path)))
         assert not [one for one in listed if isinstance(one, captures.Unreadable)]
         seen.append(len(listed))
         return done
 
     monkeypatch.setattr(os, "write", write)
-    save(record("01a0", NOW), tmp_path, Redactor(b"k" * 32))
-    assert set(seen) == {0} and len(captures.paths(tmp_path)) == 1
+    save(record("01a0", NOW), captures.Folders(tmp_path), Redactor(b"k" * 32))
+    assert set(seen) == {0} and len(captures.paths(captures.Folders(tmp_path))) == 1
 
 
 def test_what_follows_is_appended(tmp_path):
@@ -59,6 +59,6 @@ def test_what_a_crash_left_without_a_name_is_deleted_in_time(tmp_path: Path):
         left = day / f".01{name}.jsonl.00ff"
         left.write_bytes(b'{"for')
         os.utime(left, (NOW - age, NOW - age))
-    assert captures.paths(tmp_path) == []
-    captures.prune(tmp_path, 7, 1 << 30, now=NOW)
+    assert captures.paths(captures.Folders(tmp_path)) == []
+    captures.prune(captures.Folders(tmp_path), 7, 1 << 30, now=NOW)
     assert [p.name for p in day.iterdir()] == [".01new.jsonl.00ff"]

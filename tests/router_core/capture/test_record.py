@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from router_core.capture.folder import Folders
 from router_core.capture.reader import NotARecord, read, summarise
 from router_core.capture.record import Record
 from router_core.capture.redaction import Redactor
@@ -15,7 +16,7 @@ from tests.router_core.capture.samples import BODY, EVENTS, record
 
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
-    return save(record(), tmp_path, Redactor(b"k" * 32))
+    return save(record(), Folders(tmp_path), Redactor(b"k" * 32))
 
 
 def essence(one: Record):

@@ -38,7 +38,7 @@ class House:
         return recorder
 
     def records(self) -> list[Record]:
-        return [read(path) for path in captures.paths(self.folder)]
+        return [read(path) for path in captures.paths(captures.Folders(self.folder))]
 
 
 @pytest.fixture
@@ -246,6 +246,19 @@ def test_a_rule_for_a_provider_waits_until_it_is_known(house, provider, kept):
     assert len(house.records()) == kept
 
 
+@pytest.mark.parametrize("mode", ["all", "errors"])
+@pytest.mark.parametrize("known", [{}, {"provider": None}], ids=["known", "by-the-plan"])
+def test_a_provider_may_have_a_folder_of_its_own(house, tmp_path, mode, known):
+    """Also where who serves is only known in the end."""
+    recorder = house.recorder(mode=mode, dirs={"anthropic": str(tmp_path / "own")})
+    run(recorder, exchange("01a", **known), status=500)
+    recorder.configure(Capture(mode=mode, dirs={"openai": str(tmp_path / "other")}))
+    run(recorder, exchange("01b", **known), status=500)
+    recorder.close()
+    assert [p.stem for p in captures.paths(captures.Folders(tmp_path / "own"))] == ["01a"]
+    assert [p.stem for p in captures.paths(captures.Folders(house.folder))] == ["01b"]
+
+
 def test_the_mode_is_switched_at_run_time(house):
     recorder = house.recorder(mode="off")
     assert recorder.idle and run(recorder, exchange("01a")) is None
@@ -318,7 +331,7 @@ def test_a_writer_that_dies_is_replaced_and_its_records_counted(house, monkeypat
     recorder = house.recorder()
     lost = recorder.start(exchange("01lost"), URL)
     lost.client_response(200, STREAM)
-    eventually(lambda: bool(captures.paths(house.folder)))
+    eventually(lambda: bool(captures.paths(captures.Folders(house.folder))))
     recorder._pump._process.kill()
     recorder._pump._process.wait()
     lost.client_data(b"data: 1\n\n")
@@ -356,7 +369,7 @@ def test_records_survive_a_proxy_that_is_killed(house, tmp_path):
     command = [sys.executable, "-c", KILLED, str(house.folder), str(tmp_path / "capture-key")]
     done = subprocess.run(command, cwd=root)
     assert done.returncode == -signal.SIGKILL
-    eventually(lambda: len(captures.paths(house.folder)) == 2)
+    eventually(lambda: len(captures.paths(captures.Folders(house.folder))) == 2)
     eventually(lambda: all(r.client.response and r.client.response.body.data for r in house.records()))
     for record in house.records():
         assert record.client.response.body.data == EVENTS[0]
@@ -369,10 +382,10 @@ def test_what_a_dead_process_left_in_its_spool_is_kept(house):
     recorder.close()
     left = house.folder / captures.SPOOL / "1999999999-dead"
     left.mkdir(parents=True)
-    [path] = captures.paths(house.folder)
+    [path] = captures.paths(captures.Folders(house.folder))
     path.rename(left / "01left.jsonl")
-    assert captures.adopt(house.folder) == 1
-    assert [p.stem for p in captures.paths(house.folder)] == ["01left"]
+    assert captures.adopt(captures.Folders(house.folder)) == 1
+    assert [p.stem for p in captures.paths(captures.Folders(house.folder))] == ["01left"]
     assert not left.exists()
 
 
