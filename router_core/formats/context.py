@@ -37,6 +37,8 @@ class Context:
     """Upstream tool name to the client's, where they differ."""
     customs: frozenset[str] = frozenset()
     """The client's tools that take free text."""
+    typed: frozenset[str] = frozenset()
+    """The client's tools whose calls have a type of their own in its format (Responses)."""
     stop: list[str] = field(default_factory=list)
     """Stop sequences that the upstream was not told, so that the answer is cut here."""
     hide_reasoning: bool = False

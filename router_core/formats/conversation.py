@@ -10,7 +10,19 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from router_core.formats.ir import Media, Part, Request, Role, Text, ToolCall, ToolResult, Turn
+from router_core.formats.ir import (
+    Format,
+    Media,
+    Part,
+    Request,
+    Role,
+    ServerTool,
+    Text,
+    ToolCall,
+    ToolResult,
+    Turn,
+    Unsupported,
+)
 
 NO_RESULT: Final = "[no result]"
 """Stands for the result of a call that was never answered."""
@@ -161,6 +173,51 @@ def alternate(turns: list[Turn], opening: str = OPENING) -> list[Turn]:
     if not merged or merged[0].role == "assistant":
         merged.insert(0, Turn("user", [Text(opening)]))
     return merged
+
+
+def repeatable(turns: list[Turn], format: Format, notes: list[str]) -> list[Turn]:
+    """`turns` without what models of `format` cannot be shown again of a model's turns.
+
+    That is what another provider's tools did, and media that a model made where only users show them. A turn
+    that held nothing else is left out, so that it is no prefill. What was left out is said in `notes`.
+    """
+    kept: list[Turn] = []
+    for turn in turns:
+        if turn.role == "assistant":
+            parts = [
+                part
+                for part in turn.parts
+                # The types themselves are asked: conversations have thousands of parts.
+                if type(part) not in _UNREPEATED or not _foreign(part, format, notes)
+            ]
+            if len(parts) < len(turn.parts):
+                if not parts:
+                    continue
+                turn.parts = parts
+        kept.append(turn)
+    return kept
+
+
+_UNREPEATED: Final = frozenset({ServerTool, Media})
+
+
+def _foreign(part: Part, format: Format, notes: list[str]) -> bool:
+    if type(part) is ServerTool and not (part.native and part.native[0] is format):
+        note = f"{part.tool}: what the other provider ran is left out"
+    elif type(part) is Media and format is not Format.GEMINI:
+        note = f"{part.kind} of the model: left out, only users show them"
+    else:
+        return False
+    if note not in notes:
+        notes.append(note)
+    return True
+
+
+def refuse_forced(request: Request) -> None:
+    """Raises Unsupported where the client forces a tool and only providers' tools were offered, in vain."""
+    choice = request.tool_choice
+    if choice is not None and choice.mode == "required" and request.server_tools:
+        raise Unsupported(f"a forced {request.server_tools[0].name}, which runs at another provider")
 
 
 def remind(text: Text) -> Text:

@@ -186,6 +186,8 @@ class Tool:
     namespace: str | None = None
     grammar: dict[str, Any] | None = None
     """A custom tool's input format."""
+    typed: bool = False
+    """A provider's own tool that the client runs, whose calls the client knows by a type, not by a name."""
     cache: str | None = None
 
 

@@ -118,6 +118,7 @@ def _settings(wanted: ir.Request, client: Format, asked: str | None, target: Tar
     context.choices = wanted.n
     context.compacts = wanted.compacts
     context.customs = frozenset(tool.name for tool in wanted.tools if tool.kind == "custom")
+    context.typed = frozenset(tool.name for tool in wanted.tools if tool.typed)
     context.echo.update(wanted.echo)
     if context.memory is not None:
         _restore(wanted, context.memory)

@@ -121,6 +121,10 @@ def _compaction(block: dict[str, Any]) -> ir.Text | None:
     return ir.Text(block["content"]) if isinstance(block.get("content"), str) else None
 
 
+def _container_upload(block: dict[str, Any]) -> ir.Part | None:
+    raise ir.Unsupported("a file id of another provider (container_upload)")
+
+
 def _tool_reference(block: dict[str, Any]) -> ir.Text:
     return ir.Text(f"tool: {block.get('tool_name')}")
 
@@ -135,6 +139,7 @@ _BLOCKS: Final[dict[str, Callable[[dict[str, Any]], ir.Part | None]]] = {
     "redacted_thinking": _redacted,
     "search_result": _search_result,
     "compaction": _compaction,
+    "container_upload": _container_upload,
     "tool_reference": _tool_reference,
 }
 

@@ -12,7 +12,7 @@ from router_core.formats.anthropic.media import write_media
 from router_core.formats.anthropic.server_tools import write_server_block, write_server_tool
 from router_core.formats.anthropic.thinking import write_thinking
 from router_core.formats.context import Target
-from router_core.formats.conversation import alternate, settle
+from router_core.formats.conversation import alternate, refuse_forced, repeatable, settle
 from router_core.formats.effort import claude_version
 from router_core.formats.ir import Format
 from router_core.formats.names import CALL_IDS, CallIds, ToolNames
@@ -28,7 +28,8 @@ def write_request(request: ir.Request, target: Target) -> dict[str, Any]:
     _refuse(request)
     names = ToolNames(Format.ANTHROPIC)
     target.context.tools = names.back
-    turns = alternate(settle(request.turns, target.notes))
+    given = repeatable(request.turns, Format.ANTHROPIC, target.notes)
+    turns = alternate(settle(given, target.notes))
     blocks = _Blocks(target, names)
     messages = [{"role": turn.role, "content": blocks.content(turn)} for turn in turns]
     _strip_end(messages)
@@ -146,10 +147,7 @@ class _Blocks:
         )
 
     def server_tool(self, part: ir.ServerTool) -> dict[str, Any] | None:
-        if part.native and part.native[0] is Format.ANTHROPIC:
-            return write_server_block(part)
-        self.target.note(f"{part.tool}: what the other provider ran is left out")
-        return None
+        return write_server_block(part) if part.native and part.native[0] is Format.ANTHROPIC else None
 
 
 def _marked(block: dict[str, Any], cache: str | None) -> dict[str, Any]:
@@ -202,6 +200,7 @@ def _tools(document: dict[str, Any], request: ir.Request, names: ToolNames, targ
         else:
             tools.append(entry)
     if not tools:
+        refuse_forced(request)
         _stub_tools(document)
         return
     target.require("tools", "tools")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import orjson
 
@@ -99,10 +100,16 @@ def _inline(value: dict[str, Any], signature: Signature | None) -> Media:
     return Media(kind_of(type_), type_, data=data, name=name, signature=signature)  # type: ignore[arg-type]
 
 
+_YOUTUBE: Final = frozenset({"youtube.com", "www.youtube.com", "m.youtube.com", "youtu.be"})
+"""Whose pages Google reads as videos ("Video understanding")."""
+
+
 def _file(value: dict[str, Any], signature: Signature | None) -> Media:
     uri = string(get(value, "fileUri"), "fileUri")
     type_ = get(value, "mimeType") or guess(uri)
     own = "generativelanguage.googleapis.com" in uri or uri.startswith(("gs://", "files/"))
+    if type_ is None and urlsplit(uri).hostname in _YOUTUBE:
+        type_ = "video/mp4"
     place_of = {"file_id": uri} if own else {"url": uri}
     return Media(kind_of(type_), type_, signature=signature, **place_of)  # type: ignore[arg-type]
 

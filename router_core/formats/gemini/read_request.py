@@ -22,8 +22,8 @@ _READ: Final = frozenset(
         "generateContentRequest",
     }
 )
-_SILENT: Final = frozenset({"safetySettings", "labels", "sessionId", "userPromptId"})
-"""Fields about Google's own filters and bookkeeping."""
+_SILENT: Final = frozenset({"labels", "sessionId", "userPromptId"})
+"""Fields about Google's own bookkeeping."""
 _CONFIG_READ: Final = frozenset(
     {"temperature", "topP", "topK", "maxOutputTokens", "stopSequences", "candidateCount", "seed"}
     | {"presencePenalty", "frequencyPenalty", "responseLogprobs", "logprobs", "responseMimeType"}
@@ -135,6 +135,8 @@ def _config(request: ir.Request, config: dict[str, Any]) -> None:
     thinking = get(config, "thinkingConfig")
     if isinstance(thinking, dict):
         request.reasoning = _reasoning(thinking)
+    if get(config, "responseMimeType") not in (None, "application/json", "text/plain"):
+        request.unread.append("responseMimeType")
     request.unread += [k for k, v in config.items() if camel(k) not in _CONFIG_READ and v is not None]
 
 
@@ -143,7 +145,7 @@ def _response_format(config: dict[str, Any]) -> ir.ResponseFormat | None:
     schema = get(config, "responseJsonSchema")
     if schema is None and isinstance(get(config, "responseSchema"), dict):
         schema = from_gemini(get(config, "responseSchema"))
-    if type_ == "application/json":
+    if type_ == "application/json" or (type_ is None and schema):
         return ir.ResponseFormat("schema", schema) if schema else ir.ResponseFormat("json")
     return None
 

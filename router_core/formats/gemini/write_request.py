@@ -6,7 +6,14 @@ from typing import Any, Final
 
 from router_core.formats import custom_tools, ir
 from router_core.formats.context import Target
-from router_core.formats.conversation import alternate, media_in, plain, settle
+from router_core.formats.conversation import (
+    alternate,
+    media_in,
+    plain,
+    refuse_forced,
+    repeatable,
+    settle,
+)
 from router_core.formats.effort import gemini_version, never_reasons, tokens, word
 from router_core.formats.gemini.schema import for_gemini
 from router_core.formats.ir import Format
@@ -29,7 +36,8 @@ def write_request(request: ir.Request, target: Target) -> dict[str, Any]:
     target.context.tools = names.back
     version = gemini_version(target.model)
     writer = _Contents(target, names, version)
-    turns = alternate(settle(request.turns, target.notes))
+    given = repeatable(request.turns, Format.GEMINI, target.notes)
+    turns = alternate(settle(given, target.notes))
     document: dict[str, Any] = {"contents": [writer.content(turn) for turn in turns]}
     system = [{"text": text.text} for text in request.system if text.text]
     if system:
@@ -132,9 +140,6 @@ class _Contents:
                     written = self.media(part)
                 case ir.ServerTool() if part.native and part.native[0] is Format.GEMINI:
                     written = dict(part.native[1])
-                case ir.ServerTool():
-                    self.target.note(f"{part.tool}: what the other provider ran is left out")
-                    continue
                 case _:
                     continue
             proof = _native(signature) or pending
@@ -205,6 +210,7 @@ def _tools(
         elif entry not in tools:
             tools.append(entry)
     if not tools:
+        refuse_forced(request)
         return
     target.require("tools", "tools")
     document["tools"] = tools

@@ -106,6 +106,8 @@ def _assistant(message: dict[str, Any], parts: list[ir.Part]) -> list[ir.Part]:
     parts = parts if written else reasoning.read_tags(parts)
     if isinstance(message.get("refusal"), str) and message["refusal"]:
         parts.append(ir.Refused(message["refusal"]))
+    if isinstance(message.get("audio"), dict) and not parts:
+        raise ir.Unsupported("a recording that is stored at another provider (audio.id)")
     signature = google_signature(message) if "extra_content" in message else None
     if signature is not None and parts and type(parts[-1]) is ir.Text:
         parts[-1].signature = signature

@@ -6,7 +6,16 @@ from typing import Any
 
 from router_core.formats import custom_tools, ir
 from router_core.formats.context import Target
-from router_core.formats.conversation import ERROR_PREFIX, JSON_WORD, media_in, plain, says_json, settle
+from router_core.formats.conversation import (
+    ERROR_PREFIX,
+    JSON_WORD,
+    media_in,
+    plain,
+    refuse_forced,
+    repeatable,
+    says_json,
+    settle,
+)
 from router_core.formats.effort import is_openai, is_openai_reasoning, nearest, never_reasons, word
 from router_core.formats.ir import Format
 from router_core.formats.names import CALL_IDS, OPENAI_CHAT_ID_LIMIT, CallIds, Rule, ToolNames
@@ -113,8 +122,6 @@ class _Messages:
                         message["refusal"] = message.get("refusal", "") + part.text
                     elif part.text:
                         texts.append(ir.Text(part.text))
-                case ir.ServerTool():
-                    self.target.note(f"{part.tool}: what the other provider ran is left out")
         if texts:
             message["content"] = self.text(texts)
         if calls:
@@ -149,7 +156,8 @@ def write_request(request: ir.Request, target: Target) -> dict[str, Any]:
         system.append(ir.Text(JSON_WORD))
     if system:
         messages.append({"role": "system", "content": writer.text(system)})
-    for turn in settle(request.turns, target.notes):
+    given = repeatable(request.turns, Format.OPENAI_CHAT, target.notes)
+    for turn in settle(given, target.notes):
         if turn.role == "assistant":
             writer.assistant(turn, messages)
         else:
@@ -168,12 +176,19 @@ def write_request(request: ir.Request, target: Target) -> dict[str, Any]:
         target.drop("user")
         del document["user"]
     if request.modalities and request.modalities != ["text"]:
-        document["modalities"] = request.modalities
+        _modalities(document, request.modalities, target)
     document.update(request.openai)
     if target.stream:
         document["stream"] = True
         document["stream_options"] = {"include_usage": True}
     return document
+
+
+def _modalities(document: dict[str, Any], wanted: list[str], target: Target) -> None:
+    """Answers in images, as OpenRouter and its like know them; recordings need a voice, and each host has its own."""
+    if "audio" in wanted or is_openai(target.model):
+        raise ir.Unsupported(f"answers in {', '.join(wanted)}")
+    document["modalities"] = wanted
 
 
 def _tools(document: dict[str, Any], request: ir.Request, names: ToolNames, target: Target) -> None:
@@ -188,8 +203,7 @@ def _tools(document: dict[str, Any], request: ir.Request, names: ToolNames, targ
     # Compatible hosts do not know lists of allowed tools, so only those are offered.
     offered = [t for t in request.tools if not limited or t.name in allowed]
     if not offered:
-        if choice is not None and choice.mode == "required" and request.server_tools:
-            raise ir.Unsupported(f"a forced {request.server_tools[0].name}, which runs at another provider")
+        refuse_forced(request)
         return
     target.require("tools", "tools")
     document["tools"] = [_tool(tool, names) for tool in offered]

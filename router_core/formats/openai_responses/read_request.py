@@ -9,9 +9,11 @@ from router_core.formats import carrier, compaction, ir
 from router_core.formats.conversation import ERROR_PREFIX
 from router_core.formats.ir import Format
 from router_core.formats.openai_chat.read_request import SHARED
+from router_core.formats.openai_responses.client_tools import CLIENT_TOOLS
 from router_core.formats.openai_responses.content import read_content
 from router_core.formats.openai_responses.tools import TOOL_SEARCH, read_choice, read_tools
 from router_core.formats.shape import array, each, optional_float, optional_int, string
+from router_core.json_document import serialise
 
 _READ: Final = frozenset(
     {"model", "input", "instructions", "tools", "tool_choice", "parallel_tool_calls", "temperature", "top_p"}
@@ -45,7 +47,7 @@ _MODEL_ITEMS: Final = frozenset(
     | {"image_generation_call", "mcp_call", "mcp_list_tools", "mcp_approval_request", "computer_call"}
 )
 """Items of the model's turn, beside its messages."""
-_CALLS: Final = {"local_shell_call": "local_shell", "shell_call": "shell", "apply_patch_call": "apply_patch"}
+_CALLS: Final = {f"{name}_call": name for name in CLIENT_TOOLS}
 """Calls of OpenAI's typed tools that the client ran, and the name that they get as functions."""
 
 
@@ -110,7 +112,9 @@ def _item(request: ir.Request, item: dict[str, Any]) -> None:
             _turn(request, "user").parts.append(_result(item))
         case "local_shell_call_output" | "shell_call_output" | "apply_patch_call_output":
             output = item.get("output")
-            text = output if isinstance(output, str) else str(output or item.get("status") or "")
+            text = (
+                output if isinstance(output, str) else serialise(output or item.get("status") or "").decode()
+            )
             id = item.get("call_id") or item.get("id") or ""
             _turn(request, "user").parts.append(ir.ToolResult(id, text))
         case "agent_message":
@@ -127,6 +131,8 @@ def _item(request: ir.Request, item: dict[str, Any]) -> None:
                 found = ", ".join(tool.name for tool in request.tools if tool.name != TOOL_SEARCH)
                 result = ir.ToolResult(item["call_id"], f"Tools that can be called now: {found}")
                 _turn(request, "user").parts.append(result)
+        case "computer_call_output":
+            raise ir.Unsupported("what OpenAI's computer tool shows, which its own models alone read")
         case "item_reference":
             raise ir.Unsupported("a reference to an item that is stored at another provider")
         case compaction.TRIGGER:

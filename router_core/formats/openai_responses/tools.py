@@ -8,6 +8,7 @@ from typing import Any, Final
 from router_core.formats.context import Target
 from router_core.formats.ir import Request, ServerToolUse, Tool, ToolChoice, Unsupported
 from router_core.formats.names import ToolNames
+from router_core.formats.openai_responses.client_tools import CLIENT_TOOLS, client_tool
 from router_core.formats.schema import is_strict, object_root
 from router_core.formats.shape import each, string
 
@@ -50,7 +51,12 @@ def _read_tool(request: Request, namespace: str | None, tool: dict[str, Any]) ->
             read_tools(request, tool.get("tools"), string(tool.get("name"), "name"))
         case "tool_search" if tool.get("execution") == "client":
             return Tool(TOOL_SEARCH, text, tool.get("parameters") or _SEARCH_SCHEMA)
+        case "computer_use_preview" | "computer":
+            raise Unsupported("OpenAI's computer tool, which its own models alone know")
         case _:
+            typed = client_tool(tool)
+            if typed is not None:
+                return typed
             kind = _SERVER.get(str(type_), "other")
             request.server_tools.append(ServerToolUse(kind, str(type_), dict(tool)))  # type: ignore[arg-type]
     return None
@@ -70,6 +76,8 @@ def read_choice(choice: Any) -> ToolChoice | None:
             return ToolChoice(mode, [n for n in names if isinstance(n, str)] or None)  # type: ignore[arg-type]
         case type_ if type_ in _SERVER:
             return ToolChoice("required")
+        case type_ if type_ in CLIENT_TOOLS:
+            return ToolChoice("required", [str(type_)])
     raise Unsupported(f"a forced {choice.get('type')}, which runs at OpenAI")
 
 

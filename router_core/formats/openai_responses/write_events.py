@@ -7,6 +7,7 @@ from typing import Any
 from router_core.formats import carrier, failures, ir, stops
 from router_core.formats.context import COMMENT, Context
 from router_core.formats.ir import Format
+from router_core.formats.openai_responses.client_tools import CLIENT_TOOLS
 from router_core.formats.openai_responses.server_items import write_server_item
 from router_core.formats.openai_responses.tools import TOOL_SEARCH
 from router_core.formats.shape import arguments_object
@@ -156,6 +157,11 @@ class EventWriter:
         if part.name == TOOL_SEARCH and part.namespace is None and part.kind == "function":
             fields: dict[str, Any] = {"call_id": part.id, "execution": "client", "arguments": {}}
             return self._new_item("tool_search_call", event, **fields)
+        if part.name in self._context.typed and part.namespace is None:
+            tool = CLIENT_TOOLS[part.name]
+            return self._new_item(
+                f"{part.name}_call", event, call_id=part.id, **{tool.field: dict(tool.empty)}
+            )
         fields = {"call_id": part.id, "name": part.name}
         if part.namespace is not None:
             fields["namespace"] = part.namespace
@@ -285,8 +291,12 @@ class EventWriter:
                 item["arguments"] = text
                 done = {"name": item["name"], "arguments": text}
                 events.append(self._event("response.function_call_arguments.done", **where, **done))
-            case _:
+            case "tool_search_call":
                 item["arguments"] = arguments_object(text)
+                events = []
+            case type_:
+                tool = CLIENT_TOOLS[type_.removesuffix("_call")]
+                item[tool.field] = {**tool.empty, **arguments_object(text)}
                 events = []
         return [*events, *self._close()]
 
