@@ -113,6 +113,8 @@ class Ledger(Intake):
     def _run(self) -> None:
         while True:
             last = self._stopping
+            if last and self._state == "starting" and not self._queue and not self._held:
+                break  # there is nothing that the database would be opened for
             try:
                 self._turn()
             except Exception:

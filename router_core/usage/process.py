@@ -38,8 +38,18 @@ class WriterProcess:
         self._answers = selectors.DefaultSelector()
         self._answers.register(self._output, selectors.EVENT_READ)
         self._tail = b""
-        self.spoke = False
-        """Whether it has ever said a word."""
+        self.lines = 0
+        """How many it has said."""
+
+    @property
+    def begun(self) -> bool:
+        """Whether it reads messages; before that it has touched nothing."""
+        return self.lines > 0
+
+    @property
+    def spoke(self) -> bool:
+        """Whether it has ever said a word after its greeting."""
+        return self.lines > 1
 
     @property
     def pid(self) -> int:
@@ -59,7 +69,7 @@ class WriterProcess:
                 raise EOFError
             *lines, self._tail = (self._tail + data).split(b"\n")
             for line in lines:
-                self.spoke = True
+                self.lines += 1
                 yield orjson.loads(line)
 
     def finish(self) -> None:

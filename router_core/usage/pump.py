@@ -280,8 +280,14 @@ class LedgerPump(Intake):
         process = self._process
         if process is None:
             return
-        process.finish()
         try:
+            self._listen(0)
+            if not (process.begun or self._sent):
+                # It holds nothing that is not known here, and to wait for its start would take seconds.
+                process.kill()
+                self._process = None
+                return
+            process.finish()
             while self._patient:
                 self._listen(INTERVAL)
             logger.warning("the ledger's writer is not done yet; it ends by itself")

@@ -2,7 +2,8 @@
 
 It reads from its standard input, in the frames of `router_core.usage.frames` and pickled (both ends are one
 program): ("open", URL, spool folder, UsageConfig) first, then ("apply", generation, UsageConfig, what the
-budgets have counted) and ("take", list of Unpriced). It answers in lines of JSON, see `LedgerPump`. It
+budgets have counted) and ("take", list of Unpriced). It answers in lines of JSON, see `LedgerPump`; the first is
+said when it begins to read. It
 outlives a proxy that is killed for as long as it takes to write what it was told.
 """
 
@@ -41,6 +42,11 @@ class Writer:
         self._ledger: Ledger | None = None
         self._generation = 0
         self._said: dict[str, Any] = {}
+
+    def greet(self) -> None:
+        """From now on messages are read, and the database may be touched."""
+        self._send()
+        self._said = {}
 
     def open(self, url: str, spool_folder: str, usage: UsageConfig) -> None:
         self._ledger = Ledger(
@@ -115,6 +121,7 @@ def serve(source: int, sink: int) -> None:
         os.nice(10)  # where there is not enough for both, the traffic goes first
     writer = Writer(sink)
     logging.basicConfig(handlers=[_Forwarding(writer)], format="%(message)s", level=logging.WARNING)
+    writer.greet()
     pending = bytearray()
     with selectors.DefaultSelector() as selector:
         selector.register(source, selectors.EVENT_READ)

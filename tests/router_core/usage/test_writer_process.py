@@ -88,6 +88,28 @@ def test_close_writes_what_is_waiting_and_ends_the_process(make: Make, tmp_path:
         os.kill(pid, 0)
 
 
+def test_a_writer_that_has_not_begun_is_not_waited_for(
+    make: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    never = [sys.executable, "-c", "import time; time.sleep(600)"]
+    ledger = make(command=lambda: never)
+    until(lambda: ledger.pid)
+    pid = ledger.pid
+    assert pid
+    ledger.close(LONG)
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+    assert "is not done yet" not in caplog.text
+    assert not (tmp_path / "ledger.db").exists()
+
+
+def test_but_for_what_was_recorded_before_it_has_begun(make: Make, tmp_path: Path) -> None:
+    ledger = make()
+    ledger.record(exchange(id="first"))
+    ledger.close(LONG)
+    assert list(written(tmp_path)) == ["first"]
+
+
 def test_an_entry_gets_its_cost_back(make: Make) -> None:
     ledger = make(config(prices=[{"model": "mine", "input": 1000, "output": 0}]))
     from router_core.usage.entry import entry_of
