@@ -17,7 +17,6 @@ from mitmproxy import connection, http
 
 from addons.answers import refusal_response
 from addons.peers import is_peer
-from router_core.attempts import Attempts
 from router_core.core import Core
 from router_core.errors import Code, Refusal
 from router_core.formats import Format
@@ -49,7 +48,6 @@ class Access:
         self.core = core
         self._said: TTLCache[str, bool] = TTLCache(SAID_CLIENTS, SAID_SECONDS)
         """Addresses whose refusal stands in the log already."""
-        self._attempts = Attempts()
         self._admitted: WeakKeyDictionary[connection.Client, str] = WeakKeyDictionary()
 
     def client_connected(self, client: connection.Client) -> None:
@@ -100,7 +98,7 @@ class Access:
         if not key:
             return WANTING
         name, address = self.key_name(key), client.peername[0]
-        if wait := self._attempts.judge(address, name):
+        if wait := self.core.attempts.judge(address, name):
             self._say(
                 address, "shows one wrong client key after the other: for a while any is answered with 429"
             )

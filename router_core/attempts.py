@@ -29,6 +29,8 @@ class Attempts:
         self._spent: LRUCache[str, float] = LRUCache(MAX_SOURCES)
         """By source: when its bucket is full again."""
         self._known: LRUCache[tuple[str, str], bool] = LRUCache(MAX_SOURCES)
+        self.told: Callable[[str, str | None], None] = lambda address, name: None
+        """Called with what counts, for the `hear` of the processes that serve beside this one."""
 
     def judge(self, address: str, name: str | None) -> float:
         """Seconds for which an attempt from `address` is refused, whatever was shown; 0 if its outcome counts.
@@ -37,15 +39,21 @@ class Attempts:
         """
         if name is not None and self._known.get((address, name)):
             return 0.0
-        where, now = source(address), self._clock()
-        full = max(self._spent.get(where, now), now)
+        now = self._clock()
+        full = max(self._spent.get(source(address), now), now)
         if (wait := full - now - (BURST - 1) * INTERVAL) > 0:
             return wait
-        if name is None:
-            self._spent[where] = full + INTERVAL
-        else:
-            self._known[address, name] = True
+        self.told(address, name)
+        self.hear(address, name)
         return 0.0
+
+    def hear(self, address: str, name: str | None) -> None:
+        """Counts an attempt, of this process or of another one."""
+        if name is not None:
+            self._known[address, name] = True
+            return
+        where, now = source(address), self._clock()
+        self._spent[where] = max(self._spent.get(where, now), now) + INTERVAL
 
 
 @lru_cache(MAX_SOURCES)

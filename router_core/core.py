@@ -14,6 +14,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from router_core import reading
+from router_core.attempts import Attempts
 from router_core.capture.recorder import Recorder
 from router_core.config import secrets
 from router_core.config.loader import ConfigError, Loaded, Problem, load
@@ -61,6 +62,7 @@ class Core:
         self.tunnel: Tunnel | None = None
         """The WireGuard tunnel, where one is served."""
         self.refusals = Refusals()
+        self.attempts = Attempts()
         """Clients that do not accept Detour's certificate."""
         self.recorder: Recorder | None = None
         """What records exchanges, if whoever serves has made one."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from cachetools import LRUCache
 
@@ -66,6 +66,8 @@ class Refusals:
         self._clock = clock
         self._known: LRUCache[Client, Refusal] = LRUCache(MAX_CLIENTS)
         self._trusting: LRUCache[Client, bool] = LRUCache(MAX_CLIENTS)
+        self.told: Callable[..., None] = lambda *news: None
+        """Called with news for the processes that serve beside this one, for their `hear`."""
 
     def find(self, client: Client) -> Refusal | None:
         """What is known of `client`, if it refused lately."""
@@ -88,6 +90,12 @@ class Refusals:
 
         When they are over the client is tried again, and one further refusal is enough.
         """
+        self.told("refused", client, reason, limit, tunnel_for, tool)
+        return self._refused(client, reason, limit, tunnel_for, tool)
+
+    def _refused(
+        self, client: Client, reason: str, limit: int, tunnel_for: float, tool: str | None
+    ) -> Refusal:
         found = self.find(client) or Refusal(client)
         found.count, found.reason = found.count + 1, reason
         found.tool = tool or found.tool
@@ -100,8 +108,20 @@ class Refusals:
 
     def accepted(self, client: Client) -> Refusal | None:
         """The certificate was accepted, which makes up for all refusals. Returns what is forgotten."""
+        if client in self._known or client not in self._trusting:
+            self.told("accepted", client)
+        return self._accepted(client)
+
+    def _accepted(self, client: Client) -> Refusal | None:
         self._trusting[client] = True
         return self._known.pop(client, None)
+
+    def hear(self, what: str, client: Client, *rest: Any) -> None:
+        """What another process told."""
+        if what == "refused":
+            self._refused(client, *rest)
+        else:
+            self._accepted(client)
 
     def has_trusted(self, client: Client) -> bool:
         """Whether `client` has accepted the certificate before."""

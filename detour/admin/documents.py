@@ -54,6 +54,7 @@ def refusals(core: Core) -> list[dict[str, Any]]:
             "client": refusal.client.address,
             "name": refusal.name,
             "host": refusal.client.host,
+            "hello": refusal.client.hello,
             "count": refusal.count,
             "reason": refusal.reason,
             "at": refusal.at,

@@ -61,7 +61,7 @@ def merged(sights: Sequence[Sight]) -> Sight:
         sum(sight.finished for sight in sights),
         [_credential([s.credentials for s in sights], status.id) for status in first.credentials],
         added([sight.connections for sight in sights]),
-        sorted((r for sight in sights for r in sight.refusals), key=lambda r: -r["at"]),
+        _refusals([r for sight in sights for r in sight.refusals]),
         _ledger([sight.ledger for sight in sights if sight.ledger]),
         [_budget([s.budgets for s in sights], budget) for budget in first.budgets],
         _recorded([sight.recorder for sight in sights if sight.recorder]),
@@ -70,6 +70,14 @@ def merged(sights: Sequence[Sight]) -> Sight:
 
 def added(counted: Sequence[Connections]) -> Connections:
     return Connections(*(sum(getattr(one, field.name) for one in counted) for field in fields(Connections)))
+
+
+def _refusals(everywhere: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Processes tell each other of refusals; the one that saw the client knows its program."""
+    found: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for one in sorted(everywhere, key=lambda r: (r["count"], len(r["name"]))):
+        found[one["client"], one["host"], one["hello"]] = one
+    return sorted(found.values(), key=lambda r: -r["at"])
 
 
 def _credential(everywhere: Sequence[list[CredentialStatus]], id: str) -> CredentialStatus:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -90,6 +91,12 @@ class Hand:
         if self._channel is None or not self.ready.is_set():
             raise Gone("it is not there")
         return await self._channel.call(what, *arguments)
+
+    def tell(self, what: str, value: Any) -> None:
+        """News, for a worker that serves."""
+        if self._channel is not None and self.ready.is_set():
+            with contextlib.suppress(Gone):
+                self._channel.tell(what, value)
 
     def signal(self, number: signal.Signals) -> None:
         if self.pid:

@@ -152,6 +152,10 @@ class Supervisor:
         match what:
             case "ready":
                 self._greeting = asyncio.ensure_future(self.context.welcome(hand))
+            case "others":
+                for other in self.hands:
+                    if other is not hand:
+                        other.tell(what, value)
             case "finished":
                 for entry in value:
                     activity.told(Finished(entry))

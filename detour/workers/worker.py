@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from detour.admin import documents
 from detour.admin.context import Context
@@ -83,8 +83,10 @@ class Worker:
                 "watch": self._watch,
                 "alive": self._alive,
             },
-            lambda what, value: None,
+            self._hear,
         )
+        self.core.refusals.told = lambda *news: self._tell_news("others", ("refusals", news))
+        self.core.attempts.told = lambda *news: self._tell_news("others", ("attempts", news))
         self.core.activity.counters.append(lambda entry: self._finished.append((time.monotonic(), entry)))
         self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._tell_finished())]
         self._channel.tell("ready", os.getpid())
@@ -124,6 +126,14 @@ class Worker:
         if self._channel:
             with suppress(Gone):
                 self._channel.tell(what, value)
+
+    def _hear(self, what: str, value: tuple[str, tuple[Any, ...]]) -> None:
+        """News of the workers beside this one: who refuses the certificate, and who shows wrong keys."""
+        about, news = value
+        if about == "refusals":
+            self.core.refusals.hear(*news)
+        else:
+            self.core.attempts.hear(*news)
 
     async def _alive(self) -> None:
         """That this is answered is all there is to know."""

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ import pytest
 
 from detour.fakes import FakeUpstream, Fault
 from router_core import processes
+from router_core.attempts import BURST
+from tests.e2e import test_refusals as refusing
 from tests.e2e.instance import Detour, base_config
 from tests.e2e.wire import SHAPES, address
 from tests.upstream import FakeThread
@@ -110,6 +113,50 @@ def worker_of(pair: Pair, sock: socket.socket) -> int:
     found = processes.client(address(pair.detour.gateway), sock.getsockname())
     assert found
     return found.pid
+
+
+KEY = "key-of-the-laptop"
+
+
+@pytest.fixture
+def pair_with_keys(fakes: FakeThread, ca_bundle: Path, tmp_path: Path) -> Iterator[Detour]:
+    fake = fakes.start("crew-with-keys")
+    config = base_config(ca_bundle) | {
+        "access": {"keys": [{"name": "laptop", "key": "env:CLIENT"}]},
+        "providers": {"anthropic": {"base_url": fake.base_url("anthropic")}},
+        "credentials": [{"id": "a", "provider": "anthropic", "api_key": "secret"}],
+        "usage": {"ledger": None},
+    }
+    config["listen"] |= {"workers": 2}
+    with Detour(config, tmp_path, {"CLIENT": KEY}) as detour:
+        yield detour
+    fakes.stop(fake)
+
+
+def worker_connections(detour: Detour) -> dict[int, list[HTTPConnection]]:
+    """Connections to the gateway by the process that has accepted them; all workers have some."""
+    found: dict[int, list[HTTPConnection]] = {}
+    host, port = address(detour.gateway)
+
+    def connect() -> bool:
+        connection = HTTPConnection(host, port, timeout=60)
+        connection.request("GET", "/healthz")
+        connection.getresponse().read()
+        client = processes.client((host, port), connection.sock.getsockname())
+        assert client
+        found.setdefault(client.pid, []).append(connection)
+        return len(found) == 2
+
+    eventually(connect)
+    return found
+
+
+def status_with_key(connection: HTTPConnection, key: str) -> int:
+    path, headers, body = SHAPES["anthropic"].request("claude-x")
+    connection.request("POST", path, json.dumps(body), headers | {"x-api-key": key})
+    answer = connection.getresponse()
+    answer.read()
+    return answer.status
 
 
 def test_both_serve_and_are_shown_as_one(pair: Pair) -> None:
@@ -222,6 +269,38 @@ def test_they_end_together_when_what_is_under_way_is_done(pair: Pair) -> None:
         assert b"message_stop" in whole
     assert pair.detour.process.wait(60) == 0
     assert " left" not in pair.detour.log.read_text()
+
+
+def test_wrong_keys_count_in_both(pair_with_keys: Detour) -> None:
+    here = worker_connections(pair_with_keys)
+    (one, *_), (two, *_) = here.values()
+    # Who has come in at one of them is known at the other.
+    assert status_with_key(one, KEY) == 200
+    assert [status_with_key(one, "wrong") for _ in range(BURST)] == [401] * BURST
+    assert status_with_key(one, "wrong") == 429
+    # The other one would otherwise take as many again; news take a moment.
+    assert 429 in eventually(lambda: [s for _ in range(3) if (s := status_with_key(two, "wrong")) == 429])
+    assert status_with_key(two, KEY) == 200
+
+
+def test_a_client_that_refuses_is_let_through_by_both(
+    ca_bundle: Path, fakes: FakeThread, tmp_path: Path
+) -> None:
+    origin = fakes.start("anthropic")
+    config = base_config(ca_bundle) | refusing.config(origin, refusals=refusing.REFUSALS, tunnel_for="1h")
+    config["listen"] |= {"workers": 2}
+    try:
+        with Detour(config, tmp_path) as detour:
+            for number in range(1, refusing.REFUSALS + 1):
+                refusing.by_closing(detour, origin.port, ca_bundle)
+                eventually(lambda n=number: any(r["count"] == n for r in refusing.refusals(detour)))
+            # Shown once, though both know of it.
+            assert len(refusing.refusals(detour)) == 1
+            eventually(lambda: "are tunnelled for 1h" in detour.log.read_text())
+            for _ in range(8):
+                assert "Detour fake providers" in refusing.by_closing(detour, origin.port, ca_bundle)
+    finally:
+        fakes.stop(origin)
 
 
 def test_a_worker_that_cannot_serve_is_the_end_of_all(ca_bundle: Path, tmp_path: Path) -> None:
