@@ -13,6 +13,7 @@ from typing import Final
 
 import orjson
 
+from router_core import json_anchor
 from router_core.json_splice import DuplicateKey, Splicer
 from router_core.json_text import Json, parse, serialise
 
@@ -26,19 +27,27 @@ _SPACED: Final = re.compile(rb'[ \t\n\r]|."[^"\\]*"(?:[ \t\n\r]|:[ \t\n\r])', re
 def splice(body: bytes, before: Json, after: Json) -> bytes:
     """`body`, whose value is `before`, edited to have the value `after`.
 
-    Without an edit the result is `body` itself. Where an edited key stands twice in its object, one stays.
+    Without an edit the result is `body` itself. Where an edited key stands twice in its object, one stays
+    (in a large text a second one may stay whose letters are escapes, before the edited one).
     Raises ValueError where `body` is not the JSON text of `before`.
     """
     if after is before:
         return body
-    if not _SPACED.match(body) and (short := _rewritten(body, before, after)) is not None:
+    if _may_be_compact(body) and (short := _rewritten(body, before, after)) is not None:
         return short
+    if (quick := json_anchor.replaced(body, before, after, splice)) is not None:
+        return quick
     start = len(body) - len(body.lstrip(_SPACES))
     end = len(body.rstrip(_SPACES))
     try:
         return body[:start] + Splicer(body).write(before, after, start, end) + body[end:]
     except (DuplicateKey, IndexError, KeyError, RecursionError, StopIteration):
         raise ValueError("the bytes are not the JSON text of the value, or nest too deeply") from None
+
+
+def _may_be_compact(body: bytes) -> bool:
+    """Whether `body` may be spelled like orjson spells."""
+    return not _SPACED.match(body) and b"\\u" not in body
 
 
 def _rewritten(body: bytes, before: Json, after: Json) -> bytes | None:

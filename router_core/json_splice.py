@@ -7,17 +7,10 @@ pass over the bytes in front of the last edit.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from json.scanner import c_make_scanner  # type: ignore[attr-defined]
-from types import SimpleNamespace
-from typing import Final
-
-import orjson
-
 from router_core.json_container import KEY, Container, skip_space
+from router_core.json_pairing import changing_head, pair, same_container, trackable
+from router_core.json_scan import GONE, Scanner
 from router_core.json_text import Json, parse, serialise
-
-_PAIRING_WINDOW: Final = 16
 
 
 class Splicer:
@@ -28,12 +21,12 @@ class Splicer:
 
     def __init__(self, body: bytes) -> None:
         self._body = body
-        self._scanner = _Scanner(body)
+        self._scanner = Scanner(body)
         self._origins: dict[int, tuple[int, int]] = {}
         self._gone: list[tuple[Json, int]] = []
 
     def write(self, old: Json, new: Json, start: int, end: int) -> bytes:
-        if not _same_container(old, new):
+        if not same_container(old, new):
             self._forget(old, start, end)
             return self._fresh(new)
         self._origins[id(old)] = (start, end)
@@ -55,14 +48,14 @@ class Splicer:
     ) -> Container:
         body = self._body
         names = list(old)
-        count = len(names) if end is None else _changing_head(names, old, new)
+        count = len(names) if end is None else changing_head(names, old, new)
         found = Container(old, new, start, names[:count])
         position = start + 1
         for name in names[:count]:
             match = KEY.match(body, position)
             if match is None or _key(match[1]) != name:
                 raise DuplicateKey
-            value, fresh = old[name], new.get(name, _GONE)
+            value, fresh = old[name], new.get(name, GONE)
             value_end = self._part(found, value, fresh, match.end())
             position = found.add(body, position, match.start(1), match.end(1), match.end(), value_end)
         if end is None:
@@ -74,7 +67,7 @@ class Splicer:
         elif count < len(names) and any(
             body.find(serialise(name), position, end) >= 0
             for name in names[:count]
-            if new.get(name, _GONE) is not old[name]
+            if new.get(name, GONE) is not old[name]
         ):
             raise DuplicateKey
         return found.close(body, position, end)
@@ -91,7 +84,7 @@ class Splicer:
             if body[position - 1] == 0x7D:
                 break
         for name, i in {name: i for i, name in enumerate(found.names)}.items():
-            self._part(found, old[name], new.get(name, _GONE), found.spans[i].value_start, i)
+            self._part(found, old[name], new.get(name, GONE), found.spans[i].value_start, i)
         return found.close(body, position, position)
 
     def _locate_items(self, old: list[Json], new: list[Json], start: int, end: int | None) -> Container:
@@ -105,7 +98,7 @@ class Splicer:
             shared += 1
         found = Container(old, new, start, [])
         found.head, found.shared = head, shared
-        found.pairs = _pair(old, new, head, shared)
+        found.pairs = pair(old, new, head, shared)
         made = {i: new[j] for j, i in found.pairs.items()}
         position = start + 1
         if head:
@@ -115,7 +108,7 @@ class Splicer:
                 found.second = skip_space(body, self._scanner.skip(first, old[0])) + 1
         for i in range(head, len(old) - shared):
             value_start = skip_space(body, position)
-            value_end = self._part(found, old[i], made.get(i, _GONE), value_start)
+            value_end = self._part(found, old[i], made.get(i, GONE), value_start)
             position = found.add(body, position, 0, 0, value_start, value_end)
         if end is None:
             if shared:
@@ -129,7 +122,7 @@ class Splicer:
 
     def _part(self, found: Container, old: Json, new: Json, start: int, index: int = -1) -> int:
         """Notes where a member's or item's value stands, and returns its end."""
-        if new is not old and _same_container(old, new):
+        if new is not old and same_container(old, new):
             inner = self._locate(old, new, start, None)
             found.inner[found.head + len(found.spans) if index < 0 else index] = inner
             end = inner.end
@@ -137,13 +130,13 @@ class Splicer:
             end = self._scanner.skip(start, old)
             if new is not old:
                 self._forget(old, start, end)
-        if _trackable(old):
+        if trackable(old):
             self._origins[id(old)] = (start, end)
         return end
 
     def _forget(self, old: Json, start: int, end: int) -> None:
         """`old` stands no longer where it stood; it or its parts may turn up elsewhere."""
-        if _trackable(old):
+        if trackable(old):
             self._origins[id(old)] = (start, end)
             if isinstance(old, dict | list):
                 self._gone.append((old, start))
@@ -193,7 +186,7 @@ class Splicer:
 
     def _fresh(self, value: Json) -> bytes:
         """The bytes of a new value; parts that come from the tree before keep theirs."""
-        if not _trackable(value):
+        if not trackable(value):
             return serialise(value)
         if span := self._origin(value):
             return self._body[span[0] : span[1]]
@@ -213,140 +206,6 @@ class Splicer:
 
 class DuplicateKey(Exception):
     """The members of an object are not the keys of its value, one by one."""
-
-
-_GONE: Final = object()
-
-
-class _Scanner:
-    """Skips values at the speed of C.
-
-    A value's bytes are mostly what orjson would write for it, which is a comparison; where the text is
-    spaced or escaped in another way, the standard library's scanner finds the end.
-    """
-
-    def __init__(self, body: bytes) -> None:
-        self._body = body
-        self._compact = True
-        self._scan: Callable[[str, int], tuple[Json, int]] | None = None
-        self._text = ""
-
-    def skip(self, position: int, value: Json = _GONE) -> int:
-        """The offset behind the value at `position`, which `value` is likely to be."""
-        if self._compact and value is not _GONE:
-            try:
-                guess = orjson.dumps(value)
-            except TypeError:
-                guess = b"\0"
-            end = position + len(guess)
-            if self._body.startswith(guess, position) and self._body[end] in b",]} \t\r\n":
-                return end
-            # Only a container or a string shows how the text is written: 1.0 and 1e0 are the same number.
-            self._compact = not isinstance(value, dict | list | str)
-        return self._skip(position)
-
-    def skip_items(self, position: int, values: list[Json]) -> int:
-        """The offset behind the last of `values`, items that follow each other from `position` on."""
-        body = self._body
-        if self._compact:
-            try:
-                guess = orjson.dumps(values)
-            except TypeError:
-                guess = b""
-            end = position + len(guess) - 2
-            if guess and body.startswith(guess[1:-1], position) and body[end] in b",]":
-                return end
-        for value in values[:-1]:
-            position = skip_space(body, self.skip(position, value))
-            if body[position] != 0x2C:
-                raise IndexError
-            position = skip_space(body, position + 1)
-        return self.skip(position, values[-1])
-
-    def _skip(self, position: int) -> int:
-        if self._scan is None:
-            # One character for each byte, so that offsets are the same; the values do not matter.
-            self._text = self._body.decode("latin-1")
-            self._scan = c_make_scanner(_SCANNING)
-        return self._scan(self._text, position)[1]
-
-
-_SCANNING: Final = SimpleNamespace(
-    strict=False,
-    object_hook=None,
-    object_pairs_hook=None,
-    # Never raises, where int() refuses many digits.
-    parse_float=len,
-    parse_int=len,
-    parse_constant=len,
-    memo={},
-)
-
-
-def _changing_head(names: list[str], old: dict[str, Json], new: dict[str, Json]) -> int:
-    """How many of the first keys must be scanned: down to the last one that changes.
-
-    The keys behind them have to stand in `new` in one unchanged run with only new keys after it; where they
-    do not, all must be scanned.
-    """
-    head = 1 + max((i for i, name in enumerate(names) if new.get(name, _GONE) is not old[name]), default=-1)
-    tail, order = names[head:], list(new)
-    if not tail:
-        return head
-    first = order.index(tail[0])
-    behind = first + len(tail)
-    if order[first:behind] != tail or any(name in old for name in order[behind:]):
-        return len(names)
-    return head
-
-
-def _same_container(old: Json, new: Json) -> bool:
-    return (isinstance(old, dict) and isinstance(new, dict)) or (
-        isinstance(old, list) and isinstance(new, list)
-    )
-
-
-def _pair(old: list[Json], new: list[Json], head: int, shared: int) -> dict[int, int]:
-    """Which item of `old` each item of `new` is, or was made from: {index in new: index in old}.
-
-    Only of the items behind the first `head` and before the last `shared`.
-    """
-    ours, theirs = range(head, len(old) - shared), range(head, len(new) - shared)
-    where = {id(old[i]): i for i in ours if _trackable(old[i])}
-    pairs = {j: where[id(new[j])] for j in theirs if id(new[j]) in where}
-    taken = set(pairs.values())
-    loose_old = [i for i in ours if i not in taken]
-    loose_new = [j for j in theirs if j not in pairs]
-    if len(loose_old) == len(loose_new):
-        return pairs | dict(zip(loose_new, loose_old, strict=True))
-    for j in loose_new:
-        for i in loose_old[:_PAIRING_WINDOW]:
-            if _related(old[i], new[j]):
-                pairs[j] = i
-                loose_old.remove(i)
-                break
-    return pairs
-
-
-def _related(old: Json, new: Json) -> bool:
-    if isinstance(old, dict) and isinstance(new, dict):
-        return not {id(v) for v in old.values() if _trackable(v)}.isdisjoint(map(id, new.values()))
-    if isinstance(old, list) and isinstance(new, list):
-        return not {id(v) for v in old if _trackable(v)}.isdisjoint(map(id, new))
-    return False
-
-
-def _trackable(value: Json) -> bool:
-    """Whether the value's identity says where it came from: not so for what Python keeps only once."""
-    match value:
-        case dict() | list() | float():
-            return True
-        case str():
-            return len(value) > 1
-        case bool() | None:
-            return False
-        case _:
-            return not -5 <= value <= 256
 
 
 def _key(raw: bytes) -> str:

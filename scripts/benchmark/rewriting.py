@@ -61,11 +61,16 @@ def attempt(model: str) -> Attempt:
 def requests(rounds: int = 15) -> dict[str, tuple[float, float]]:
     """Row to (milliseconds a request, times the pass-through); each row in turn, so that all meet the same machine."""
     plain, marked = exchange(conversation()), exchange(conversation(thinking=True))
+    # As Python's json writes by itself: spaces behind commas and colons, and everything but ASCII escaped.
+    spaced = exchange(json.dumps(json.loads(marked.request.body)).encode())
     rows: dict[str, Callable[[], object]] = {
         "no rule can apply (pass-through)": lambda: prepare(plain, attempt("claude-sonnet-4-5"), NONE),
         "one parse and one serialisation": lambda: json_roundtrip(plain.request.body),
         "rules asked, none fires": lambda: prepare(plain, attempt("claude-sonnet-4-5"), RULES),
         "the model renamed": lambda: prepare(plain, attempt("claude-sonnet-4-6"), RULES),
+        "a thinking block dropped, of spaced JSON": lambda: prepare(
+            spaced, attempt("claude-sonnet-4-5"), RULES
+        ),
         "a thinking block dropped": lambda: prepare(marked, attempt("claude-sonnet-4-5"), RULES),
     }
     times: dict[str, list[float]] = {row: [] for row in rows}

@@ -1,0 +1,119 @@
+"""Edits of large JSON texts that are found by their own bytes, and those that have to be found by reading."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from router_core import json_anchor
+from router_core.json_document import parse, splice
+
+STYLES: list[dict[str, Any]] = [
+    {"separators": (",", ":"), "ensure_ascii": False},
+    {"separators": (",", ":")},
+    {"ensure_ascii": False},
+    {},
+    {"indent": 2},
+    {"indent": "\t", "ensure_ascii": False},
+]
+
+
+def turn(text: str, **more: Any) -> dict[str, Any]:
+    return {"role": "assistant", "content": [{"type": "text", "text": text, **more}]}
+
+
+def body_of(style: dict[str, Any], turns: int = 60) -> tuple[bytes, dict[str, Any]]:
+    value = {
+        "model": "claude",
+        "big": 2**70,
+        "messages": [turn(f'turn {i}: gr\u00fcn "x"\n' * 40) for i in range(turns)],
+        "max_tokens": 5,
+    }
+    return json.dumps(value, **style).encode(), value
+
+
+def with_turn(value: dict[str, Any], i: int, new: Any) -> dict[str, Any]:
+    turns = [*value["messages"]]
+    turns[i] = new
+    return value | {"messages": turns}
+
+
+def anchored(body: bytes, before: Any, after: Any) -> bytes | None:
+    return json_anchor.replaced(body, before, after, splice)
+
+
+@pytest.mark.parametrize("style", STYLES, ids=str)
+@pytest.mark.parametrize("i", [0, 31, 59])
+def test_only_the_edited_item_changes(style: dict[str, Any], i: int) -> None:
+    body, _ = body_of(style)
+    before = parse(body)
+    old = before["messages"][i]
+    after = with_turn(before, i, {"role": old["role"], "content": []}) | {"model": "clever"}
+    out = anchored(body, before, after)
+    assert out is not None and parse(out) == after
+    assert out == splice(body, before, after)
+    head = body.index(b"turn %d:" % i) - 200
+    assert out[20:head] == body[20:head] if head > 20 else True
+    tail = body[body.index(b"turn %d:" % i) :].partition(b"turn %d:" % (i + 1))[2]
+    assert out.endswith(tail)
+
+
+@pytest.mark.parametrize("style", STYLES, ids=str)
+def test_an_item_that_stands_there_twice_is_found_by_reading(style: dict[str, Any]) -> None:
+    _, value = body_of(style)
+    body = json.dumps(with_turn(value, 7, value["messages"][9]), **style).encode()
+    before = parse(body)
+    after = with_turn(before, 9, turn("other"))
+    assert anchored(body, before, after) is None
+    assert parse(splice(body, before, after)) == after
+
+
+def test_the_bytes_of_another_value_that_is_equal_are_not_taken_for_it() -> None:
+    """The edited turn is spelled with an escape; one that is equal to it and stays is not."""
+    _, value = body_of(STYLES[0])
+    value = with_turn(value, 7, turn("same/same"))
+    value = with_turn(value, 9, turn("same/same"))
+    whole = json.dumps(value, **STYLES[0])
+    at = whole.rindex("same/same")
+    body = (whole[:at] + "same\\/same" + whole[at + len("same/same") :]).encode()
+    before = parse(body)
+    after = with_turn(before, 9, turn("other"))
+    assert anchored(body, before, after) is None
+    assert parse(splice(body, before, after)) == after
+
+
+def test_a_key_that_stands_twice_is_left_to_reading() -> None:
+    """One of the two has to go, or another reader might take the first."""
+    body, _ = body_of(STYLES[0])
+    body = body.replace(b"{", b'{"model":"first",', 1)
+    before = parse(body)
+    after = with_turn(before, 3, turn("other")) | {"model": "clever"}
+    assert anchored(body, before, after) is None
+    assert json.loads(splice(body, before, after), object_pairs_hook=len) == 4
+
+
+@given(st.data(), st.sampled_from(STYLES))
+def test_what_is_found_is_what_reading_finds(data: st.DataObject, style: dict[str, Any]) -> None:
+    scalars = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.text(max_size=4) | st.just(1.0)
+    items = st.dictionaries(
+        st.sampled_from(["a", "b", "k"]), scalars | st.lists(scalars, max_size=3), max_size=3
+    )
+    value = {"k": data.draw(st.text(max_size=4)), "list": data.draw(st.lists(items, max_size=5)), "n": 1.50}
+    body = json.dumps(value, **style).encode("utf-8", "surrogatepass")
+    try:
+        before = parse(body)
+    except ValueError:
+        return
+    edited = {i: data.draw(items) for i in range(len(before["list"])) if data.draw(st.booleans())}
+    after = before | {"list": [edited.get(i, item) for i, item in enumerate(before["list"])]}
+    if data.draw(st.booleans()):
+        after["k"] = data.draw(st.text(max_size=4))
+    slow = splice(body, before, after)
+    with patch.object(json_anchor, "MIN_BYTES", 0):
+        quick = anchored(body, before, after)
+    assert quick is None or (parse(quick) == after == parse(slow) and b"1.5" in quick)
