@@ -66,6 +66,8 @@ class Call:
     """Monotonic seconds of the last piece of the answer."""
     deadline: asyncio.TimerHandle | None = None
     on_deadline: Callable[[], None] | None = None
+    message: Event | None = None
+    """The message of the upstream that is at hand, on a WebSocket: read once, whoever asks."""
     observers: list[Callable[[bytes], None]] = field(default_factory=list)
     """Called with each piece of the upstream's answer as it came."""
 

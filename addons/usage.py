@@ -15,7 +15,7 @@ from addons.call import Call, calls
 from router_core.core import Core
 from router_core.exchange import Attempt
 from router_core.respond import Responder
-from router_core.sse import Event
+from router_core.sse import Event, of_message
 from router_core.usage.activity import Activity
 from router_core.usage.count import Meter
 from router_core.usage.pace import Pace
@@ -54,7 +54,9 @@ class Usage:
             return
         message = flow.websocket.messages[-1]
         if not message.from_client:
-            counter.message(message.content)
+            # This stands before `Websocket`, which reads the same message.
+            counter.call.message = of_message(message.content)
+            counter.message(counter.call.message)
 
 
 class _Counter:
@@ -115,10 +117,10 @@ class _Counter:
 
     # ---------------------------------------------------------------------------------------------------
 
-    def message(self, content: bytes) -> None:
+    def message(self, message: Event) -> None:
         self._follow()
         if self._meter:
-            self._meter.feed(content)
+            self._meter.feed(message)
         self._take_over()
 
     def close(self) -> None:

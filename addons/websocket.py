@@ -20,6 +20,7 @@ from router_core.messages import Messages, asked_model
 from router_core.routing.plan import Plan
 from router_core.routing.targets import UPGRADE_REQUIRED
 from router_core.routing.websocket import read_message, reconnects
+from router_core.sse import Event, of_message
 
 logger = logging.getLogger(__name__)
 
@@ -58,11 +59,11 @@ class Websocket:
             message.content = session.messages.sent(message.content)
         elif message.injected:
             return
-        elif await self._ends_session(session, message.content):
+        elif await self._ends_session(session, event := _event(session.call, message.content)):
             message.drop()
             _close(flow)
         else:
-            message.content = session.messages.received(message.content)
+            message.content = session.messages.received(event)
 
     def _name_model(self, session: Session, content: bytes) -> Refusal | None:
         """A handshake may tell no model; each ``response.create`` does. A Refusal if it is served elsewhere."""
@@ -83,10 +84,10 @@ class Websocket:
         attempt.model, attempt.effort = self.core.router.upstream_model(attempt.provider, asked)
         return None
 
-    async def _ends_session(self, session: Session, content: bytes) -> bool:
-        """Whether `content` says that the account is of no use now: the client then reconnects to another."""
+    async def _ends_session(self, session: Session, message: Event) -> bool:
+        """Whether `message` says that the account is of no use now: the client then reconnects to another."""
         exchange, attempt = session.call.under_way
-        news = read_message(content, time.time())
+        news = read_message(message, time.time())
         if not isinstance(exchange.plan, Plan):
             return False
         exchange.plan.learn(attempt, news)
@@ -100,6 +101,12 @@ class Websocket:
         failed(attempt, news.outcome, time.monotonic())
         logger.info("%s: the session ends, its account cannot go on: %s", exchange.id, verdict.reason)
         return True
+
+
+def _event(call: Call, content: bytes) -> Event:
+    """The message as it was read before, if it was."""
+    known, call.message = call.message, None
+    return known if known is not None and known.raw is content else of_message(content)
 
 
 def _tell(flow: http.HTTPFlow, refusal: Refusal) -> None:

@@ -46,17 +46,17 @@ class Messages:
             logger.exception("%s: a message passes as it came", self.context.exchange.id)
         return data
 
-    def received(self, data: bytes) -> bytes:
+    def received(self, message: Event) -> bytes:
         """A message of the upstream, for the client."""
         try:
             if self._stage is None:
                 self._stage = Stage(list(self._rules.answering(self.context)), self.context)
-            event = self._stage.event(Event(data, None, data, parsed=True))
+            event = self._stage.event(message)
             # An event that a rule drops cannot be left out of a session that counts them.
-            return data if event is None else event.raw
+            return (event or message).raw
         except Exception:
             logger.exception("%s: a message passes as it came", self.context.exchange.id)
-            return data
+            return message.raw
 
     def _edited(self, value: Json) -> Json:
         if not isinstance(value, dict) or value.get("type") != "response.create":

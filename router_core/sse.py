@@ -252,6 +252,11 @@ def _known(known: deque[Event], raw: bytes) -> Event | None:
     return None
 
 
+def of_message(data: bytes) -> Event:
+    """A WebSocket message as the event that it is, without any framing."""
+    return Event(data, None, data, parsed=True)
+
+
 def encode(name: str | None, data: bytes) -> bytes:
     """One event with LF line ends; each line of `data` becomes a ``data:`` line."""
     head = f"event: {name}\n".encode() if name else b""

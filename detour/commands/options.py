@@ -18,7 +18,7 @@ ConfigOption = Annotated[
         "--config",
         "-c",
         metavar="FILE",
-        help="Configuration file; else $DETOUR_CONFIG, ~/.config/detour/detour.yaml, or the packaged default.",
+        help="Configuration file, or its folder; else $DETOUR_CONFIG, ~/.config/detour/detour.yaml, or the packaged default.",
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -13,10 +13,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-import orjson
-
 from router_core.exchange import Headers, Outcome
 from router_core.routing.windows import Window
+from router_core.sse import Event
 from router_core.times import moment, number
 from router_core.verdict import FailureKind
 
@@ -40,13 +39,13 @@ class Message:
     """Of a response that begins or ends; follow-ups name it."""
 
 
-def read_message(data: bytes, now: float) -> Message:
+def read_message(message: Event, now: float) -> Message:
     """Reads one message of the server; `now` is the wall clock. Takes any bytes and never raises."""
-    if not any(hint in data for hint in _HINT):
+    if not any(hint in message.raw for hint in _HINT):
         return Message()
     try:
-        event: Any = orjson.loads(data)
-    except orjson.JSONDecodeError:
+        event: Any = message.document
+    except ValueError:
         return Message()
     kind = event.get("type") if isinstance(event, dict) else None
     if not isinstance(kind, str):
@@ -55,7 +54,7 @@ def read_message(data: bytes, now: float) -> Message:
     found = response.get("id") if isinstance(response, dict) else None
     response_id = found if isinstance(found, str) and found else None
     if kind in _ERRORS:
-        return Message(kind, _failed(event, data), response_id=response_id)
+        return Message(kind, _failed(event, message.raw), response_id=response_id)
     if kind in _ENDS:
         return Message(kind, Outcome("done", 200, response_id=response_id), response_id=response_id)
     if kind == "codex.rate_limits":

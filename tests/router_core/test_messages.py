@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from router_core.formats import Format
 from router_core.json_document import parse, serialise
 from router_core.messages import Messages
+from router_core.sse import of_message
 from tests.router_core import wire
 
 CODEX = {"force_stream", "force_store_false", "codex_backend", "openai_reasoning"}
@@ -52,11 +53,11 @@ def test_answers_get_the_clients_names_back() -> None:
     event = (
         b'{"type":"response.output_item.added","item":{"type":"function_call","name":"%s"}}' % short.encode()
     )
-    assert ws.received(event) == event.replace(short.encode(), LONG.encode())
+    assert ws.received(of_message(event)) == event.replace(short.encode(), LONG.encode())
     created = b'{"type":"response.created","response":{"model":"gpt-5.5"}}'
-    assert ws.received(created) == created.replace(b"gpt-5.5", b"alias")
+    assert ws.received(of_message(created)) == created.replace(b"gpt-5.5", b"alias")
     other = b'{"type":"response.output_text.delta","delta":"gpt-5.5"}'
-    assert ws.received(other) is other
+    assert ws.received(of_message(other)) is other
 
 
 @pytest.mark.parametrize(
@@ -77,5 +78,5 @@ def test_everything_else_passes_as_it_came(message: bytes) -> None:
 @given(st.binary(max_size=60))
 def test_any_bytes_pass(data: bytes) -> None:
     ws = session("up", "m")
-    assert ws.received(data) == data
+    assert ws.received(of_message(data)) == data
     assert ws.sent(data) == data

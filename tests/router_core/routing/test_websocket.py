@@ -13,6 +13,7 @@ from router_core.exchange import Outcome
 from router_core.formats import Format
 from router_core.routing.failures import classify
 from router_core.routing.websocket import handshake_refused, read_message, reconnects
+from router_core.sse import Event, of_message
 from router_core.verdict import FailureKind
 from tests.router_core.routing.build import CODEX, EPOCH, World, attempt, credential
 
@@ -25,8 +26,8 @@ LIMITS = {
 }
 
 
-def message(value: Any) -> bytes:
-    return orjson.dumps(value)
+def message(value: Any) -> Event:
+    return of_message(orjson.dumps(value))
 
 
 def test_quota_windows() -> None:
@@ -77,7 +78,7 @@ def test_ends(kind: str) -> None:
     "data", [b"", b"{", b"[]", b'{"type": 5}', b'{"type":"ping"}', b'{"error"', b'"response."']
 )
 def test_what_says_nothing(data: bytes) -> None:
-    assert read_message(data, EPOCH).outcome is None
+    assert read_message(of_message(data), EPOCH).outcome is None
 
 
 @given(
@@ -107,7 +108,7 @@ def test_what_says_nothing(data: bytes) -> None:
     ).map(orjson.dumps)
 )
 def test_any_message_can_be_read(data: bytes) -> None:
-    found = read_message(data, EPOCH)
+    found = read_message(of_message(data), EPOCH)
     assert found.outcome is None or found.outcome.phase in ("body", "done")
 
 
