@@ -33,6 +33,21 @@ def string(value: Any, place: str = "") -> str:
     return value
 
 
+def optional_mapping(value: Any, place: str = "") -> dict[str, Any] | None:
+    return None if value is None else mapping(value, place)
+
+
+def optional_string(value: Any, place: str = "") -> str | None:
+    return None if value is None else string(value, place)
+
+
+def read_arguments(value: Any, place: str = "") -> Arguments:
+    """What a call in a conversation was given: JSON text or an object; nothing at all is an empty object."""
+    if value is None or isinstance(value, str | dict):
+        return value or {}
+    raise Malformed("expected an object", place)
+
+
 def optional_int(value: Any, place: str = "") -> int | None:
     if value is None:
         return None
@@ -69,7 +84,11 @@ def each[T](values: Any, place: str, read: Callable[[dict[str, Any]], T | None])
 def arguments_text(arguments: Arguments | None) -> str:
     """A call's arguments as JSON text; ``{}`` where there are none."""
     if isinstance(arguments, str):
-        return arguments if arguments.strip() else "{}"
+        text = arguments.strip()
+        if text.startswith("{") and text.endswith("}"):
+            return arguments
+        # What is no object is refused by hosts that read it for their models' templates.
+        arguments = arguments_object(text)
     return serialise(arguments).decode() if arguments else "{}"
 
 

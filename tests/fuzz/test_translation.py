@@ -1,4 +1,4 @@
-"""Answers and conversations made up at random, translated between all formats: they mean the same after it."""
+"""Answers and conversations made up at random, and such with one odd value, translated between all formats."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from router_core.errors import Code
 from router_core.formats import Format, Operation
+from router_core.formats.answer import AnswerEvents
+from router_core.formats.context import Context
 from router_core.formats.translate import TranslatedRequest, request
+from router_core.sse import Event
 from tests.router_core.formats import clients
 from tests.router_core.formats.conformity import assert_conforms
 from tests.router_core.formats.invariants import assert_holds
@@ -19,12 +22,9 @@ from tests.router_core.formats.translated import CLIENTS, UPSTREAMS, translated
 
 A, C, R, G = Format.ANTHROPIC, Format.OPENAI_CHAT, Format.OPENAI_RESPONSES, Format.GEMINI
 MODELS = {A: "claude-sonnet-4-5", C: "kimi-k2", R: "gpt-5.2", G: "gemini-3-pro-preview"}
-PAIRS = [
-    pytest.param(client, upstream, id=f"{client}-{upstream}")
-    for client in CLIENTS
-    for upstream in UPSTREAMS
-    if client is not upstream
-]
+PAIRS = [(client, upstream) for client in CLIENTS for upstream in UPSTREAMS if client is not upstream]
+DOCUMENTED = [pair for pair in PAIRS if pair[0] is not Format.OLLAMA]
+"""Pairs whose client's requests are made up here."""
 
 # Visible text: what is white space alone, some formats leave out. Tags of reasoning are another test's.
 words = st.text(
@@ -206,16 +206,16 @@ def _gemini(said: Said, data: st.DataObject) -> list[dict[str, Any]]:
 _STREAMS = {A: _anthropic, C: _chat, R: _responses, G: _gemini}
 
 
-@pytest.mark.parametrize(("client", "upstream"), PAIRS)
-@settings(max_examples=12)
-@given(said=answers, data=st.data(), streaming=st.booleans())
-def test_an_answer(
-    client: Format, upstream: Format, said: Said, data: st.DataObject, streaming: bool
-) -> None:
+@settings(max_examples=80, suppress_health_check=[HealthCheck.too_slow])
+@given(pair=st.sampled_from(PAIRS), said=answers, data=st.data(), streaming=st.booleans())
+def test_an_answer(pair: tuple[Format, Format], said: Said, data: st.DataObject, streaming: bool) -> None:
+    client, upstream = pair
     body = stream(upstream, said, data)
     status, out = translated(client, upstream, body, streamed=True, streaming=streaming, step=7)
     assert status == 200
     if client is Format.OLLAMA:
+        lines = [json.loads(line) for line in out.split(b"\n") if line]
+        assert "".join(line["message"]["content"] for line in lines) == said.text
         return
     read = clients.read(client, out, streaming=streaming)
     assert read.text == said.text
@@ -448,18 +448,65 @@ def asks(client: Format, upstream: Format, given: dict[str, Any]) -> dict[str, A
     return found.document
 
 
-@pytest.mark.parametrize("client", UPSTREAMS)
-@pytest.mark.parametrize("upstream", UPSTREAMS)
-@settings(max_examples=15)
-@given(talk=talks())
-def test_a_conversation_there_and_back(client: Format, upstream: Format, talk: Talk) -> None:
-    if client is upstream:
-        return
-    given = document(client, talk)
-    there = asks(client, upstream, given)
+@settings(max_examples=80, suppress_health_check=[HealthCheck.too_slow])
+@given(pair=st.sampled_from(DOCUMENTED), talk=talks())
+def test_a_conversation_there_and_back(pair: tuple[Format, Format], talk: Talk) -> None:
+    client, upstream = pair
+    asked = document(client, talk)
+    there = asks(client, upstream, asked)
     assert_conforms(upstream, there)
     assert_holds(upstream, there)
-    assert normal(meant(upstream, there)) == normal(meant(client, given))
+    assert normal(meant(upstream, there)) == normal(meant(client, asked))
     back = asks(upstream, client, there)
     assert_holds(client, back)
-    assert normal(meant(client, back)) == normal(meant(client, given))
+    assert normal(meant(client, back)) == normal(meant(client, asked))
+
+
+def places(value: Any, place: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The way to each value inside of `value`."""
+    found = [place] if place else []
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return found + [way for key, item in inner for way in places(item, (*place, key))]
+
+
+odd = st.sampled_from(
+    [None, True, 0, -1, 0.5, "", "odd", [], {}, [None], [1], ["odd"], {"type": "odd"}, [{}]]
+)
+
+
+@settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
+@given(pair=st.sampled_from(DOCUMENTED), talk=talks(), data=st.data(), value=odd)
+def test_a_request_with_one_odd_value_is_valid_for_the_upstream_or_refused(
+    pair: tuple[Format, Format], talk: Talk, data: st.DataObject, value: Any
+) -> None:
+    client, upstream = pair
+    asked = document(client, talk)
+    *way, last = data.draw(st.sampled_from(places(asked)))
+    inner: Any = asked
+    for key in way:
+        inner = inner[key]
+    inner[last] = value
+    found = request(client, upstream, Operation.GENERATE, asked, model=MODELS[upstream], stream=False)
+    if isinstance(found, TranslatedRequest):
+        assert_conforms(upstream, found.document)
+        assert_holds(upstream, found.document)
+    else:
+        assert found.code in (Code.INVALID_REQUEST, Code.UNSUPPORTED)
+
+
+@settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
+@given(pair=st.sampled_from(PAIRS), said=answers, data=st.data(), value=odd)
+def test_an_answer_with_one_odd_value_ends(
+    pair: tuple[Format, Format], said: Said, data: st.DataObject, value: Any
+) -> None:
+    client, upstream = pair
+    sent = _STREAMS[upstream](said, data)
+    *way, last = data.draw(st.sampled_from(places(sent)))
+    inner: Any = sent
+    for key in way:
+        inner = inner[key]
+    inner[last] = value
+    answer = AnswerEvents(client, upstream, Context("m", "m"))
+    raw = [json.dumps(event).encode() for event in sent]
+    written = [out for one in raw for out in answer.feed(Event(b"data: " + one + b"\n\n", None, one))]
+    assert [*written, *answer.close()]

@@ -11,7 +11,16 @@ from router_core.formats.anthropic.client_tools import client_tool
 from router_core.formats.anthropic.media import read_media
 from router_core.formats.anthropic.server_tools import read_server_block
 from router_core.formats.ir import Format
-from router_core.formats.shape import array, each, optional_float, optional_int, string
+from router_core.formats.shape import (
+    array,
+    each,
+    optional_float,
+    optional_int,
+    optional_mapping,
+    optional_string,
+    read_arguments,
+    string,
+)
 
 _READ: Final = frozenset(
     {"model", "messages", "system", "max_tokens", "metadata", "stop_sequences", "stream", "temperature"}
@@ -74,7 +83,7 @@ def _turn(message: dict[str, Any]) -> ir.Turn:
 
 def read_block(block: dict[str, Any]) -> ir.Part | None:
     """One content block of a request, None for one that says nothing."""
-    read = _BLOCKS.get(block.get("type"))  # type: ignore[arg-type]
+    read = _BLOCKS.get(string(block.get("type"), "type"))
     return read(block) if read is not None else read_server_block(block)
 
 
@@ -91,7 +100,7 @@ def _media(block: dict[str, Any]) -> ir.Part:
 
 def _tool_use(block: dict[str, Any]) -> ir.ToolCall:
     id, name = string(block.get("id"), "id"), string(block.get("name"), "name")
-    return ir.ToolCall(id, name, block.get("input") or {}, cache=_cache(block))
+    return ir.ToolCall(id, name, read_arguments(block.get("input"), "input"), cache=_cache(block))
 
 
 def _tool_result(block: dict[str, Any]) -> ir.ToolResult:
@@ -162,8 +171,9 @@ def _tool(request: ir.Request, tool: dict[str, Any]) -> None:
     type_ = tool.get("type")
     if type_ in (None, "custom", "function"):
         name = string(tool.get("name"), "name")
-        text, schema, strict = tool.get("description"), tool.get("input_schema"), tool.get("strict")
-        request.tools.append(ir.Tool(name, text, schema, strict=strict, cache=_cache(tool)))
+        text = optional_string(tool.get("description"), "description")
+        schema = optional_mapping(tool.get("input_schema"), "input_schema")
+        request.tools.append(ir.Tool(name, text, schema, strict=tool.get("strict"), cache=_cache(tool)))
     elif known := client_tool(type_):
         request.tools.append(ir.Tool(tool.get("name") or type_, known[0], known[1], cache=_cache(tool)))
     else:

@@ -24,7 +24,7 @@ from router_core.formats.ir import (
     ToolResult,
 )
 from router_core.formats.media import guess, kind_of
-from router_core.formats.shape import each, string
+from router_core.formats.shape import each, optional_string, read_arguments, string
 
 
 def read_parts(parts: Any, place: str = "parts") -> list[Part]:
@@ -116,7 +116,8 @@ def _file(value: dict[str, Any], signature: Signature | None) -> Media:
 
 def _call(value: dict[str, Any], signature: Signature | None) -> ToolCall:
     name = string(value.get("name"), "name")
-    return ToolCall(value.get("id") or "", name, value.get("args") or {}, signature=signature)
+    id = optional_string(value.get("id"), "id") or ""
+    return ToolCall(id, name, read_arguments(value.get("args"), "args"), signature=signature)
 
 
 def _response(value: dict[str, Any], signature: Signature | None) -> ToolResult:

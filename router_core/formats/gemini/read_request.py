@@ -9,7 +9,15 @@ from router_core.formats import ir
 from router_core.formats.gemini.fields import camel, get
 from router_core.formats.gemini.parts import read_parts
 from router_core.formats.gemini.schema import from_gemini
-from router_core.formats.shape import array, each, optional_float, optional_int, string
+from router_core.formats.shape import (
+    array,
+    each,
+    optional_float,
+    optional_int,
+    optional_mapping,
+    optional_string,
+    string,
+)
 
 _READ: Final = frozenset(
     {
@@ -65,8 +73,9 @@ def read_request(document: dict[str, Any]) -> ir.Request:
 
 
 def _turn(content: dict[str, Any]) -> ir.Turn:
-    role = content.get("role") or "user"
     parts = read_parts(content.get("parts"))
+    # Only models call.
+    role = content.get("role") or ("model" if any(type(part) is ir.ToolCall for part in parts) else "user")
     if role == "model":
         return ir.Turn("assistant", parts)
     if role in ("user", "function"):
@@ -110,11 +119,11 @@ def _tool(request: ir.Request, tool: dict[str, Any]) -> None:
 
 def _function(declaration: dict[str, Any]) -> ir.Tool:
     name = string(declaration.get("name"), "name")
-    schema = get(declaration, "parametersJsonSchema")
+    schema = optional_mapping(get(declaration, "parametersJsonSchema"), "parametersJsonSchema")
     if schema is None:
         native = declaration.get("parameters")
         schema = from_gemini(native) if isinstance(native, dict) else None
-    return ir.Tool(name, declaration.get("description"), schema)
+    return ir.Tool(name, optional_string(declaration.get("description"), "description"), schema)
 
 
 def _config(request: ir.Request, config: dict[str, Any]) -> None:

@@ -94,7 +94,9 @@ class _Contents:
         content = part.content
         text = content if isinstance(content, str) else plain(content)
         written: dict[str, Any] = {
-            "name": self.names.wire(part.name or "tool", part.namespace, custom=part.kind == "custom"),
+            "name": self.names.wire(
+                "tool" if part.name is None else part.name, part.namespace, custom=part.kind == "custom"
+            ),
             "response": {"error" if part.error else "output": text},
         }
         if self.new:

@@ -11,7 +11,16 @@ from router_core.formats.ir import Format
 from router_core.formats.openai_chat import reasoning
 from router_core.formats.openai_chat.content import read_content
 from router_core.formats.openai_chat.tool_calls import google_signature
-from router_core.formats.shape import array, each, mapping, optional_float, optional_int, string
+from router_core.formats.shape import (
+    array,
+    each,
+    mapping,
+    optional_float,
+    optional_int,
+    optional_mapping,
+    optional_string,
+    string,
+)
 
 SHARED: Final = (
     "store",
@@ -134,7 +143,7 @@ def _sign_calls(calls: list[ir.ToolCall], written: list[ir.Part]) -> None:
 
 def _call(call: dict[str, Any]) -> ir.ToolCall:
     signature = google_signature(call) if "extra_content" in call else None
-    id = call.get("id") or ""
+    id = optional_string(call.get("id"), "id") or ""
     custom = call.get("custom")
     if isinstance(custom, dict):
         text = custom.get("input")
@@ -156,7 +165,7 @@ def _result(message: dict[str, Any], parts: list[ir.Part], role: str) -> ir.Tool
     error = False
     if isinstance(content, str) and content.startswith(ERROR_PREFIX):
         content, error = content[len(ERROR_PREFIX) :], True
-    id = message.get("tool_call_id") if role == "tool" else ""
+    id = optional_string(message.get("tool_call_id"), "tool_call_id") if role == "tool" else ""
     return ir.ToolResult(id or "", content, message.get("name"), error)
 
 
@@ -189,9 +198,9 @@ def _tool(request: ir.Request, tool: dict[str, Any]) -> None:
 
 def _function(function: dict[str, Any]) -> ir.Tool:
     name = string(function.get("name"), "name")
-    return ir.Tool(
-        name, function.get("description"), function.get("parameters"), strict=function.get("strict")
-    )
+    text = optional_string(function.get("description"), "description")
+    schema = optional_mapping(function.get("parameters"), "parameters")
+    return ir.Tool(name, text, schema, strict=function.get("strict"))
 
 
 def _search_options(options: dict[str, Any]) -> dict[str, Any]:

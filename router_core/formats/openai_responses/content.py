@@ -19,7 +19,7 @@ def read_content(content: Any, place: str = "content") -> list[Part]:
 
 
 def _read_part(block: dict[str, Any]) -> Part:
-    read = _PARTS.get(block.get("type"))  # type: ignore[arg-type]
+    read = _PARTS.get(string(block.get("type"), "type"))
     if read is None:
         raise Malformed(f"{block.get('type')!r} is no content part", "type")
     return read(block)

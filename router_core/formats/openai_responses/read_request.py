@@ -12,7 +12,15 @@ from router_core.formats.openai_chat.read_request import SHARED
 from router_core.formats.openai_responses.client_tools import CLIENT_TOOLS
 from router_core.formats.openai_responses.content import read_content
 from router_core.formats.openai_responses.tools import TOOL_SEARCH, read_choice, read_tools
-from router_core.formats.shape import array, each, optional_float, optional_int, string
+from router_core.formats.shape import (
+    array,
+    each,
+    optional_float,
+    optional_int,
+    optional_string,
+    read_arguments,
+    string,
+)
 from router_core.json_document import serialise
 
 _READ: Final = frozenset(
@@ -98,7 +106,7 @@ def read_request(document: dict[str, Any]) -> ir.Request:
 
 
 def _item(request: ir.Request, item: dict[str, Any]) -> None:
-    type_ = item.get("type")
+    type_ = optional_string(item.get("type"), "type")
     if type_ in (None, "message") and "role" in item:
         _message(request, item)
         return
@@ -179,7 +187,8 @@ def _model_part(item: dict[str, Any]) -> ir.Part | None:
         case "function_call":
             name = string(item.get("name"), "name")
             id = string(item.get("call_id"), "call_id")
-            return ir.ToolCall(id, name, item.get("arguments") or "", namespace=item.get("namespace"))
+            given = read_arguments(item.get("arguments"), "arguments")
+            return ir.ToolCall(id, name, given, namespace=item.get("namespace"))
         case "custom_tool_call":
             name = string(item.get("name"), "name")
             id = string(item.get("call_id"), "call_id")
@@ -228,7 +237,8 @@ def _result(item: dict[str, Any]) -> ir.ToolResult:
         if content.startswith(ERROR_PREFIX):
             content, error = content[len(ERROR_PREFIX) :], True
     kind = "custom" if item["type"] == "custom_tool_call_output" else "function"
-    return ir.ToolResult(item.get("call_id") or "", content, item.get("name"), error, kind)  # type: ignore[arg-type]
+    id = optional_string(item.get("call_id"), "call_id") or ""
+    return ir.ToolResult(id, content, item.get("name"), error, kind)  # type: ignore[arg-type]
 
 
 def _reasoning(value: Any) -> ir.Reasoning | None:

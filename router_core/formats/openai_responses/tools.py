@@ -10,7 +10,7 @@ from router_core.formats.ir import Request, ServerToolUse, Tool, ToolChoice, Uns
 from router_core.formats.names import ToolNames
 from router_core.formats.openai_responses.client_tools import CLIENT_TOOLS, client_tool
 from router_core.formats.schema import is_strict, object_root
-from router_core.formats.shape import each, string
+from router_core.formats.shape import each, optional_mapping, optional_string, string
 
 _SERVER: Final = {
     "web_search": "web_search",
@@ -39,11 +39,12 @@ def read_tools(request: Request, tools: Any, namespace: str | None = None) -> No
 def _read_tool(request: Request, namespace: str | None, tool: dict[str, Any]) -> Tool | None:
     """A tool of the client; what is none is added to `request` at once."""
     type_ = tool.get("type")
-    text = tool.get("description")
+    text = optional_string(tool.get("description"), "description")
     match type_:
         case "function":
             name = string(tool.get("name"), "name")
-            return Tool(name, text, tool.get("parameters"), strict=tool.get("strict"), namespace=namespace)
+            schema = optional_mapping(tool.get("parameters"), "parameters")
+            return Tool(name, text, schema, strict=tool.get("strict"), namespace=namespace)
         case "custom":
             name = string(tool.get("name"), "name")
             return Tool(name, text, kind="custom", namespace=namespace, grammar=tool.get("format"))
