@@ -22,8 +22,10 @@ from tests.gateway.network import NETWORKS, TIMEOUT, Network, missing
 from tests.upstream import FakeThread
 
 HOST = "api.anthropic.com"
+CODEX_HOST = "chatgpt.com"
 PORT = 8443
 KEYS = {"KEY_FIRST": "secret-of-the-first", "KEY_SECOND": "secret-of-the-second"}
+CODEX_KEYS = {"CODEX_FIRST": "first-secret-of-codex", "CODEX_SECOND": "second-secret-of-codex"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -102,12 +104,15 @@ def box(fakes: FakeThread, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     ca = fakes.ca.write(folder / "fakes.pem")
     with Network(folder) as network:
         provider = fakes.start(
-            "provider", host_names=[HOST, "beside.test"], sock=network.listen("provider", "::", 443)
+            "provider",
+            host_names=[HOST, CODEX_HOST, "beside.test"],
+            lenient=True,
+            sock=network.listen("provider", "::", 443),
         )
         origin = fakes.start("origin", host_names=["origin.test"], sock=network.listen("origin", "::", 443))
         network.serve_names(dnsmasq.lines(["apart.test"], (4, 6)))
         config = _config(ca)
-        with Detour(config, folder, KEYS, network.within("gateway")) as detour:
+        with Detour(config, folder, KEYS | CODEX_KEYS, network.within("gateway")) as detour:
             found = Box(network, detour, provider, origin, ca)
             up = found.gateway("up")
             assert up.returncode == 0, up.stderr
@@ -123,5 +128,9 @@ def _config(ca: Path) -> dict[str, Any]:
     config["credentials"] = [
         {"id": name.lower(), "provider": "anthropic", "api_key": f"env:{name}", "priority": priority}
         for name, priority in (("KEY_FIRST", 2), ("KEY_SECOND", 1))
+    ]
+    config["credentials"] += [
+        {"id": name.lower(), "provider": "codex", "api_key": f"env:{name}", "priority": priority}
+        for name, priority in (("CODEX_FIRST", 2), ("CODEX_SECOND", 1))
     ]
     return config

@@ -41,6 +41,7 @@ NETWORKS = ["10.77.1.0/24", "fd77:1::/64"]
 
 NAMES = {
     "api.anthropic.com": PROVIDER,
+    "chatgpt.com": PROVIDER,
     "beside.test": PROVIDER,
     "origin.test": ORIGIN,
     "apart.test": APART,
