@@ -18,6 +18,9 @@ version: 1
 credentials:
   - {id: work, provider: anthropic, api_key: env:WORK_KEY}
   - {id: more, provider: anthropic, api_key: env:WORK_KEY_2}
+"""
+PART = """\
+credentials:
   - {id: disk, provider: mine, api_key: "file:keys/disk.txt"}
 """
 PROVIDER = "name: mine\ndisplay_name: Mine\nformat: openai-chat\nbase_url: http://127.0.0.1:9/v1\n"
@@ -37,6 +40,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "here"
     (folder / "providers").mkdir(parents=True)
     (folder / "keys").mkdir()
+    (folder / "conf.d").mkdir()
+    (folder / "conf.d" / "disk.yaml").write_text(PART)
     (folder / "detour.yaml").write_text(CONFIG)
     (folder / "providers" / "mine.yaml").write_text(PROVIDER)
     (folder / "keys" / "disk.txt").write_text("secret-of-disk\n")
@@ -53,7 +58,7 @@ def test_a_setup_moves_with_its_secrets(here: Path, tmp_path: Path, monkeypatch:
     made = run.invoke(
         app, ["config", "export", str(file), "--secrets", "--config", str(here / "detour.yaml")]
     )
-    assert (made.exit_code, "2 files and 3 secrets" in made.output) == (0, True)
+    assert (made.exit_code, "3 files and 3 secrets" in made.output) == (0, True)
     assert file.stat().st_mode & 0o777 == 0o600
     assert b"secret-of" not in file.read_bytes()
     for name in ("WORK_KEY", "WORK_KEY_2"):
@@ -76,7 +81,11 @@ def test_a_setup_moves_with_its_secrets(here: Path, tmp_path: Path, monkeypatch:
 def test_secrets_stay_at_home_unless_wanted(here: Path) -> None:
     bundle = collect(load(here / "detour.yaml"), secrets=False)
     assert bundle.secrets == {}
-    assert placed(bundle) == {"detour.yaml": CONFIG, "providers/mine.yaml": PROVIDER}
+    assert placed(bundle) == {
+        "detour.yaml": CONFIG,
+        "conf.d/disk.yaml": PART,
+        "providers/mine.yaml": PROVIDER,
+    }
 
 
 def test_a_literal_secret_does_not_slip_out(here: Path) -> None:

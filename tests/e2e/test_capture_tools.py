@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from router_core.capture.folder import paths
+from router_core.capture.folder import Folders, paths
 from router_core.capture.reader import read
 from tests.e2e.instance import Detour
 from tests.upstream import FakeThread
@@ -76,7 +76,7 @@ def test_a_tool_is_recorded_and_its_conversation_read(
     hosts = {host["provider"]: host for host in report["hosts"]}
     assert provider in hosts, (done.stdout, done.stderr)
     assert any(surface.endswith("/generate") for surface in hosts[provider]["surfaces"])
-    found = [read(path) for path in paths(detour.folder / "data" / "captures")]
+    found = [read(path) for path in paths(Folders(detour.folder / "data" / "captures"))]
     asked = [r for r in found if r.opening.operation == "generate"]
     assert asked and all(r.attempts for r in asked)
     assert {r.opening.tool for r in asked} == {"claude-code" if name == "claude" else name}
@@ -84,4 +84,6 @@ def test_a_tool_is_recorded_and_its_conversation_read(
         b"Say hello." in r.client.request.body.data or any(b"Say hello." in f.data for f in r.frames)
         for r in asked
     )
-    assert b"Planted" not in b"".join(p.read_bytes() for p in paths(detour.folder / "data" / "captures"))
+    assert b"Planted" not in b"".join(
+        p.read_bytes() for p in paths(Folders(detour.folder / "data" / "captures"))
+    )

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from detour.fakes import Fault
-from router_core.capture.folder import paths
+from router_core.capture.folder import Folders, paths
 from router_core.capture.reader import read
 from tests.e2e.instance import ROOT, base_config
 from tests.e2e.wire import SHAPES
@@ -112,7 +112,7 @@ def test_ordinary_addons_see_one_answer(
         process.wait(40)
     assert answer.status_code == hooks[-1][1]
     assert [json.loads(line) for line in record.read_text().splitlines()] == hooks
-    [recorded] = [read(path) for path in paths(tmp_path / "data" / "captures")]
+    [recorded] = [read(path) for path in paths(Folders(tmp_path / "data" / "captures"))]
     assert recorded.end and recorded.client.response
     assert recorded.client.response.body.data == answer.content
     assert [hop.about["credential"] for hop in recorded.attempts] == ["bad", "good"]

@@ -21,7 +21,7 @@ import pytest
 from mitmproxy.io import FlowReader
 from websockets.sync.client import connect
 
-from router_core.capture.folder import paths
+from router_core.capture.folder import Folders, paths
 from router_core.capture.reader import read
 from router_core.capture.record import Record
 from tests.e2e.instance import ROOT, TIMEOUT, base_config
@@ -229,4 +229,4 @@ def _recorded(mitmweb: Mitmweb, id: str) -> Record:
 
 
 def _captures(mitmweb: Mitmweb) -> list[Path]:
-    return paths(mitmweb.folder / "data" / "captures")
+    return paths(Folders(mitmweb.folder / "data" / "captures"))
