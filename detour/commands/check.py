@@ -69,6 +69,7 @@ def _facts(loaded: Loaded) -> dict[str, Any]:
     providers = loaded.registry.providers.values()
     return {
         "file": str(loaded.path),
+        "files": [str(path) for path in loaded.files],
         "providers": {
             "enabled": [p.name for p in providers if p.enabled],
             "disabled": [p.name for p in providers if not p.enabled],
@@ -87,6 +88,12 @@ def _facts(loaded: Loaded) -> dict[str, Any]:
 
 def _summary(facts: dict[str, Any]) -> Iterator[str]:
     providers, credentials, models = facts["providers"], facts["credentials"], facts["models"]
+    if beside := facts["files"][1:]:
+        folder = Path(facts["file"]).parent
+        names = [
+            str(p.relative_to(folder)) if p.is_relative_to(folder) else str(p) for p in map(Path, beside)
+        ]
+        yield f"files        {len(beside)} beside it: {_names(names)}"
     off = f", {_names(providers['disabled'])} disabled" if providers["disabled"] else ""
     yield f"providers    {len(providers['enabled'])} enabled{off}"
     yield f"credentials  {len(credentials['active'])} active: {_names(credentials['active'])}"

@@ -392,3 +392,14 @@ def test_explain_misused_is_2(invoke, config, request_file, arguments):
     written = [request_file if argument == "FILE" else argument for argument in arguments]
 
     assert invoke("explain", *written, "--config", config()).exit_code == 2
+
+
+def test_check_names_the_files_that_it_has_read(invoke, tmp_path):
+    (tmp_path / "conf.d").mkdir()
+    (tmp_path / "detour.yaml").write_text("version: 1\n")
+    (tmp_path / "conf.d" / "10-team.yaml").write_text("models: {fast: anthropic/claude-haiku-4-5}\n")
+
+    shown = invoke("check", tmp_path)
+    assert (shown.exit_code, "files        1 beside it: conf.d/10-team.yaml" in shown.stdout) == (0, True)
+    told = json.loads(invoke("check", tmp_path, "--json").stdout)
+    assert told["files"] == [str(tmp_path / "detour.yaml"), str(tmp_path / "conf.d" / "10-team.yaml")]
