@@ -8,6 +8,7 @@ from typing import Any, Final
 import orjson
 
 from router_core.formats import custom_tools, ir
+from router_core.formats.anthropic.cache_marks import limit_marks, marked
 from router_core.formats.anthropic.media import write_media
 from router_core.formats.anthropic.server_tools import write_server_block, write_server_tool
 from router_core.formats.anthropic.thinking import write_thinking
@@ -19,8 +20,6 @@ from router_core.formats.names import CALL_IDS, CallIds, ToolNames
 from router_core.formats.schema import for_anthropic_answers, object_root
 from router_core.formats.shape import arguments_object
 
-MAX_MARKS: Final = 4
-"""``cache_control`` blocks in one request."""
 JSON_ONLY: Final = "Answer with one JSON value and nothing else: no prose, no code fence."
 
 
@@ -33,9 +32,7 @@ def write_request(request: ir.Request, target: Target) -> dict[str, Any]:
     blocks = _Blocks(target, names)
     messages = [{"role": turn.role, "content": blocks.content(turn)} for turn in turns]
     _strip_end(messages)
-    system = [
-        _marked({"type": "text", "text": text.text}, text.cache) for text in request.system if text.text
-    ]
+    system = [marked({"type": "text", "text": text.text}, text.cache) for text in request.system if text.text]
     version = claude_version(target.model)
     document: dict[str, Any] = {
         "model": target.model,
@@ -56,7 +53,7 @@ def write_request(request: ir.Request, target: Target) -> dict[str, Any]:
         target.drop("service_tier")
     if target.stream:
         document["stream"] = True
-    _cache_marks(document, system, messages)
+    limit_marks(document, system, messages)
     for name in ("seed", "presence_penalty", "frequency_penalty", "verbosity"):
         target.drop(name, getattr(request, name) is not None)
     for name in request.openai:
@@ -104,7 +101,7 @@ class _Blocks:
         if not part.text or part.text.isspace():
             return None
         block: dict[str, Any] = {"type": "text", "text": part.text}
-        return _marked(block, part.cache) if type(part) is ir.Text and part.cache else block
+        return marked(block, part.cache) if type(part) is ir.Text and part.cache else block
 
     def tool_use(self, part: ir.ToolCall) -> dict[str, Any]:
         custom = part.kind == "custom"
@@ -115,7 +112,7 @@ class _Blocks:
             "name": self.names.wire(part.name, part.namespace, custom=custom),
             "input": arguments_object(arguments),
         }
-        return _marked(block, part.cache)
+        return marked(block, part.cache)
 
     def tool_result(self, part: ir.ToolResult) -> dict[str, Any]:
         content: Any = part.content
@@ -124,11 +121,11 @@ class _Blocks:
         block = {"type": "tool_result", "tool_use_id": self.ids.wire(part.id), "content": content}
         if part.error:
             block["is_error"] = True
-        return _marked(block, part.cache)
+        return marked(block, part.cache)
 
     def media(self, part: ir.Media) -> dict[str, Any]:
         self.target.require("pdf" if part.kind == "file" else "images", f"{part.kind} inputs")
-        return _marked(write_media(part), part.cache)
+        return marked(write_media(part), part.cache)
 
     def thinking(self, part: ir.Thinking) -> dict[str, Any] | None:
         signature = part.signature
@@ -148,14 +145,6 @@ class _Blocks:
 
     def server_tool(self, part: ir.ServerTool) -> dict[str, Any] | None:
         return write_server_block(part) if part.native and part.native[0] is Format.ANTHROPIC else None
-
-
-def _marked(block: dict[str, Any], cache: str | None) -> dict[str, Any]:
-    if cache:
-        block["cache_control"] = (
-            {"type": "ephemeral", "ttl": "1h"} if cache == "1h" else {"type": "ephemeral"}
-        )
-    return block
 
 
 def _strip_end(messages: list[dict[str, Any]]) -> None:
@@ -233,7 +222,7 @@ def _tool(tool: ir.Tool, names: ToolNames) -> dict[str, Any]:
     if text:
         entry["description"] = text
     entry["input_schema"] = custom_tools.as_schema(tool) if custom else object_root(tool.schema)
-    return _marked(entry, tool.cache)
+    return marked(entry, tool.cache)
 
 
 def _response_format(
@@ -286,26 +275,3 @@ def _sampling(
     if usable:
         document["stop_sequences"] = usable
     target.context.stop = [text for text in request.stop if text and not text.strip()]
-
-
-def _cache_marks(
-    document: dict[str, Any], system: list[dict[str, Any]], messages: list[dict[str, Any]]
-) -> None:
-    """Keeps the last marks that fit; without any, marks a conversation that will go on.
-
-    Clients of other formats rely on caching by itself, which Anthropic does not do.
-    """
-    tools = document.get("tools") or []
-    marked = [block for block in (*tools, *system) if "cache_control" in block]
-    for message in messages:
-        marked += [block for block in message["content"] if "cache_control" in block]
-    for block in marked[:-MAX_MARKS]:
-        del block["cache_control"]
-    if marked or not (tools or len(messages) > 2):
-        return
-    prefix = system or tools
-    if prefix:
-        prefix[-1]["cache_control"] = {"type": "ephemeral"}
-    last = messages[-1]["content"][-1]
-    if last["type"] in ("text", "tool_result", "image", "document") and messages[-1]["role"] == "user":
-        last["cache_control"] = {"type": "ephemeral"}

@@ -14,8 +14,9 @@ from router_core.formats.conversation import (
     repeatable,
     settle,
 )
-from router_core.formats.effort import gemini_version, never_reasons, tokens, word
+from router_core.formats.effort import gemini_version
 from router_core.formats.gemini.schema import for_gemini
+from router_core.formats.gemini.thinking import write_thinking
 from router_core.formats.ir import Format
 from router_core.formats.media import guess
 from router_core.formats.names import CALL_IDS, CallIds, ToolNames
@@ -46,7 +47,7 @@ def write_request(request: ir.Request, target: Target) -> dict[str, Any]:
         target.drop("cache_control")
     _tools(document, request, names, target, version)
     config = _config(request, target)
-    thinking = _thinking(request, target, version)
+    thinking = write_thinking(request, target, version)
     if thinking:
         config["thinkingConfig"] = thinking
     if config:
@@ -276,43 +277,3 @@ def _config(request: ir.Request, target: Target) -> dict[str, Any]:
         if wanted.schema:
             config["responseJsonSchema"] = for_gemini_answers(wanted.schema)
     return config
-
-
-_FLASH_LEVELS: Final = {"none": "minimal", "minimal": "minimal", "low": "low", "medium": "medium"}
-_PRO_LEVELS: Final = {"none": "low", "minimal": "low", "low": "low", "medium": "medium"}
-
-
-def _thinking(request: ir.Request, target: Target, version: tuple[int, int] | None) -> dict[str, Any]:
-    """``thinkingConfig``: a level since Gemini 3, a budget before ("Gemini thinking")."""
-    wanted = request.reasoning
-    if wanted is None:
-        return {}
-    if never_reasons(target.model) or target.lacks("thinking"):
-        target.drop("reasoning", wanted.enabled is not False)
-        return {}
-    config: dict[str, Any] = {}
-    if wanted.show is not False and wanted.enabled is not False:
-        config["includeThoughts"] = True
-    effort = word(wanted)
-    if version is not None and version >= (3, 0):
-        if effort is not None:
-            config["thinkingLevel"] = _level(target.model, version, effort).upper()
-        return config
-    budget = tokens(wanted)
-    if budget is None:
-        return config
-    pro = "pro" in target.model
-    most, least = (32768, 128) if pro else (24576, 0)
-    config["thinkingBudget"] = budget if budget < 0 else max(least, min(budget, most))
-    if budget == 0 and pro:
-        target.note("reasoning: this model always thinks")
-    return config
-
-
-def _level(model: str, version: tuple[int, int], effort: str) -> str:
-    if "flash" in model:
-        return _FLASH_LEVELS.get(effort, "high")
-    if effort == "medium" and version == (3, 0):
-        # The first Gemini 3 Pro knows low and high only.
-        return "high"
-    return _PRO_LEVELS.get(effort, "high")

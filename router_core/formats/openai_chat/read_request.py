@@ -83,6 +83,7 @@ def read_request(document: dict[str, Any]) -> ir.Request:
     return request
 
 
+_FIELDS: Final = frozenset(reasoning.FIELDS)
 _REASONING: Final = frozenset({*reasoning.FIELDS, reasoning.OPAQUE, reasoning.DETAILS})
 
 
@@ -280,7 +281,7 @@ def _dialect(document: dict[str, Any], messages: list[Any]) -> str:
     if "reasoning" in document or "include_reasoning" in document:
         return reasoning.SHORT
     for message in reversed(messages):
-        if message.get("role") == "assistant":
+        if not _FIELDS.isdisjoint(message) and message.get("role") == "assistant":
             found = next((name for name in reasoning.FIELDS if name in message), None)
             if found is not None:
                 return found

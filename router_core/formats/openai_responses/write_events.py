@@ -7,10 +7,8 @@ from typing import Any
 from router_core.formats import carrier, failures, ir, stops
 from router_core.formats.context import COMMENT, Context
 from router_core.formats.ir import Format
-from router_core.formats.openai_responses.client_tools import CLIENT_TOOLS
+from router_core.formats.openai_responses.call_items import fill_call, open_call
 from router_core.formats.openai_responses.server_items import write_server_item
-from router_core.formats.openai_responses.tools import TOOL_SEARCH
-from router_core.formats.shape import arguments_object
 from router_core.formats.usage import write_openai_responses
 
 type Events = list[dict[str, Any]]
@@ -134,7 +132,8 @@ class EventWriter:
                 events += self._close()
                 if part.signature is not None:
                     events += self._carry(part.signature, event)
-                self._open = _Item(self._call(part, event))
+                type_, fields = open_call(part, self._context.typed)
+                self._open = _Item(self._new_item(type_, event, **fields))
                 events.append(self._added())
             case ir.Thinking():
                 events += self._close()
@@ -152,22 +151,6 @@ class EventWriter:
         if type_ != "reasoning":
             item["status"] = "in_progress"
         return {**item, **fields}
-
-    def _call(self, part: ir.ToolCall, event: ir.PartStart) -> dict[str, Any]:
-        if part.name == TOOL_SEARCH and part.namespace is None and part.kind == "function":
-            fields: dict[str, Any] = {"call_id": part.id, "execution": "client", "arguments": {}}
-            return self._new_item("tool_search_call", event, **fields)
-        if part.name in self._context.typed and part.namespace is None:
-            tool = CLIENT_TOOLS[part.name]
-            return self._new_item(
-                f"{part.name}_call", event, call_id=part.id, **{tool.field: dict(tool.empty)}
-            )
-        fields = {"call_id": part.id, "name": part.name}
-        if part.namespace is not None:
-            fields["namespace"] = part.namespace
-        if part.kind == "custom":
-            return self._new_item("custom_tool_call", event, **fields, input="")
-        return self._new_item("function_call", event, **fields, arguments="")
 
     def _added(self) -> dict[str, Any]:
         assert self._open is not None
@@ -291,12 +274,8 @@ class EventWriter:
                 item["arguments"] = text
                 done = {"name": item["name"], "arguments": text}
                 events.append(self._event("response.function_call_arguments.done", **where, **done))
-            case "tool_search_call":
-                item["arguments"] = arguments_object(text)
-                events = []
-            case type_:
-                tool = CLIENT_TOOLS[type_.removesuffix("_call")]
-                item[tool.field] = {**tool.empty, **arguments_object(text)}
+            case _:
+                fill_call(item, text)
                 events = []
         return [*events, *self._close()]
 
