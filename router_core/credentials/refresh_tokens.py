@@ -21,6 +21,7 @@ from cachetools import LRUCache
 from router_core.credentials import files
 from router_core.credentials.oauth import Grant, Granted
 from router_core.credentials.sources import fingerprint
+from router_core.state.store import Alone
 
 LOCK_LIFE: Final = 45.0
 OTHERS_PATIENCE: Final = 50.0
@@ -42,20 +43,6 @@ class Shared(Protocol):
     async def mark(self, name: str, life: float) -> None: ...
 
     async def marked(self, name: str) -> bool: ...
-
-
-class Alone:
-    """For a process that shares nothing but perhaps its files."""
-
-    @asynccontextmanager
-    async def lock(self, name: str, ttl: float) -> AsyncIterator[bool]:
-        yield True
-
-    async def mark(self, name: str, life: float) -> None:
-        pass
-
-    async def marked(self, name: str) -> bool:
-        return False
 
 
 class Holder(Protocol):

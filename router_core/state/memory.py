@@ -6,14 +6,13 @@ import asyncio
 import logging
 import os
 import tempfile
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 import orjson
 
-from router_core.state.store import Change, Owner
+from router_core.state.store import Alone, Change, Owner
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +20,7 @@ VERSION: Final = 1
 MAX_FILE: Final = 64 << 20
 
 
-class MemoryStore:
+class MemoryStore(Alone):
     shared = False
 
     def __init__(self, path: Path | None = None):
@@ -59,16 +58,6 @@ class MemoryStore:
 
     def give_back(self, lease: object) -> None:
         pass
-
-    @asynccontextmanager
-    async def lock(self, name: str, ttl: float) -> AsyncIterator[bool]:
-        yield True
-
-    async def mark(self, name: str, life: float) -> None:
-        pass
-
-    async def marked(self, name: str) -> bool:
-        return False
 
 
 def read(path: Path) -> list[Change]:

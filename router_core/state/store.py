@@ -6,8 +6,8 @@ and, where several processes share it, what the others change.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -82,3 +82,17 @@ class Store(Protocol):
 
     async def marked(self, name: str) -> bool:
         """Whether `name` is known; False also where nobody can tell."""
+
+
+class Alone:
+    """For a process that shares nothing but perhaps its files."""
+
+    @asynccontextmanager
+    async def lock(self, name: str, ttl: float) -> AsyncIterator[bool]:
+        yield True
+
+    async def mark(self, name: str, life: float) -> None:
+        pass
+
+    async def marked(self, name: str) -> bool:
+        return False

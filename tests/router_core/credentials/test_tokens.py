@@ -19,9 +19,10 @@ import pytest
 from router_core.config.schema import OAuth
 from router_core.credentials import files
 from router_core.credentials.model import CredentialError
-from router_core.credentials.refresh_tokens import Alone, RefreshTokens, Shared
+from router_core.credentials.refresh_tokens import RefreshTokens, Shared
 from router_core.credentials.token_files import parse
 from router_core.credentials.token_source import TokenSource
+from router_core.state.store import Alone
 from tests.router_core.conftest import NOW, Clock
 from tests.router_core.credentials.token_server import TokenServer, fetched, now
 
