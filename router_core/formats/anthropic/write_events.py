@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from router_core.formats import carrier, failures, ir, stops
+from router_core.formats import carrier, failures, ir, stops, writing
 from router_core.formats.anthropic.server_tools import FOREIGN, write_server_block
 from router_core.formats.context import Context
 from router_core.formats.ir import Format
 from router_core.formats.names import CALL_IDS, call_id
 from router_core.formats.shape import arguments_object, arguments_text
 from router_core.formats.usage import write_anthropic
+from router_core.formats.writing import Documents
 
-type Events = list[dict[str, Any]]
 
-
-class EventWriter:
+class EventWriter(writing.EventWriter):
     def __init__(self, context: Context):
-        self._context = context
+        super().__init__(context)
         self._count = 0
         self._part: ir.PartStart | None = None
         self._open = False
@@ -27,39 +26,9 @@ class EventWriter:
         answer, so nothing follows a last text whose proof the session's memory keeps."""
         self._started = False
         self._refused = False
-        self._failed = False
         self._usage: dict[str, Any] = {"input_tokens": 0, "output_tokens": 0}
-        self._finish = ir.Finish(ir.Stop.END)
 
-    def write(self, event: ir.Event) -> Events:
-        if self._failed:
-            return []
-        match event:
-            case ir.Delta():
-                return self._delta(event)
-            case ir.PartStart():
-                return self._part_start(event)
-            case ir.PartEnd():
-                return self._part_end(event)
-            case ir.Start():
-                return self._start(event)
-            case ir.Cite():
-                return self._cite(event)
-            case ir.UsageReport():
-                self._usage = write_anthropic(event.usage)
-            case ir.Finish():
-                if event.choice == 0:
-                    self._finish = event
-            case ir.End():
-                return self._end()
-            case ir.KeepAlive():
-                return [{"type": "ping"}] if self._started else []
-            case ir.Failure():
-                self._failed = True
-                return [failures.document(Format.ANTHROPIC, event)]
-        return []
-
-    def _start(self, event: ir.Start) -> Events:
+    def _start(self, event: ir.Start) -> Documents:
         if self._started:
             return []
         self._started = True
@@ -76,7 +45,16 @@ class EventWriter:
         }
         return [{"type": "message_start", "message": message}]
 
-    def _part_start(self, event: ir.PartStart) -> Events:
+    def _report(self, event: ir.UsageReport) -> None:
+        self._usage = write_anthropic(event.usage)
+
+    def _keep_alive(self) -> Documents:
+        return [{"type": "ping"}] if self._started else []
+
+    def _fail(self, failure: ir.Failure) -> Documents:
+        return [failures.document(Format.ANTHROPIC, failure)]
+
+    def _part_start(self, event: ir.PartStart) -> Documents:
         if event.choice:
             # A message is one answer; the others have no place in it.
             self._part = None
@@ -102,7 +80,7 @@ class EventWriter:
             return events + self._server_tool(part)
         return events
 
-    def _delta(self, event: ir.Delta) -> Events:
+    def _delta(self, event: ir.Delta) -> Documents:
         start = self._part
         if start is None or start.index != event.index:
             return []
@@ -120,7 +98,7 @@ class EventWriter:
                 return [*events, self._block_delta({"type": "text_delta", "text": event.text})]
         return []
 
-    def _input(self, text: str) -> Events:
+    def _input(self, text: str) -> Documents:
         """Arguments go on as they come once they are known to begin an object."""
         if self._arguments is not None:
             self._arguments.append(text)
@@ -131,12 +109,12 @@ class EventWriter:
             text = whole
         return [self._block_delta({"type": "input_json_delta", "partial_json": text})]
 
-    def _part_end(self, event: ir.PartEnd) -> Events:
+    def _part_end(self, event: ir.PartEnd) -> Documents:
         start = self._part
         if start is None or start.index != event.index:
             return []
         self._part = None
-        events: Events = []
+        events: Documents = []
         match start.part:
             case ir.ToolCall():
                 if self._arguments is not None:
@@ -152,7 +130,7 @@ class EventWriter:
             events.append(self._stop())
         return events
 
-    def _seal(self, signature: ir.Signature | None) -> Events:
+    def _seal(self, signature: ir.Signature | None) -> Documents:
         value = carrier.write(signature, Format.ANTHROPIC)
         if value is None or not self._context.carry_reasoning:
             return []
@@ -162,7 +140,7 @@ class EventWriter:
         events = self._ensure({"type": "thinking", "thinking": "", "signature": ""})
         return [*events, self._block_delta({"type": "signature_delta", "signature": value})]
 
-    def _carry(self, signature: ir.Signature) -> Events:
+    def _carry(self, signature: ir.Signature) -> Documents:
         """A block that holds only what the client must send back."""
         value = carrier.write(signature, Format.ANTHROPIC)
         if not value or not self._context.carry_reasoning:
@@ -170,13 +148,13 @@ class EventWriter:
         events = self._open_block({"type": "redacted_thinking", "data": value})
         return [*events, self._stop()]
 
-    def _odd_arguments(self, text: str) -> Events:
+    def _odd_arguments(self, text: str) -> Documents:
         """Arguments that are no JSON object: none at all, ``null``, or text that was encoded twice."""
         written = arguments_text(arguments_object(text)) if text.strip() else ""
         written = "" if written == "{}" else written
         return [self._block_delta({"type": "input_json_delta", "partial_json": written})]
 
-    def _server_tool(self, part: ir.ServerTool) -> Events:
+    def _server_tool(self, part: ir.ServerTool) -> Documents:
         block = write_server_block(part)
         if block is None:
             return []
@@ -187,16 +165,16 @@ class EventWriter:
         events.append(self._block_delta({"type": "input_json_delta", "partial_json": text}))
         return [*events, self._stop()]
 
-    def _cite(self, event: ir.Cite) -> Events:
+    def _cite(self, event: ir.Cite) -> Documents:
         start = self._part
         if start is None or start.index != event.index or not self._open:
             return []
         return [self._block_delta({"type": "citations_delta", "citation": _citation(event.citation)})]
 
-    def _ensure(self, block: dict[str, Any]) -> Events:
+    def _ensure(self, block: dict[str, Any]) -> Documents:
         return [] if self._open else self._open_block(block)
 
-    def _open_block(self, block: dict[str, Any]) -> Events:
+    def _open_block(self, block: dict[str, Any]) -> Documents:
         self._open = True
         return [{"type": "content_block_start", "index": self._count, "content_block": block}]
 
@@ -208,7 +186,7 @@ class EventWriter:
         self._count += 1
         return {"type": "content_block_stop", "index": self._count - 1}
 
-    def _end(self) -> Events:
+    def _end(self) -> Documents:
         events = [] if self._started else self._start(ir.Start())
         if self._proof is not None and self._context.memory is None:
             events += self._carry(self._proof)
@@ -220,7 +198,6 @@ class EventWriter:
         }
         if delta["stop_reason"] == "refusal":
             delta["stop_details"] = {"type": "refusal", "category": None, "explanation": finish.detail}
-        self._failed = True
         return [
             *events,
             {"type": "message_delta", "delta": delta, "usage": self._usage},

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from router_core.formats import carrier, failures, ir, stops
+from router_core.formats import carrier, failures, ir, stops, writing
 from router_core.formats.context import Context
 from router_core.formats.ir import Format
 from router_core.formats.shape import arguments_object
 from router_core.formats.usage import write_gemini
-
-type Chunks = list[dict[str, Any]]
+from router_core.formats.writing import Documents
 
 
 class _Part:
@@ -23,9 +22,9 @@ class _Part:
         """Arguments, or reasoning that a signature will need."""
 
 
-class EventWriter:
+class EventWriter(writing.EventWriter):
     def __init__(self, context: Context):
-        self._context = context
+        super().__init__(context)
         self._id: str | None = None
         self._model = context.model
         self._parts: dict[int, _Part] = {}
@@ -33,38 +32,30 @@ class EventWriter:
         """Opaque reasoning of each candidate that waits for the part that it stands on."""
         self._citations: dict[int, list[ir.Citation]] = {}
         self._usage: dict[str, Any] | None = None
-        self._finished: list[ir.Finish] = []
-        self._over = False
+        self._finishes: list[ir.Finish] = []
 
-    def write(self, event: ir.Event) -> Chunks:
-        if self._over:
-            return []
-        match event:
-            case ir.Delta():
-                return self._delta(event)
-            case ir.PartStart():
-                return self._part_start(event)
-            case ir.PartEnd():
-                return self._part_end(event)
-            case ir.Start():
-                self._id = self._id or event.id or self._context.id("")
-                self._model = self._model or event.model or ""
-            case ir.Cite():
-                state = self._parts.get(event.index)
-                if state is not None and event.citation.url:
-                    self._citations.setdefault(state.choice, []).append(event.citation)
-            case ir.UsageReport():
-                self._usage = write_gemini(event.usage)
-            case ir.Finish():
-                self._finished.append(event)
-            case ir.End():
-                return self._end()
-            case ir.Failure():
-                self._over = True
-                return [failures.document(Format.GEMINI, event)]
+    def _start(self, event: ir.Start) -> Documents:
+        self._id = self._id or event.id or self._context.id("")
+        self._model = self._model or event.model or ""
         return []
 
-    def _part_start(self, event: ir.PartStart) -> Chunks:
+    def _cite(self, event: ir.Cite) -> Documents:
+        state = self._parts.get(event.index)
+        if state is not None and event.citation.url:
+            self._citations.setdefault(state.choice, []).append(event.citation)
+        return []
+
+    def _report(self, event: ir.UsageReport) -> None:
+        self._usage = write_gemini(event.usage)
+
+    def _finished(self, event: ir.Finish) -> Documents:
+        self._finishes.append(event)
+        return []
+
+    def _fail(self, failure: ir.Failure) -> Documents:
+        return [failures.document(Format.GEMINI, failure)]
+
+    def _part_start(self, event: ir.PartStart) -> Documents:
         part = event.part
         self._parts[event.index] = _Part(part, event.choice)
         match part:
@@ -87,7 +78,7 @@ class EventWriter:
             value = signature.data if own else carrier.pack(signature, text)
             self._carried.setdefault(choice, []).append(value)
 
-    def _delta(self, event: ir.Delta) -> Chunks:
+    def _delta(self, event: ir.Delta) -> Documents:
         state = self._parts.get(event.index)
         if state is None:
             return []
@@ -102,7 +93,7 @@ class EventWriter:
                     return [self._chunk(state.choice, [{"text": event.text, "thought": True}])]
         return []
 
-    def _part_end(self, event: ir.PartEnd) -> Chunks:
+    def _part_end(self, event: ir.PartEnd) -> Documents:
         state = self._parts.pop(event.index, None)
         if state is None:
             return []
@@ -131,10 +122,9 @@ class EventWriter:
             {**part, "thoughtSignature": last},
         ]
 
-    def _end(self) -> Chunks:
-        self._over = True
-        chunks: Chunks = []
-        for finish in self._finished or [ir.Finish(ir.Stop.END)]:
+    def _end(self) -> Documents:
+        chunks: Documents = []
+        for finish in self._finishes or [ir.Finish(ir.Stop.END)]:
             carried = self._carried.pop(finish.choice, [])
             parts = [{"text": "", "thoughtSignature": value} for value in carried]
             chunk = self._chunk(finish.choice, parts or [{"text": ""}])

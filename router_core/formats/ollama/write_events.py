@@ -5,57 +5,35 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from router_core.formats import failures, ir, stops
+from router_core.formats import failures, ir, stops, writing
 from router_core.formats.context import Context
 from router_core.formats.ir import Format
 from router_core.formats.shape import arguments_object
 from router_core.formats.usage import write_ollama
-
-type Lines = list[dict[str, Any]]
+from router_core.formats.writing import Documents
 
 _DURATIONS = ("total_duration", "load_duration", "prompt_eval_duration", "eval_duration")
 """Nanoseconds of the machine that ran the model, which is not this one."""
 
 
-class EventWriter:
+class EventWriter(writing.EventWriter):
     def __init__(self, context: Context):
+        super().__init__(context)
         self._model = context.model
         self._created = datetime.fromtimestamp(context.created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         self._hide = context.hide_reasoning
         self._parts: dict[int, ir.Part] = {}
         self._pieces: dict[int, list[str]] = {}
         self._usage: dict[str, Any] = {"prompt_eval_count": 0, "eval_count": 0}
-        self._finish = ir.Finish(ir.Stop.END)
-        self._over = False
 
-    def write(self, event: ir.Event) -> Lines:
-        if self._over:
-            return []
-        match event:
-            case ir.Delta():
-                return self._delta(event)
-            case ir.PartStart() if event.choice == 0:
-                self._parts[event.index] = event.part
-                if type(event.part) is ir.ToolCall:
-                    self._pieces[event.index] = []
-            case ir.PartEnd():
-                return self._part_end(event)
-            case ir.UsageReport():
-                self._usage = write_ollama(event.usage)
-            case ir.Finish():
-                if event.choice == 0:
-                    self._finish = event
-            case ir.End():
-                self._over = True
-                reason = stops.WRITE[Format.OLLAMA][self._finish.stop]
-                end = {"done_reason": reason, **dict.fromkeys(_DURATIONS, 0), **self._usage}
-                return [{**self._line({"content": ""}, done=True), **end}]
-            case ir.Failure():
-                self._over = True
-                return [failures.document(Format.OLLAMA, event)]
+    def _part_start(self, event: ir.PartStart) -> Documents:
+        if event.choice == 0:
+            self._parts[event.index] = event.part
+            if type(event.part) is ir.ToolCall:
+                self._pieces[event.index] = []
         return []
 
-    def _delta(self, event: ir.Delta) -> Lines:
+    def _delta(self, event: ir.Delta) -> Documents:
         match self._parts.get(event.index):
             case ir.Text() | ir.Refused():
                 return [self._line({"content": event.text})]
@@ -65,13 +43,24 @@ class EventWriter:
                 self._pieces[event.index].append(event.text)
         return []
 
-    def _part_end(self, event: ir.PartEnd) -> Lines:
+    def _part_end(self, event: ir.PartEnd) -> Documents:
         part = self._parts.pop(event.index, None)
         if type(part) is not ir.ToolCall:
             return []
         text = "".join(self._pieces.pop(event.index))
         function = {"name": part.name, "arguments": arguments_object(text)}
         return [self._line({"content": "", "tool_calls": [{"id": part.id, "function": function}]})]
+
+    def _report(self, event: ir.UsageReport) -> None:
+        self._usage = write_ollama(event.usage)
+
+    def _end(self) -> Documents:
+        reason = stops.WRITE[Format.OLLAMA][self._finish.stop]
+        end = {"done_reason": reason, **dict.fromkeys(_DURATIONS, 0), **self._usage}
+        return [{**self._line({"content": ""}, done=True), **end}]
+
+    def _fail(self, failure: ir.Failure) -> Documents:
+        return [failures.document(Format.OLLAMA, failure)]
 
     def _line(self, message: dict[str, Any], *, done: bool = False) -> dict[str, Any]:
         message = {"role": "assistant", **message}

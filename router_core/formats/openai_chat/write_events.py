@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from router_core.formats import carrier, failures, ir, stops
+from router_core.formats import carrier, failures, ir, stops, writing
 from router_core.formats import media as media_types
 from router_core.formats.context import COMMENT, DONE, Context
 from router_core.formats.ir import Format
 from router_core.formats.openai_chat.reasoning import DETAILS
 from router_core.formats.usage import write_openai_chat
-
-type Chunks = list[dict[str, Any]]
+from router_core.formats.writing import Documents
 
 _TEXT: Final = {"function": "arguments", "custom": "input"}
 
@@ -42,47 +41,17 @@ class _Part:
         self.begun = False
 
 
-class EventWriter:
+class EventWriter(writing.EventWriter):
     def __init__(self, context: Context):
-        self._context = context
+        super().__init__(context)
         self._id = ""
         self._created = context.created
         self._model = context.model
         self._choices: dict[int, _Choice] = {}
         self._parts: dict[int, _Part] = {}
         self._usage: dict[str, Any] | None = None
-        self._over = False
 
-    def write(self, event: ir.Event) -> Chunks:
-        if self._over:
-            return []
-        match event:
-            case ir.Delta():
-                return self._delta(event)
-            case ir.PartStart():
-                return self._part_start(event)
-            case ir.PartEnd():
-                return self._part_end(event)
-            case ir.Start():
-                return self._start(event)
-            case ir.Cite():
-                self._cite(event)
-            case ir.Logprobs():
-                return [self._chunk(event.choice, {}, logprobs={"content": event.content, "refusal": None})]
-            case ir.UsageReport():
-                self._usage = write_openai_chat(event.usage)
-            case ir.Finish():
-                return self._finish(event)
-            case ir.End():
-                return self._end()
-            case ir.KeepAlive():
-                return [COMMENT]
-            case ir.Failure():
-                self._over = True
-                return [failures.document(Format.OPENAI_CHAT, event), DONE]
-        return []
-
-    def _start(self, event: ir.Start) -> Chunks:
+    def _start(self, event: ir.Start) -> Documents:
         if self._id:
             return []
         id = event.id or ""
@@ -91,15 +60,15 @@ class EventWriter:
         self._model = self._model or event.model or ""
         return self._role(0)
 
-    def _role(self, choice: int) -> Chunks:
+    def _role(self, choice: int) -> Documents:
         """The first chunk of a choice; choices open in order, as the clients' libraries expect."""
-        chunks: Chunks = []
+        chunks: Documents = []
         for number in range(len(self._choices), choice + 1):
             self._choices[number] = _Choice()
             chunks.append(self._chunk(number, {"role": "assistant", "content": ""}))
         return chunks
 
-    def _part_start(self, event: ir.PartStart) -> Chunks:
+    def _part_start(self, event: ir.PartStart) -> Documents:
         chunks = [] if self._id else self._start(ir.Start())
         chunks += self._role(event.choice)
         choice = self._choices[event.choice]
@@ -131,7 +100,7 @@ class EventWriter:
             call["extra_content"] = {"google": {"thought_signature": carrier.pack(part.signature)}}
         return self._chunk(state.choice, {"tool_calls": [call]})
 
-    def _delta(self, event: ir.Delta) -> Chunks:
+    def _delta(self, event: ir.Delta) -> Documents:
         state = self._parts.get(event.index)
         if state is None:
             return []
@@ -153,7 +122,7 @@ class EventWriter:
                 return [self._chunk(state.choice, {"refusal": event.text})]
         return []
 
-    def _part_end(self, event: ir.PartEnd) -> Chunks:
+    def _part_end(self, event: ir.PartEnd) -> Documents:
         state = self._parts.pop(event.index, None)
         if state is None:
             return []
@@ -168,7 +137,7 @@ class EventWriter:
                 return self._detail(state, event.signature, "")
         return []
 
-    def _detail(self, state: _Part, signature: ir.Signature | None, text: str) -> Chunks:
+    def _detail(self, state: _Part, signature: ir.Signature | None, text: str) -> Documents:
         """An entry of ``reasoning_details`` that the client can send back."""
         if signature is None or not self._context.carry_reasoning:
             return []
@@ -184,17 +153,30 @@ class EventWriter:
         choice.details += 1
         return [self._chunk(state.choice, {DETAILS: [entry]})]
 
-    def _cite(self, event: ir.Cite) -> None:
+    def _cite(self, event: ir.Cite) -> Documents:
         state = self._parts.get(event.index)
         citation = event.citation
         if state is None or not citation.url:
-            return
+            return []
         start = state.start + (citation.start or 0)
         end = state.start + citation.end if citation.end else self._choices[state.choice].length
         cited = {"url": citation.url, "title": citation.title or "", "start_index": start, "end_index": end}
         self._choices[state.choice].annotations.append({"type": "url_citation", "url_citation": cited})
+        return []
 
-    def _finish(self, event: ir.Finish) -> Chunks:
+    def _logprobs(self, event: ir.Logprobs) -> Documents:
+        return [self._chunk(event.choice, {}, logprobs={"content": event.content, "refusal": None})]
+
+    def _report(self, event: ir.UsageReport) -> None:
+        self._usage = write_openai_chat(event.usage)
+
+    def _keep_alive(self) -> Documents:
+        return [COMMENT]
+
+    def _fail(self, failure: ir.Failure) -> Documents:
+        return [failures.document(Format.OPENAI_CHAT, failure), DONE]
+
+    def _finished(self, event: ir.Finish) -> Documents:
         chunks = [] if self._id else self._start(ir.Start())
         chunks += self._role(event.choice)
         reason = stops.WRITE[Format.OPENAI_CHAT][event.stop]
@@ -206,8 +188,7 @@ class EventWriter:
         chunks.append(self._chunk(event.choice, {}, reason))
         return chunks
 
-    def _end(self) -> Chunks:
-        self._over = True
+    def _end(self) -> Documents:
         if not self._context.include_usage or self._usage is None:
             return [DONE]
         return [{**self._envelope(), "choices": [], "usage": self._usage}, DONE]

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from router_core.formats import carrier, failures, ir, stops
+from router_core.formats import carrier, failures, ir, stops, writing
 from router_core.formats.context import COMMENT, Context
 from router_core.formats.ir import Format
 from router_core.formats.openai_responses.call_items import fill_call, open_call
 from router_core.formats.openai_responses.server_items import write_server_item
 from router_core.formats.usage import write_openai_responses
-
-type Events = list[dict[str, Any]]
+from router_core.formats.writing import Documents
 
 
 class _Item:
@@ -28,46 +27,17 @@ class _Item:
         """The content part under way."""
 
 
-class EventWriter:
+class EventWriter(writing.EventWriter):
     def __init__(self, context: Context):
-        self._context = context
+        super().__init__(context)
         self._sequence = 0
         self._id = ""
         self._model = context.model
         self._created = context.created
-        self._output: Events = []
+        self._output: Documents = []
         self._open: _Item | None = None
         self._parts: dict[int, ir.Part] = {}
         self._usage: dict[str, Any] | None = None
-        self._finish = ir.Finish(ir.Stop.END)
-        self._over = False
-
-    def write(self, event: ir.Event) -> Events:
-        if self._over:
-            return []
-        match event:
-            case ir.Delta():
-                return self._delta(event)
-            case ir.PartStart():
-                return self._part_start(event)
-            case ir.PartEnd():
-                return self._part_end(event)
-            case ir.Start():
-                return self._start(event)
-            case ir.Cite():
-                return self._cite(event)
-            case ir.UsageReport():
-                self._usage = write_openai_responses(event.usage)
-            case ir.Finish():
-                if event.choice == 0:
-                    self._finish = event
-            case ir.End():
-                return self._end()
-            case ir.KeepAlive():
-                return [COMMENT]
-            case ir.Failure():
-                return self._fail(event)
-        return []
 
     def _event(self, type_: str, **fields: Any) -> dict[str, Any]:
         event = {"type": type_, "sequence_number": self._sequence, **fields}
@@ -99,7 +69,7 @@ class EventWriter:
             "usage": self._usage,
         }
 
-    def _start(self, event: ir.Start) -> Events:
+    def _start(self, event: ir.Start) -> Documents:
         if self._id:
             return []
         id = event.id or ""
@@ -111,7 +81,13 @@ class EventWriter:
             self._event("response.in_progress", response=self._response("in_progress")),
         ]
 
-    def _part_start(self, event: ir.PartStart) -> Events:
+    def _report(self, event: ir.UsageReport) -> None:
+        self._usage = write_openai_responses(event.usage)
+
+    def _keep_alive(self) -> Documents:
+        return [COMMENT]
+
+    def _part_start(self, event: ir.PartStart) -> Documents:
         events = [] if self._id else self._start(ir.Start())
         part = event.part
         if type(part) is ir.Media:
@@ -158,7 +134,7 @@ class EventWriter:
         item = {k: list(v) if isinstance(v, list) else v for k, v in self._open.item.items()}
         return self._event("response.output_item.added", output_index=len(self._output), item=item)
 
-    def _delta(self, event: ir.Delta) -> Events:
+    def _delta(self, event: ir.Delta) -> Documents:
         part = self._parts.get(event.index)
         state = self._open
         if part is None or state is None:
@@ -192,7 +168,7 @@ class EventWriter:
                 return events
         return []
 
-    def _open_content(self, state: _Item, index: int, part: ir.Part) -> Events:
+    def _open_content(self, state: _Item, index: int, part: ir.Part) -> Documents:
         if state.part == index:
             return []
         state.part, state.pieces = index, []
@@ -204,7 +180,7 @@ class EventWriter:
         empty = {k: list(v) if isinstance(v, list) else v for k, v in state.text.items()}
         return [self._event("response.content_part.added", **where, part=empty)]
 
-    def _cite(self, event: ir.Cite) -> Events:
+    def _cite(self, event: ir.Cite) -> Documents:
         state = self._open
         citation = event.citation
         if state is None or state.part != event.index or not citation.url:
@@ -223,7 +199,7 @@ class EventWriter:
         where["annotation_index"] = len(annotations) - 1
         return [self._event("response.output_text.annotation.added", **where, annotation=annotation)]
 
-    def _part_end(self, event: ir.PartEnd) -> Events:
+    def _part_end(self, event: ir.PartEnd) -> Documents:
         part = self._parts.pop(event.index, None)
         state = self._open
         if part is None:
@@ -242,7 +218,7 @@ class EventWriter:
                 return self._close_reasoning(state, event.signature or part.signature)
         return []
 
-    def _close_content(self, state: _Item) -> Events:
+    def _close_content(self, state: _Item) -> Documents:
         """Ends the content part under way; the message stays open for another."""
         text = "".join(state.pieces)
         where = {**self._where(), "content_index": len(state.item["content"])}
@@ -257,7 +233,7 @@ class EventWriter:
         state.part = None
         return [*events, self._event("response.content_part.done", **where, part=block)]
 
-    def _close_call(self, state: _Item) -> Events:
+    def _close_call(self, state: _Item) -> Documents:
         text = "".join(state.pieces)
         item = state.item
         where = self._where()
@@ -279,8 +255,8 @@ class EventWriter:
                 events = []
         return [*events, *self._close()]
 
-    def _close_reasoning(self, state: _Item, signature: ir.Signature | None) -> Events:
-        events: Events = []
+    def _close_reasoning(self, state: _Item, signature: ir.Signature | None) -> Documents:
+        events: Documents = []
         if state.pieces:
             text = "".join(state.pieces)
             where = {**self._where(), "summary_index": 0}
@@ -293,7 +269,7 @@ class EventWriter:
             state.item["encrypted_content"] = value
         return events + self._close()
 
-    def _carry(self, signature: ir.Signature, event: ir.PartStart) -> Events:
+    def _carry(self, signature: ir.Signature, event: ir.PartStart) -> Documents:
         """A reasoning item that holds only what the client must send back."""
         value = carrier.write(signature, Format.OPENAI_RESPONSES)
         if not value or not self._context.carry_reasoning:
@@ -301,7 +277,7 @@ class EventWriter:
         id = self._context.id("rs_", f"{event.index}s", 48)
         return self._whole({"id": id, "type": "reasoning", "summary": [], "encrypted_content": value})
 
-    def _image(self, media: ir.Media) -> Events:
+    def _image(self, media: ir.Media) -> Documents:
         if media.kind != "image" or media.data is None:
             return []
         id = self._context.id("ig_", len(self._output), 48)
@@ -309,12 +285,12 @@ class EventWriter:
             {"id": id, "type": "image_generation_call", "status": "completed", "result": media.data}
         )
 
-    def _whole(self, item: dict[str, Any]) -> Events:
+    def _whole(self, item: dict[str, Any]) -> Documents:
         self._open = _Item(item)
         added = self._added()
         return [added, *self._close()]
 
-    def _close(self) -> Events:
+    def _close(self) -> Documents:
         """Ends the item under way."""
         state = self._open
         if state is None:
@@ -329,14 +305,13 @@ class EventWriter:
         self._open = None
         return events
 
-    def _end(self) -> Events:
+    def _end(self) -> Documents:
         events = [] if self._id else self._start(ir.Start())
         finish = self._finish
         if finish.stop is ir.Stop.REFUSAL and finish.detail:
             part = ir.PartStart(-1, ir.Refused(""))
             events += self._part_start(part) + self._delta(ir.Delta(-1, finish.detail))
         events += self._close()
-        self._over = True
         reason = stops.WRITE[Format.OPENAI_RESPONSES][finish.stop]
         if reason == "completed":
             return [*events, self._event("response.completed", response=self._response("completed"))]
@@ -344,9 +319,8 @@ class EventWriter:
         response["incomplete_details"] = {"reason": reason}
         return [*events, self._event("response.incomplete", response=response)]
 
-    def _fail(self, failure: ir.Failure) -> Events:
+    def _fail(self, failure: ir.Failure) -> Documents:
         events = [] if self._id else self._start(ir.Start())
-        self._over = True
         error = failures.wire(Format.OPENAI_RESPONSES, failure)
         code = error.code or error.type or "server_error"
         events.append(self._event("error", code=code, message=error.message, param=error.param))
