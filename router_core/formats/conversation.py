@@ -183,17 +183,12 @@ def repeatable(turns: list[Turn], format: Format, notes: list[str]) -> list[Turn
     """
     kept: list[Turn] = []
     for turn in turns:
-        if turn.role == "assistant":
-            parts = [
-                part
-                for part in turn.parts
-                # The types themselves are asked: conversations have thousands of parts.
-                if type(part) not in _UNREPEATED or not _foreign(part, format, notes)
-            ]
-            if len(parts) < len(turn.parts):
-                if not parts:
-                    continue
-                turn.parts = parts
+        # The types themselves are asked: conversations have thousands of parts.
+        if turn.role == "assistant" and not _UNREPEATED.isdisjoint(map(type, turn.parts)):
+            parts = [part for part in turn.parts if not _foreign(part, format, notes)]
+            if not parts:
+                continue
+            turn.parts = parts
         kept.append(turn)
     return kept
 

@@ -30,9 +30,10 @@ def read_content(content: Any) -> list[Part]:
 
 
 def _read_part(block: dict[str, Any]) -> Part:
-    read = _PARTS.get(string(block.get("type"), "type"))
+    type_ = block.get("type")
+    read = _PARTS.get(type_) if isinstance(type_, str) else None
     if read is None:
-        raise Malformed(f"{block.get('type')!r} is no content part", "type")
+        raise Malformed(f"{type_!r} is no content part", "type")
     return read(block)
 
 

@@ -92,9 +92,11 @@ def _turn(message: dict[str, Any]) -> ir.Turn:
     content = message.get("content")
     if role == "tool" and isinstance(content, str):
         return ir.Turn("user", [_result(message, [], role)])
-    parts = read_content(content)
     if role == "user" and len(message) == 2:
-        return ir.Turn("user", parts)
+        return ir.Turn(
+            "user", [ir.Text(content)] if content and isinstance(content, str) else read_content(content)
+        )
+    parts = read_content(content)
     if message.get("cache_control") and parts and isinstance(parts[-1], ir.Text):
         parts[-1].cache = "5m"
     match role:

@@ -19,14 +19,15 @@ def read_content(content: Any, place: str = "content") -> list[Part]:
 
 
 def _read_part(block: dict[str, Any]) -> Part:
-    read = _PARTS.get(string(block.get("type"), "type"))
+    type_ = block.get("type")
+    read = _PARTS.get(type_) if isinstance(type_, str) else None
     if read is None:
-        raise Malformed(f"{block.get('type')!r} is no content part", "type")
+        raise Malformed(f"{type_!r} is no content part", "type")
     return read(block)
 
 
 def _text(block: dict[str, Any]) -> Text:
-    return Text(string(block.get("text"), "text"), _cache(block))
+    return Text(string(block.get("text"), "text"), _cache(block) if len(block) > 2 else None)
 
 
 def _image(block: dict[str, Any]) -> Media:
