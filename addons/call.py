@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+from weakref import ref
 
 from mitmproxy import http
 
@@ -34,7 +35,8 @@ class Answer:
 
 @dataclass(slots=True, eq=False)
 class Call:
-    flow: http.HTTPFlow
+    reference: ref[http.HTTPFlow]
+    """To the flow that it lives with. A flow that referred to itself would wait for the collector to be freed."""
     surface: Surface
     config: Config
     """The configuration as it was when the request began; a reload does not change it under way."""
@@ -70,6 +72,21 @@ class Call:
     """The message of the upstream that is at hand, on a WebSocket: read once, whoever asks."""
     observers: list[Callable[[bytes], None]] = field(default_factory=list)
     """Called with each piece of the upstream's answer as it came."""
+
+    @property
+    def flow(self) -> http.HTTPFlow:
+        flow = self.reference()
+        assert flow is not None
+        return flow
+
+    def release(self) -> None:
+        """Let go of what leads back here, once nothing more passes. What was done and said stays."""
+        self.on_deadline = self.next_responder = self.responder = None
+        self.observers.clear()
+        if self.exchange:
+            self.exchange.plan = None
+            for attempt in self.exchange.attempts:
+                attempt.rewriting = None
 
     @property
     def under_way(self) -> tuple[Exchange, Attempt]:

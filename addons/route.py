@@ -13,6 +13,7 @@ import time
 from functools import lru_cache, wraps
 from typing import Literal
 from urllib.parse import urlsplit
+from weakref import ref
 
 from mitmproxy import connection, http
 
@@ -109,21 +110,21 @@ class Route:
         config = self.core.config
         match found:
             case Surface():
-                return Call(flow, found, config)
+                return Call(ref(flow), found, config)
             case surfaces.Disabled(provider, via, format):
                 refusal = Refusal(
                     Code.PROVIDER_DISABLED, f"The provider {provider.name} is disabled in the configuration."
                 )
-                return Call(flow, other(provider, via, format=format), config, refusal=refusal)
+                return Call(ref(flow), other(provider, via, format=format), config, refusal=refusal)
             case surfaces.Passthrough(provider, "gateway", url):
-                return Call(flow, other(provider, "gateway", url), config)
+                return Call(ref(flow), other(provider, "gateway", url), config)
             case None if is_gateway(flow):
                 refusal = Refusal(
                     Code.NOT_FOUND,
                     f"The gateway has no {flow.request.method} {flow.request.path.partition('?')[0]}.",
                 )
                 format = client_format(flow.request)
-                return Call(flow, other(None, "gateway", format=format), config, refusal=refusal)
+                return Call(ref(flow), other(None, "gateway", format=format), config, refusal=refusal)
             case _:
                 return None
 

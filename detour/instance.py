@@ -32,9 +32,8 @@ from router_core.usage.address import LedgerError
 from router_core.usage.setup import make_ledger
 
 GC_THRESHOLDS: Final = (1_000, 20, 50)
-"""A flow and its layers refer to each other, so only the collector frees them. Objects of some ten requests fit
-the processor's cache and their memory is used again while it is there; with those of a hundred a request costs
-a fifth more."""
+"""A request frees what it needed when it is over, see `FailoverStream.release`. What it cannot free, such as an
+exception with its traceback, is best collected while it is still in the processor's cache."""
 
 
 class StartError(Exception):

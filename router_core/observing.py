@@ -47,3 +47,8 @@ class Show:
 
     def __init__(self) -> None:
         self.to: Observer = Nobody()
+
+    def end(self) -> None:
+        """The last that the observer sees. It may hold the answer, which must not hold it for longer."""
+        observer, self.to = self.to, Nobody()
+        observer.end()

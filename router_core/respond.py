@@ -100,7 +100,7 @@ class Responder:
         except Exception as e:
             return self._break_off(e)
         finally:
-            self._show.to.end()
+            self._show.end()
 
     def _break_off(self, e: Exception) -> bytes:
         self._broken = True

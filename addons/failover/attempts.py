@@ -58,6 +58,19 @@ class AttemptStream(HttpStream):
         self.resent = False
         """The attempt under way was sent a second time: the upstream had not processed the first."""
 
+    def release(self) -> None:
+        """Let go of what leads back here, after the stream has left its layer.
+
+        All that one request needed is then freed at once, while the processor's cache still holds it, and the
+        collector has less to do.
+        """
+        if self._paused or self.child_layer:
+            return  # something still comes
+        self.context.layers.clear()
+        self.client_state = self.server_state = _over
+        if self.call and self.call.finished and not self.witness:
+            self.call.release()
+
     # -- an attempt -------------------------------------------------------------------------------------
 
     def passthrough(self, event: events.Event) -> layer.CommandGenerator[None]:
@@ -259,3 +272,8 @@ class AttemptStream(HttpStream):
         yield SendHttp(
             RequestProtocolError(self.attempt_id, "attempt given up", ErrorCode.CANCEL), connection
         )
+
+
+def _over(event: events.Event) -> layer.CommandGenerator[None]:
+    """The state of a stream that was released."""
+    yield from ()

@@ -54,12 +54,16 @@ class FailoverLayer(HttpLayer):
         super().__init__(context, mode)
         # Clients count 1, 3, 5 (HTTP/1, HTTP/2) or 0, 4, 8 (HTTP/3); attempts count down from -1.
         self.attempt_ids = itertools.count(-1, -1)
+        self.left: list[FailoverStream] = []
+        """Streams that were dropped by what is being handled."""
         self.run_hook: Callable[[commands.StartHook, FailoverLayer], bool] | None = None
         """Runs a hook; False if it has to wait, and comes back as `HookFinished`. None: hooks are commands."""
 
     def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
         try:
             yield from self._process(event)
+            while self.left:
+                self._release(self.left.pop())
         except Exception:
             # mitmproxy would log it too, and let the client wait for ever.
             logger.exception("a bug ends the connection of %s", self.context.client.peername)
@@ -91,6 +95,10 @@ class FailoverLayer(HttpLayer):
         for hook in hooks:
             if self.run_hook(hook, self) and hook.blocking:
                 yield from self._run_hooks(self._completed(hook))
+
+    def _release(self, stream: FailoverStream) -> None:
+        if stream.stream_id not in self.streams and stream.attempt_id not in self.streams:
+            stream.release()
 
     def _completed(self, hook: commands.StartHook) -> layer.CommandGenerator[None]:
         return self.event_to_child(self.command_sources.pop(hook), events.HookCompleted(hook))
@@ -153,7 +161,8 @@ class FailoverLayer(HttpLayer):
         if command.blocking or isinstance(command, commands.RequestWakeup):
             self.command_sources[command] = child
         if isinstance(command, DropStream):
-            self.streams.pop(command.stream_id, None)
+            if stream := self.streams.pop(command.stream_id, None):
+                self.left.append(stream)
         elif isinstance(command, GetHttpConnection):
             yield from self.get_connection(command)
         elif isinstance(command, RegisterHttpConnection):

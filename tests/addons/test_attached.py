@@ -31,7 +31,7 @@ def test_a_flow_is_freed_whatever_refers_to_it() -> None:
     flow = tflow.tflow(resp=True)
     surface = Surface(Format.ANTHROPIC, Operation.GENERATE, None, None, False, "gateway")
     exchange = Exchange("x", surface, ClientInfo("127.0.0.1"), Request("POST", "/v1/messages", [], b"{}"))
-    calls[flow] = Call(flow, surface, core.config, exchange)
+    calls[flow] = Call(weakref.ref(flow), surface, core.config, exchange)
     Usage(core).responseheaders(flow)
     gone = weakref.ref(flow)
     del flow, exchange

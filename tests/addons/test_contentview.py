@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from weakref import ref
 
 import pytest
 from mitmproxy import contentviews, flowfilter, http, options
@@ -149,7 +150,7 @@ def routed():
         attempt(secret="planted-pool-key"),
     )
     one.attempts.append(tried)
-    call = calls[made] = Call(made, one.surface, Config(), one)
+    call = calls[made] = Call(ref(made), one.surface, Config(), one)
     call.outgoing = outgoing(tried, one.request.body.replace(b"claude-x", b"claude-y"))
     return made, call
 
