@@ -63,6 +63,10 @@ def detour(
     )
     config["models"] = {"clever": f"anthropic/{CLAUDE}"}
     with Detour(config, tmp_path_factory.mktemp("rules"), options=("--log-format", "json")) as running:
+        # The conversation that the cases go on with belongs to an account; elsewhere its state means nothing.
+        opening = {"model": CLAUDE, "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}
+        url = f"{running.gateway_url}/anthropic/v1/messages"
+        httpx.post(url, json=opening, timeout=TIMEOUT, trust_env=False).raise_for_status()
         yield running
 
 
