@@ -71,6 +71,7 @@ USED: dict[str, tuple[str, ...]] = {
     "mitmproxy.proxy.layers.http._http2": ("Http2Server",),
     "mitmproxy.proxy.layers.websocket:WebsocketConnection": ("send2",),
     "mitmproxy.proxy.layer:NextLayer": ("_ask",),
+    "mitmproxy.proxy.layer:Layer": ("_paused",),
     "mitmproxy.proxy.server:ConnectionHandler": ("server_event", "open_connection", "close_connection"),
     "mitmproxy.addons.next_layer:NextLayer": ("next_layer",),
     "mitmproxy.addons.proxyserver:Proxyserver": ("register_connection",),

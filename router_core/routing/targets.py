@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 
@@ -113,26 +113,32 @@ def serving(
     targets: dict[int, Target] = {}
     skipped: list[Skipped] = []
     over_http = False
-
-    def visit(node: Tree, among_others: bool) -> None:
-        nonlocal over_http
-        reason = unmet(node.when, needs, now)
+    for leaf, reason, among_others in _weighed(tree, needs, now):
         if reason is not None:
-            skipped.extend(Skipped(leaf.name, reason, Why.CONDITION) for leaf in leaves(node))
-        elif isinstance(node, Branch):
-            for child in node.children:
-                visit(child, True)
+            skipped.append(Skipped(leaf.name, reason, Why.CONDITION))
+            continue
+        # Where there is nothing else to choose, the provider itself knows best what it can do.
+        found = _target(live, exchange, leaf, needs if among_others else None, translatable)
+        if isinstance(found, Target):
+            targets[id(leaf)] = found
         else:
-            # Where there is nothing else to choose, the provider itself knows best what it can do.
-            found = _target(live, exchange, node, needs if among_others else None, translatable)
-            if isinstance(found, Target):
-                targets[id(node)] = found
-            else:
-                over_http |= found.why is Why.HTTP and not targets
-                skipped.append(found)
-
-    visit(tree, False)
+            over_http |= found.why is Why.HTTP and not targets
+            skipped.append(found)
     return ({} if over_http else targets), skipped
+
+
+def _weighed(
+    node: Tree, needs: Needs, now: float, among_others: bool = False
+) -> Iterator[tuple[Leaf, str | None, bool]]:
+    """The leaves below `node`, which condition of theirs does not hold, and whether there are others."""
+    reason = unmet(node.when, needs, now)
+    if reason is not None:
+        yield from ((leaf, reason, among_others) for leaf in leaves(node))
+    elif isinstance(node, Branch):
+        for child in node.children:
+            yield from _weighed(child, needs, now, True)
+    else:
+        yield node, None, among_others
 
 
 def _target(
