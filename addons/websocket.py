@@ -11,6 +11,7 @@ from mitmproxy.proxy.layers.websocket import Fragmentizer
 
 from addons.attached import Attached
 from addons.call import Call, calls, failed
+from addons.handlers import handler_of
 from router_core.core import Core
 from router_core.errors import Code, Refusal
 from router_core.formats import Format
@@ -118,6 +119,6 @@ def _tell(flow: http.HTTPFlow, refusal: Refusal) -> None:
 
 def _close(flow: http.HTTPFlow) -> None:
     """End the session without a word: clients reconnect after that, and do not after an error."""
-    handler = ctx.master.addons.get("proxyserver").connections.get(flow.client_conn.id)
+    handler = handler_of(flow.client_conn)
     if handler and (transport := handler.transports.get(flow.client_conn)) and transport.handler:
         transport.handler.cancel("session ended")

@@ -13,7 +13,7 @@ import httpx
 from detour.upstream import client
 from router_core.config.loader import Loaded
 from router_core.credentials.model import Credential, CredentialError
-from router_core.credentials.pool import FOLDER, Pool
+from router_core.credentials.pool import Pool
 from router_core.formats import Operation
 from router_core.paths import paths
 from router_core.providers.model import Provider
@@ -43,8 +43,7 @@ class Result:
 
 async def probe_all(loaded: Loaded, ids: Iterable[str] | None = None) -> list[Result]:
     """Try the credentials of those `ids`, or all active ones, at the same time."""
-    # With the tokens that the running instance uses: its refresh tokens are spent once.
-    pool = Pool(loaded.config, loaded.registry, folder=paths(loaded.config).state / FOLDER)
+    pool = Pool(loaded.config, loaded.registry, folder=paths(loaded.config).credentials)
     wanted = set(ids) if ids else {c.id for c in pool.credentials.values() if c.active}
     await pool.start()
     try:

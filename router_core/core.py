@@ -21,11 +21,12 @@ from router_core.config.loader import ConfigError, Loaded, Problem, load
 from router_core.config.secrets import SecretError
 from router_core.config.watch import watch
 from router_core.connections import Connections
-from router_core.credentials.pool import FOLDER, Pool
+from router_core.credentials.pool import Pool
 from router_core.errors import Refusal
 from router_core.exchange import Exchange
 from router_core.formats.translate import translatable
 from router_core.formats.translator import FormatTranslator
+from router_core.paths import CREDENTIALS
 from router_core.peers import Tunnel
 from router_core.refusals import Refusals
 from router_core.rewrite.rules import compile_rules
@@ -49,7 +50,7 @@ class Core:
         self.translator = FormatTranslator()
         """Between formats; it remembers what clients cannot carry, so it outlives a reload."""
         self.rules = compile_rules(loaded.config, loaded.registry, self.translator)
-        self._tokens = state_folder / FOLDER if state_folder else None
+        self._tokens = state_folder / CREDENTIALS if state_folder else None
         self.pool = Pool(loaded.config, loaded.registry, folder=self._tokens)
         self.store = open_store(loaded.config, state_folder, worker)
         self.router = Router(loaded.config, loaded.registry, self.pool, self.store, translatable=translatable)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from router_core.body_pipes import MAX_WHOLE
 from router_core.encoding import DecodingError
@@ -18,74 +18,72 @@ from router_core.sse import Event, Reader
 from router_core.translator import EventTranslator
 
 
-class EventPipe:
-    """Event by event, into a stream."""
+class Incoming:
+    """The upstream's events, shown to the observer, after the rules of the upstream's format and translated."""
 
     def __init__(
-        self,
-        reader: Reader,
-        upstream: Stage,
-        translator: EventTranslator | None,
-        client: Stage,
-        framing: Framing,
-        kept: bool,
-        show: Show,
+        self, reader: Reader, upstream: Stage, translator: EventTranslator | None, show: Show
     ) -> None:
         self._reader = reader
         self._upstream = upstream
         self._translator = translator
+        self._show = show
+
+    def feed(self, data: bytes) -> Iterator[Event]:
+        for event in self._reader.feed(data):
+            yield from self._taken(event)
+
+    def close(self) -> Iterator[Event]:
+        for event in self._reader.close():
+            yield from self._taken(event)
+        if self._translator is not None:
+            yield from self._translator.close()
+
+    def _taken(self, event: Event) -> Iterator[Event]:
+        self._show.to.event(event)
+        changed = self._upstream.event(event)
+        if changed is None:
+            return
+        if self._translator is None:
+            yield changed
+        else:
+            yield from self._translator.feed(changed)
+
+
+class EventPipe:
+    """Event by event, into a stream."""
+
+    def __init__(self, incoming: Incoming, client: Stage, framing: Framing, kept: bool) -> None:
+        """`kept` says that an event which nobody changes stays as it is framed."""
+        self._incoming = incoming
         self._client = client
         self._framing = framing
         self._kept = kept
-        self._show = show
 
     def feed(self, data: bytes) -> bytes:
-        return b"".join([self._written(event) for event in self._reader.feed(data)])
+        return b"".join([self._written(event) for event in self._incoming.feed(data)])
 
     def close(self) -> bytes:
-        out = [self._written(event) for event in self._reader.close()]
-        if self._translator is not None:
-            out += [self._finish(event) for event in self._translator.close()]
-        return b"".join(out) + self._framing.end()
+        return b"".join([self._written(event) for event in self._incoming.close()]) + self._framing.end()
 
     def error(self, error: WireError) -> bytes:
         return self._framing.error(error)
 
     def _written(self, event: Event) -> bytes:
-        self._show.to.event(event)
-        changed = self._upstream.event(event)
-        if changed is None:
-            return b""
-        if self._translator is not None:
-            return b"".join([self._finish(e) for e in self._translator.feed(changed)])
-        changed = self._client.event(changed)
-        return b"" if changed is None else self._framing.event(changed, self._kept)
-
-    def _finish(self, event: Event) -> bytes:
         changed = self._client.event(event)
-        return b"" if changed is None else self._framing.event(changed, False)
+        return b"" if changed is None else self._framing.event(changed, self._kept)
 
 
 class FoldPipe:
     """Event by event, folded into one body for a client that did not ask for a stream."""
 
     def __init__(
-        self,
-        reader: Reader,
-        upstream: Stage,
-        translator: EventTranslator | None,
-        client: Stage,
-        format: Format,
-        failed: Callable[[int], None],
-        show: Show,
+        self, incoming: Incoming, client: Stage, format: Format, failed: Callable[[int], None]
     ) -> None:
-        self._reader = reader
-        self._upstream = upstream
-        self._translator = translator
+        self._incoming = incoming
         self._client = client
         self._format = format
         self._failed = failed
-        self._show = show
         self._events: list[Event] = []
         self._size = 0
 
@@ -93,15 +91,11 @@ class FoldPipe:
         self._size += len(data)
         if self._size > MAX_WHOLE:
             raise DecodingError(f"it is over {MAX_WHOLE >> 20} MiB")
-        for event in self._reader.feed(data):
-            self._take(event)
+        self._events.extend(self._incoming.feed(data))
         return b""
 
     def close(self) -> bytes:
-        for event in self._reader.close():
-            self._take(event)
-        if self._translator is not None:
-            self._events += self._translator.close()
+        self._events.extend(self._incoming.close())
         body, error = fold(self._format, self._events)
         if error is not None:
             found = wire(self._format, read_event(error))
@@ -114,9 +108,3 @@ class FoldPipe:
     def error(self, error: WireError) -> bytes:
         self._failed(error.status)
         return error_body(self._format, error)
-
-    def _take(self, event: Event) -> None:
-        self._show.to.event(event)
-        changed = self._upstream.event(event)
-        if changed is not None:
-            self._events += [changed] if self._translator is None else self._translator.feed(changed)

@@ -81,11 +81,14 @@ def _single(body: bytes, before: Json, after: Json) -> bool:
 
     A second one whose letters are escapes is not seen; it stays, and the last one is still the edited one.
     """
-    return all(_once(body, b'"%s"' % key.encode()) for key in before if before[key] is not after[key])
+    edited = (key for key in before if before[key] is not after[key])
+    return all(_only(body, b'"%s"' % key.encode()) is not None for key in edited)
 
 
-def _once(body: bytes, text: bytes) -> bool:
-    return (first := body.find(text)) >= 0 and body.find(text, first + 1) < 0
+def _only(body: bytes, text: bytes) -> int | None:
+    """Where `text` stands; None unless it stands there exactly once."""
+    first = body.find(text)
+    return first if first >= 0 and body.find(text, first + 1) < 0 else None
 
 
 def _found(body: bytes, edits: list[Edit], spelling: Write) -> list[tuple[int, bytes, Edit]] | None:
@@ -97,9 +100,9 @@ def _found(body: bytes, edits: list[Edit], spelling: Write) -> list[tuple[int, b
             text = _member(key, old, spelling) if key else spelling(old).encode()
         except (TypeError, ValueError, RecursionError):
             return None
-        if not _once(body, text):
+        if (start := _only(body, text)) is None:
             return None
-        found.append((body.index(text), text, edit))
+        found.append((start, text, edit))
     found.sort(key=lambda one: one[0])
     apart = all(a[0] + len(a[1]) <= b[0] for a, b in itertools.pairwise(found))
     return found if apart else None

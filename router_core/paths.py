@@ -9,9 +9,13 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from router_core.capture.folder import Folders
 from router_core.config.schema import Config
+
+CREDENTIALS: Final = "credentials"
+"""The folder of tokens, below that of the state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,12 @@ class Paths:
     @property
     def runtime(self) -> Path:
         return self.state / "runtime.json"
+
+    @property
+    def credentials(self) -> Path:
+        """Tokens of credentials without a ``token_file``. Whoever uses these credentials needs them: a refresh
+        token is spent once."""
+        return self.state / CREDENTIALS
 
     @property
     def takeover(self) -> Path:

@@ -12,7 +12,7 @@ from typing import Final
 
 from router_core.body_pipes import MAX_WHOLE, BodyPipe, ErrorPipe
 from router_core.encoding import DecodingError, codings, decoder
-from router_core.event_pipes import EventPipe, FoldPipe
+from router_core.event_pipes import EventPipe, FoldPipe, Incoming
 from router_core.exchange import Attempt, Exchange, Headers
 from router_core.formats import Format, Operation
 from router_core.formats.errors import WireError
@@ -171,17 +171,17 @@ class Responder:
             self.whole = True
             self._head.set("content-type", "application/json")
             upstream, client = self._stages(asked)
-            format = self.exchange.surface.format
-            return FoldPipe(reader, upstream, events, client, format, self._set_status, self._show)
+            incoming = Incoming(reader, upstream, events, self._show)
+            return FoldPipe(incoming, client, self.exchange.surface.format, self._set_status)
         framing = self._framing()
         if translator:
             self._head.set("content-type", framing.media)
-        kept = isinstance(framing, ArrayFraming) is (kind == "array")
+        kept = translator is None and isinstance(framing, ArrayFraming) is (kind == "array")
         # In one format both sides are one, so that an event is parsed once.
         upstream, client = (
             self._stages(asked) if translator else (Stage([], self.context), self._stage(asked))
         )
-        return EventPipe(reader, upstream, events, client, framing, kept, self._show)
+        return EventPipe(Incoming(reader, upstream, events, self._show), client, framing, kept)
 
     def _stages(self, asked: list[Rule]) -> tuple[Stage, Stage]:
         """Rules of the upstream's format, and of the client's."""

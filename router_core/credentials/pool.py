@@ -31,8 +31,6 @@ logger = logging.getLogger(__name__)
 
 TICK: Final = 1.0
 """Seconds between two looks at files and at tokens that end."""
-FOLDER: Final = "credentials"
-"""Below the folder of the state: where tokens of credentials without a ``token_file`` are kept."""
 MAX_STARTS: Final = 4
 """Refreshes that begin in one tick, so that many accounts do not renew in one burst."""
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any
 
+from router_core.formats.anthropic.cache_marks import MAX_MARKS
 from router_core.json_document import Json
 from router_core.rewrite.context import Context
 from router_core.rewrite.trees import at, objects, without
-
-MAX_MARKS: Final = 4
 
 type Body = dict[str, Any]
 

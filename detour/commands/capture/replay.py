@@ -22,7 +22,7 @@ from router_core.capture.diff import Change
 from router_core.capture.record import Body, Hop, Received, Record
 from router_core.capture.replay import Prepared, Refused, prepare
 from router_core.credentials.model import CredentialError
-from router_core.credentials.pool import FOLDER, Pool
+from router_core.credentials.pool import Pool
 from router_core.exchange import Headers
 from router_core.paths import paths
 
@@ -116,7 +116,7 @@ async def _replay(
     quiet: bool,
 ) -> list[Answer]:
     config, registry = place.loaded.config, place.loaded.registry
-    pool = Pool(config, registry, folder=paths(config).state / FOLDER)
+    pool = Pool(config, registry, folder=paths(config).credentials)
     recorded = hop.about.get("credential")
     provider = hop.about.get("provider") or record.opening.provider
     # A credential belongs to its provider's hosts: it goes to another address only if it is named.
