@@ -16,6 +16,8 @@ from typing import Any, Self
 
 import httpx
 
+from tests.e2e.forked import ForkedProcess
+
 READY = re.compile(
     r"^detour ready proxy=(?P<proxy>\S+) gateway=(?P<gateway>\S+) admin=(?P<admin>\S+)( transparent=\S+)?( wireguard=\S+)?$"
 )
@@ -72,17 +74,22 @@ class Detour:
         self.output: list[str] = []
 
     def __enter__(self) -> Self:
-        command = [*self.within, sys.executable, "-m", "detour", "run", "--config", str(self.config)]
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [*command, *self.options],
-                env=self.env,
-                cwd=self.folder,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-                pass_fds=self.inherited,
-            )
+        arguments = ["run", "--config", str(self.config), *self.options]
+        self.process: subprocess.Popen[str] | ForkedProcess
+        if self.within or self.inherited:
+            with self.log.open("wb") as log:
+                self.process = subprocess.Popen(
+                    [*self.within, sys.executable, "-m", "detour", *arguments],
+                    env=self.env,
+                    cwd=self.folder,
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                    text=True,
+                    pass_fds=self.inherited,
+                )
+        else:
+            self.log.write_bytes(b"")
+            self.process = ForkedProcess(arguments, self.env, self.folder, self.log)
         ready = threading.Event()
         self._reader = threading.Thread(target=self._read, args=(ready,), daemon=True)
         self._reader.start()
