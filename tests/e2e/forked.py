@@ -21,7 +21,15 @@ from typing import IO
 
 from detour import __main__ as program
 
-IMPORTED = "detour.commands.run", "detour.launcher", "tests.e2e.forked"
+IMPORTED = (
+    "detour.cli",
+    "detour.commands.run",
+    "detour.launcher",
+    "detour.admin.server",
+    "uvicorn.protocols.http.h11_impl",
+    "uvicorn.lifespan.off",
+    "tests.e2e.forked",
+)
 """What the fork server imports, in this order."""
 
 
