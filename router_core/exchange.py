@@ -113,8 +113,10 @@ class Usage:
     @property
     def prompt(self) -> int | None:
         """All input tokens, cached ones included; None when nothing is known."""
-        parts = (self.input, self.cache_read, self.cache_write)
-        return None if all(p is None for p in parts) else sum(p or 0 for p in parts)
+        fresh, read, written = self.input, self.cache_read, self.cache_write
+        if fresh is None and read is None and written is None:
+            return None
+        return (fresh or 0) + (read or 0) + (written or 0)
 
 
 @dataclass(slots=True)

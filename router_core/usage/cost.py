@@ -25,7 +25,12 @@ if TYPE_CHECKING:
 
 type Source = Literal["provider", "configured", "catalog"]
 
+ZERO: Final = Decimal(0)
 MILLION: Final = Decimal(1_000_000)
+NANO: Final = Decimal(1_000_000_000)
+
+COUNTED: Final = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
+"""The catalogue's names of what nearly every price depends on and nothing else."""
 
 CATALOG_NAMES: Final[dict[str, str]] = {
     "amp": "anthropic",
@@ -61,7 +66,7 @@ class Cost:
     @property
     def nano(self) -> int:
         """Billionths of a dollar, as the ledger keeps them."""
-        return int((self.amount * 1_000_000_000).to_integral_value())
+        return int((self.amount * NANO).to_integral_value())
 
 
 class Pricing:
@@ -88,7 +93,7 @@ class Pricing:
             return Cost(usage.cost, "provider", subscription)
         if model is None or (usage.prompt is None and usage.output is None):
             return None
-        total = Decimal(0)
+        total = ZERO
         source: Source = "configured"
         for name, part in ((model, usage), *usage.others.items()):
             configured = self._price(provider, name)
@@ -121,7 +126,7 @@ def by_price(usage: Usage, price: Price) -> Decimal:
         (short, write),
         (long, write if price.cache_write_1h is None else price.cache_write_1h),
     )
-    return price.request + sum(((count or 0) * rate for count, rate in tokens), Decimal(0)) / MILLION
+    return price.request + sum(((count or 0) * rate for count, rate in tokens), ZERO) / MILLION
 
 
 def by_catalog(usage: Usage, provider: str, model: str, at: float, base_url: str | None) -> Decimal | None:
@@ -129,11 +134,10 @@ def by_catalog(usage: Usage, provider: str, model: str, at: float, base_url: str
     name = _catalog_provider(provider, base_url)
     if name is None:
         return None
-    counts, details = _catalog_counts(usage), _catalog_details(usage)
-    if not details:
-        rates = _rates(name, model, usage.tier, int(at // 3600))
-        if rates is not None:
-            return rates.price(counts)
+    details = _catalog_details(usage)
+    if not details and (rates := _rates(name, model, usage.tier, int(at // 3600))):
+        return rates.price(_plain_counts(usage))
+    counts = dict(zip(COUNTED, _plain_counts(usage), strict=True))
     for figures in ({**counts, **details}, counts):
         try:
             return _calculation(figures, name, model, usage.tier, at).total_price
@@ -163,15 +167,16 @@ def _calculation(
 
 @dataclass(frozen=True, slots=True)
 class _Rates:
-    """Dollars for one of each of `_catalog_counts`, by the size of the prompt."""
+    """Dollars for one of each of `COUNTED`, by the size of the prompt."""
 
     starts: tuple[int, ...]
     """A prompt of more tokens than these costs the next of `bands`, as a whole."""
     bands: tuple[tuple[Decimal, ...], ...]
 
-    def price(self, counts: dict[str, int]) -> Decimal:
-        rates = self.bands[bisect_left(self.starts, counts["input_tokens"])]
-        return sum((rate * count for rate, count in zip(rates, counts.values(), strict=True)), Decimal(0))
+    def price(self, counts: tuple[int, ...]) -> Decimal:
+        rates = self.bands[bisect_left(self.starts, counts[0]) if self.starts else 0]
+        # Most exchanges have no cached tokens, and Decimals are slow.
+        return sum([rate * count for rate, count in zip(rates, counts, strict=True) if count], ZERO)
 
 
 @lru_cache(maxsize=2048)
@@ -181,7 +186,7 @@ def _rates(provider: str, model: str, tier: str | None, hour: int) -> _Rates | N
     A whole calculation costs more than everything else that is done for an exchange, and prices change at
     most with the hour.
     """
-    none = dict.fromkeys(_catalog_counts(Usage()), 0)
+    none = dict.fromkeys(COUNTED, 0)
 
     def price(**counts: int) -> Decimal:
         return _calculation({**none, **counts}, provider, model, tier, hour * 3600.0).total_price
@@ -220,16 +225,14 @@ def _context(tier: str | None) -> dict[str, str] | None:
     return {"service_tier": tier} if tier else None
 
 
-def _catalog_counts(usage: Usage) -> dict[str, Any]:
-    return {
-        "input_tokens": usage.prompt or 0,
-        "output_tokens": usage.output or 0,
-        "cache_read_tokens": usage.cache_read or 0,
-        "cache_write_tokens": usage.cache_write or 0,
-    }
+def _plain_counts(usage: Usage) -> tuple[int, int, int, int]:
+    """In the order of `COUNTED`."""
+    return usage.prompt or 0, usage.output or 0, usage.cache_read or 0, usage.cache_write or 0
 
 
 def _catalog_details(usage: Usage) -> dict[str, Any]:
+    if not (usage.cache_write_1h or usage.input_audio or usage.output_audio or usage.server_tools):
+        return {}
     details = {
         "cache_write_1h_tokens": min(usage.cache_write_1h or 0, usage.cache_write or 0),
         "input_audio_tokens": usage.input_audio or 0,

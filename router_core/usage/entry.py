@@ -87,8 +87,7 @@ class Entry:
     @property
     def tokens(self) -> int:
         """Input, cached input and output together."""
-        counts = (self.input, self.cache_read, self.cache_write, self.output)
-        return sum(count or 0 for count in counts)
+        return (self.input or 0) + (self.cache_read or 0) + (self.cache_write or 0) + (self.output or 0)
 
 
 @dataclass(slots=True)
@@ -121,7 +120,7 @@ def entry_of(exchange: Exchange, subscriptions: Collection[str] = frozenset()) -
         stream=exchange.stream,
         websocket=exchange.websocket,
         result=_result(exchange),
-        status=exchange.status,
+        status=_number(exchange.status),
         error=_name(exchange.error),
         attempts=len(exchange.attempts),
         first_byte_ms=_elapsed(exchange.started, exchange.first_byte),
@@ -183,7 +182,7 @@ def _failure(attempt: Attempt) -> Failure:
         credential=attempt.credential_id or "",
         model=_name(attempt.model),
         phase=outcome.phase,
-        status=outcome.status,
+        status=_number(outcome.status),
         timeout=outcome.timeout,
         duration_ms=_elapsed(attempt.started, attempt.ended),
         input=usage.prompt,
@@ -203,6 +202,11 @@ def _brings_subscription(exchange: Exchange) -> bool:
 def _name(value: str | None) -> str:
     # PostgreSQL's text cannot hold NUL, and a lone surrogate cannot be written as UTF-8.
     return (value or "")[:MAX_NAME].replace("\0", "").encode("utf-8", "replace").decode()
+
+
+def _number(status: int | None) -> int | None:
+    # Without the name that an HTTPStatus has besides.
+    return None if status is None else int(status)
 
 
 def _elapsed(start: float, end: float | None) -> int | None:

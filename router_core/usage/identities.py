@@ -21,6 +21,7 @@ from typing import Any, Final
 
 from router_core.exchange import Usage
 from router_core.formats import Format
+from router_core.usage.columns import TOKENS
 
 MAX_TOKENS: Final = 10**9
 """Above this a count is taken for a mistake; the largest context windows hold about 10**7 tokens."""
@@ -279,23 +280,9 @@ def _text(value: object) -> str | None:
     return value[:64] if isinstance(value, str) and value else None
 
 
-COUNTS: Final = (
-    "input",
-    "output",
-    "reasoning",
-    "cache_read",
-    "cache_write",
-    "cache_write_1h",
-    "input_audio",
-    "output_audio",
-    "input_image",
-    "output_image",
-)
-
-
 def add(into: Usage, more: Usage) -> None:
     """Adds what `more` knows to `into`; unknown plus known is known."""
-    for name in COUNTS:
+    for name in TOKENS:
         value = getattr(more, name)
         if value is not None:
             setattr(into, name, (getattr(into, name) or 0) + value)

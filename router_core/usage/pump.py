@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from router_core.config.schema import Config
+from router_core.usage.batch import pack
 from router_core.usage.budgets import Budgets
 from router_core.usage.entry import Unpriced, subscriptions
 from router_core.usage.intake import Intake
@@ -182,7 +183,7 @@ class LedgerPump(Intake):
                 self._sent = self._take_batch(BATCH)
                 self._tries = 0
         if self._sent:
-            self._process.tell("take", self._sent)
+            self._process.tell("take", pack(self._sent))
         while self._sent and self._patient:
             self._listen(INTERVAL)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from functools import cache
 from operator import attrgetter
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Table, select
 from sqlalchemy.dialects import postgresql, sqlite
@@ -15,43 +16,53 @@ from router_core.usage.columns import BUCKETS, DIMENSIONS, FIRST_BYTE_EDGES, MEA
 from router_core.usage.entry import Entry, day_of
 from router_core.usage.tables import attempts, daily, exchanges, hourly, sessions
 
-type Sums = dict[tuple[Any, ...], dict[str, int]]
-"""Primary key of a roll-up row to its measures."""
+type Measures = tuple[int, ...]
+"""Figures in the order of `SUMMED`."""
+
+type Groups = dict[tuple[Any, ...], list[Measures]]
+"""Primary key of a roll-up row to what is to be added to it."""
+
+SUMMED: Final = (*MEASURES, *BUCKETS)
+QUARTER: Final = 900_000
+"""Milliseconds in which neither the hour nor the local date changes, in any zone of the world."""
+
+_NO_BUCKET: Final = (0,) * len(BUCKETS)
+_IN_BUCKET: Final = tuple(tuple(int(i == n) for i in range(len(BUCKETS))) for n in range(len(BUCKETS)))
+_TOKENS: Final = attrgetter(*TOKENS)
+_DIMENSIONS: Final = attrgetter(*DIMENSIONS)
 
 
-_COLUMNS = tuple(column.name for column in exchanges.columns)
-_VALUES = attrgetter(*_COLUMNS)
-
-
-def measures_of(entry: Entry) -> dict[str, int]:
+def measures_of(entry: Entry) -> Measures:
     """One entry as the measures of a roll-up row, first byte buckets included."""
-    found = dict.fromkeys((*MEASURES, *BUCKETS), 0)
-    found["requests"] = 1
-    found["errors"] = int(entry.result == "error")
-    found["cancelled"] = int(entry.result == "cancelled")
-    found["refused"] = int(entry.result == "refused")
-    found["failed_attempts"] = len(entry.failures)
-    for name in TOKENS:
-        found[name] = getattr(entry, name) or 0
-    found["server_tools"] = sum(entry.server_tools.values())
-    found["cost"] = entry.cost or 0
-    found["notional"] = entry.notional or 0
-    found["unpriced"] = int(entry.tokens > 0 and entry.cost is None and entry.notional is None)
-    found["duration_ms"] = entry.duration_ms or 0
-    if entry.first_byte_ms is not None:
-        found[BUCKETS[bisect_left(FIRST_BYTE_EDGES, entry.first_byte_ms)]] = 1
-        if entry.stream and entry.output and entry.duration_ms is not None:
-            found["generated"] = entry.output
-            found["generation_ms"] = max(0, entry.duration_ms - entry.first_byte_ms)
-    return found
+    tokens = _TOKENS(entry)
+    cost, notional, first, duration = entry.cost, entry.notional, entry.first_byte_ms, entry.duration_ms
+    result = entry.result
+    generated = generation = 0
+    if first is not None and entry.stream and entry.output and duration is not None:
+        generated, generation = entry.output, max(0, duration - first)
+    return (
+        1,
+        result == "error",
+        result == "cancelled",
+        result == "refused",
+        len(entry.failures),
+        *[count or 0 for count in tokens],
+        sum(entry.server_tools.values()) if entry.server_tools else 0,
+        cost or 0,
+        notional or 0,
+        cost is None and notional is None and entry.tokens > 0,
+        duration or 0,
+        generated,
+        generation,
+        *(_NO_BUCKET if first is None else _IN_BUCKET[bisect_left(FIRST_BYTE_EDGES, first)]),
+    )
 
 
 def measures_of_row(row: Mapping[str, Any]) -> dict[str, int]:
-    """Like `measures_of`, for a row of ``exchanges``."""
+    """Like `measures_of`, by name, for a row of ``exchanges``."""
     tools = (part.partition("=") for part in row["server_tools"].split(",") if part)
-    found = measures_of(
-        Entry(**{**row, "server_tools": {name: int(calls) for name, _, calls in tools}, "notes": ()})
-    )
+    entry = Entry(**{**row, "server_tools": {name: int(calls) for name, _, calls in tools}, "notes": ()})
+    found = dict(zip(SUMMED, map(int, measures_of(entry)), strict=True))
     found["failed_attempts"] = (
         row["attempts"] - (row["result"] in ("ok", "cancelled")) if row["attempts"] else 0
     )
@@ -68,20 +79,9 @@ def write(connection: Connection, entries: Iterable[Entry]) -> int:
         return 0
     new = _insert_new(connection, batch)
     if failures := [row for entry in new for row in _failures(entry)]:
-        connection.execute(_insertion(connection.dialect.name, attempts), failures)
-    hours: Sums = {}
-    days: Sums = {}
-    talks: Sums = {}
-    for entry in new:
-        sums = measures_of(entry)
-        names = tuple(getattr(entry, dimension) for dimension in DIMENSIONS)
-        day = day_of(entry.at)
-        _add(hours, (entry.at // 3_600_000 * 3600, *names), sums)
-        _add(days, (day, *names), sums)
-        if entry.session:
-            _add(talks, (day, entry.session, entry.client, entry.tool), sums)
-    for table, rows in ((hourly, hours), (daily, days), (sessions, talks)):
-        _upsert(connection, table, rows)
+        connection.exec_driver_sql(_insertion(connection.dialect.name, attempts), failures)
+    for table, groups in _groups(new).items():
+        _upsert(connection, table, groups)
     return len(new)
 
 
@@ -90,73 +90,100 @@ def _insert_new(connection: Connection, batch: dict[str, Entry]) -> list[Entry]:
     statement = _insertion(connection.dialect.name, exchanges)
     rows = [_row(entry) for entry in batch.values()]
     with connection.begin_nested() as attempt:
-        if connection.execute(statement, rows).rowcount == len(rows):
+        if connection.exec_driver_sql(statement, rows).rowcount == len(rows):
             return list(batch.values())
         attempt.rollback()
     known = set(connection.execute(select(exchanges.c.id).where(exchanges.c.id.in_(batch))).scalars())
     new = [entry for id, entry in batch.items() if id not in known]
     if new:
-        connection.execute(statement, [_row(entry) for entry in new])
+        connection.exec_driver_sql(statement, [_row(entry) for entry in new])
     return new
 
 
-def _add(sums: Sums, key: tuple[Any, ...], more: dict[str, int]) -> None:
-    row = sums.get(key)
-    if row is None:
-        sums[key] = dict(more)
-    else:
-        for name, value in more.items():
-            row[name] += value
+def _groups(entries: Iterable[Entry]) -> dict[Table, Groups]:
+    """What `entries` add to each of the roll-up tables."""
+    quarters: Groups = defaultdict(list)
+    talks: Groups = defaultdict(list)
+    for entry in entries:
+        measures = measures_of(entry)
+        quarter = entry.at // QUARTER
+        quarters[quarter, *_DIMENSIONS(entry)].append(measures)
+        if entry.session:
+            talks[quarter, entry.session, entry.client, entry.tool].append(measures)
+    hours: Groups = defaultdict(list)
+    days: Groups = defaultdict(list)
+    for (quarter, *names), rows in quarters.items():
+        sums = _sum(rows)
+        hours[quarter // 4 * 3600, *names].append(sums)
+        days[day_of(quarter * QUARTER), *names].append(sums)
+    daily_talks: Groups = defaultdict(list)
+    for (quarter, *names), rows in talks.items():
+        daily_talks[day_of(quarter * QUARTER), *names] += rows
+    return {hourly: hours, daily: days, sessions: daily_talks}
 
 
-def _upsert(connection: Connection, table: Table, sums: Sums) -> None:
-    if not sums:
+def _sum(rows: list[Measures]) -> Measures:
+    return tuple(map(sum, zip(*rows, strict=True))) if len(rows) > 1 else rows[0]
+
+
+def _upsert(connection: Connection, table: Table, groups: Groups) -> None:
+    if not groups:
         return
-    keys = [column.name for column in table.primary_key]
-    values = [column.name for column in table.columns if not column.primary_key]
+    columns = len(table.columns) - len(table.primary_key)
     # One order for everybody, or two processes could each wait for a row that the other holds.
-    rows = [dict(zip(keys, key, strict=True)) | {n: sums[key][n] for n in values} for key in sorted(sums)]
-    connection.execute(_addition(connection.dialect.name, table), rows)
+    rows = [(*key, *map(int, _sum(groups[key])[:columns])) for key in sorted(groups)]
+    connection.exec_driver_sql(_addition(connection.dialect.name, table), rows)
 
 
-# Statements are made once: SQLAlchemy finds what it has compiled by walking through them, which costs less
-# the second time it meets the same object. None returns rows, so that drivers prepare each for one row and
-# run it for all, where a statement for many rows would be parsed anew for each number of them.
-
-
-@cache
-def _insertion(dialect: str, table: Table) -> Any:
-    return _INSERT[dialect](table).on_conflict_do_nothing()
+# SQLAlchemy writes the statements, once, and the drivers get them with rows as plain tuples: what it does for
+# each row of a statement that it executes itself takes several times as long as the database. None returns
+# rows, so that drivers prepare each for one row and run it for all, where a statement for many rows would be
+# parsed anew for each number of them.
 
 
 @cache
-def _addition(dialect: str, table: Table) -> Any:
-    statement = _INSERT[dialect](table)
-    return statement.on_conflict_do_update(
+def _insertion(dialect: str, table: Table) -> str:
+    insert, positional = _DIALECTS[dialect]
+    return str(insert(table).on_conflict_do_nothing().compile(dialect=positional))
+
+
+@cache
+def _addition(dialect: str, table: Table) -> str:
+    insert, positional = _DIALECTS[dialect]
+    statement = insert(table)
+    addition = statement.on_conflict_do_update(
         index_elements=[column.name for column in table.primary_key],
         set_={c.name: c + statement.excluded[c.name] for c in table.columns if not c.primary_key},
     )
+    return str(addition.compile(dialect=positional))
 
 
-_INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+_DIALECTS: Final[dict[str, tuple[Any, Any]]] = {
+    "sqlite": (sqlite.insert, sqlite.dialect(paramstyle="qmark")),
+    "postgresql": (postgresql.insert, postgresql.dialect(paramstyle="format")),
+}
 
 
-def _row(entry: Entry) -> dict[str, Any]:
-    row = dict(zip(_COLUMNS, _VALUES(entry), strict=True))
+_COLUMNS: Final = tuple(column.name for column in exchanges.columns)
+_VALUES: Final = attrgetter(*_COLUMNS)
+_BEFORE: Final = slice(_COLUMNS.index("server_tools"))
+_BEHIND: Final = slice(_COLUMNS.index("notes") + 1, None)
+
+
+def _row(entry: Entry) -> tuple[Any, ...]:
+    row = _VALUES(entry)
     tools = entry.server_tools
-    row["server_tools"] = ",".join(f"{name}={tools[name]}" for name in sorted(tools)) if tools else ""
-    row["notes"] = "; ".join(entry.notes)
-    return row
+    texts = (
+        ",".join([f"{name}={tools[name]}" for name in sorted(tools)]) if tools else "",
+        "; ".join(entry.notes) if entry.notes else "",
+    )
+    return row[_BEFORE] + texts + row[_BEHIND]
 
 
-def _failures(entry: Entry) -> list[dict[str, Any]]:
-    own = ("exchange", "at")
-    return [
-        {"exchange": entry.id, "at": entry.at}
-        | {
-            column.name: getattr(failure, column.name)
-            for column in attempts.columns
-            if column.name not in own
-        }
-        for failure in entry.failures
-    ]
+_FAILURE: Final = attrgetter(
+    *[c.name for c in attempts.columns if c.name not in ("exchange", "number", "at")]
+)
+
+
+def _failures(entry: Entry) -> list[tuple[Any, ...]]:
+    return [(entry.id, failure.number, entry.at, *_FAILURE(failure)) for failure in entry.failures]

@@ -2,7 +2,7 @@
 
 It reads from its standard input, in the frames of `router_core.usage.frames` and pickled (both ends are one
 program): ("open", URL, spool folder, UsageConfig) first, then ("apply", generation, UsageConfig, what the
-budgets have counted) and ("take", list of Unpriced). It answers in lines of JSON, see `LedgerPump`; the first is
+budgets have counted) and ("take", a `router_core.usage.batch`). It answers in lines of JSON, see `LedgerPump`; the first is
 said when it begins to read. It
 outlives a proxy that is killed for as long as it takes to write what it was told.
 """
@@ -10,6 +10,7 @@ outlives a proxy that is killed for as long as it takes to write what it was tol
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import pickle
@@ -23,7 +24,8 @@ from typing import Any, Final
 import orjson
 
 from router_core.config.schema import Config, UsageConfig
-from router_core.usage.entry import Entry, Unpriced
+from router_core.usage.batch import unpack
+from router_core.usage.entry import Entry
 from router_core.usage.frames import decode
 from router_core.usage.ledger import Ledger
 
@@ -62,9 +64,9 @@ class Writer:
         self._generation = generation
         self.report()
 
-    def take(self, batch: list[Unpriced]) -> None:
+    def take(self, batch: bytes) -> None:
         assert self._ledger
-        for unpriced in batch:
+        for unpriced in unpack(batch):
             self._ledger.take(unpriced)
         while not self._ledger.flush(REPORT):
             self.report()
@@ -119,6 +121,9 @@ def serve(source: int, sink: int) -> None:
     """Keeps the ledger until the end of `source`."""
     with contextlib.suppress(OSError, AttributeError):
         os.nice(10)  # where there is not enough for both, the traffic goes first
+    # Entries refer to nothing that refers to them, and come hundreds at a time: looking for circles among
+    # them would be a third of the work.
+    gc.set_threshold(50_000)
     writer = Writer(sink)
     logging.basicConfig(handlers=[_Forwarding(writer)], format="%(message)s", level=logging.WARNING)
     writer.greet()

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from router_core.exchange import Usage
 from router_core.formats import Format
-from router_core.usage.identities import COUNTS, IDENTITIES, MAX_TOKENS, add
+from router_core.usage.columns import TOKENS
+from router_core.usage.identities import IDENTITIES, MAX_TOKENS, add
 
 # One exchange: 3 fresh, 1111 read from and 418 written to a cache (100 for an hour), 40 out of which 15 thinking.
 SAME = {
@@ -181,7 +182,7 @@ values = st.recursive(
 @given(format=st.sampled_from(list(IDENTITIES)), raw=st.dictionaries(names, values, max_size=8))
 def test_any_object_gives_counts_within_bounds(format: Format, raw: dict) -> None:
     usage = IDENTITIES[format](raw)
-    for name in COUNTS:
+    for name in TOKENS:
         value = getattr(usage, name)
         assert value is None or 0 <= value <= 10 * MAX_TOKENS
     assert usage.cost is None or usage.cost >= 0
