@@ -49,7 +49,7 @@ def _unpriced(
     counts: Counts | None,
     base_url: str | None,
 ) -> Unpriced:
-    entry = Entry(*values, failures=tuple(Failure(*failure) for failure in failures))
+    entry = Entry(*(*values, tuple(Failure(*failure) for failure in failures)))
     usage = _usage(*counts) if counts else Usage(*values[_USAGE])
     return Unpriced(entry, usage, base_url)
 
