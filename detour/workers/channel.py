@@ -15,7 +15,7 @@ import socket
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, Self
 
-from router_core.usage.frames import decode, encode
+from router_core.frames import decode, encode
 
 logger = logging.getLogger(__name__)
 

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
-import subprocess
-import sys
+import marshal
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Final
 
-import orjson
-
 from router_core.capture.queue import Item, Queue
-from router_core.capture.writer import Stats, encode
+from router_core.capture.writer import Stats
+from router_core.child import Child, command
 
 logger = logging.getLogger(__name__)
 
@@ -27,9 +23,6 @@ RESTART: Final = 10.0
 """Seconds between two starts of a writer that dies."""
 SAY_INTERVAL: Final = 30.0
 """Seconds between two warnings about dropped records."""
-PIPE_SIZE: Final = 1 << 20
-
-_PROGRAM: Final = "import sys; sys.path[:0] = sys.argv[1:]; import runpy; runpy.run_module('router_core.capture.writer', run_name='__main__')"
 
 
 class Pump:
@@ -40,12 +33,11 @@ class Pump:
         self._queue = queue
         self._introduction = introduction
         self._thread: threading.Thread | None = None
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Child | None = None
         self._closing = threading.Event()
         self._ended = Stats()
         """Of writers that have died."""
         self._current = Stats()
-        self._tail = b""
         self._started_at = -RESTART
         self._said_at = -SAY_INTERVAL
         self._said = 0
@@ -84,12 +76,8 @@ class Pump:
         self._queue.filled.set()
         if self._thread is None:
             return
-        deadline = time.monotonic() + timeout
         self._thread.join(timeout)
-        if process := self._process:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(max(0.0, deadline - time.monotonic()))
-        if self._thread.is_alive() or (self._process and self._process.poll() is None):
+        if self._thread.is_alive():
             logger.warning("capture: the disk did not take everything within %g s", timeout)
 
     def _run(self) -> None:
@@ -98,54 +86,39 @@ class Pump:
             self._closing.wait(INTERVAL)
             self._hand_over()
         self._hand_over()
-        if self._process and self._process.stdin:
-            with contextlib.suppress(OSError):
-                self._process.stdin.close()
+        if self._process:
+            self._process.finish()
+            with contextlib.suppress(EOFError):
+                while True:
+                    self._listen(self._process, None)
             self._process.wait()
-            self._listen()
         self._say(now=True)
 
     def _hand_over(self) -> None:
         self._queue.filled.clear()
         while operations := self._queue.take():
             try:
-                self._write(encode(operations))
+                self._tell(operations)
             except (OSError, ValueError) as error:
                 self._lost(error)
                 self.refused += sum(operation[0] == "finish" for operation in operations)
-        self._listen()
+        if self._process:
+            with contextlib.suppress(EOFError):
+                self._listen(self._process, 0)
         self._say()
 
-    def _write(self, data: bytes) -> None:
+    def _tell(self, operations: list[Item]) -> None:
         """Waits for the writer, for as long as it takes. Raises OSError when there is none."""
         process = self._process or self._start()
-        assert process.stdin
-        handle = process.stdin.fileno()
-        view = memoryview(data)
-        while view:
-            view = view[os.write(handle, view) :]
+        process.tell(marshal.dumps(operations))
 
-    def _start(self) -> subprocess.Popen[bytes]:
+    def _start(self) -> Child:
         if time.monotonic() - self._started_at < RESTART:
             raise OSError("the writer has just died")
         self._started_at = time.monotonic()
-        # The child finds the packages where this process did; a checkout need not be installed.
-        root = str(Path(__file__).resolve().parents[2])
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-c", _PROGRAM, root],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            start_new_session=True,
-        )
-        assert process.stdin and process.stdout
-        os.set_blocking(process.stdout.fileno(), False)
-        with contextlib.suppress(ImportError, AttributeError, OSError):
-            import fcntl
-
-            fcntl.fcntl(process.stdin.fileno(), fcntl.F_SETPIPE_SZ, PIPE_SIZE)
-        self._process = process
+        process = self._process = Child(command("router_core.capture.writer"))
         if self.generation:
-            self._write(encode(self._introduction()))
+            self._tell(self._introduction())
         return process
 
     def _lost(self, error: Exception) -> None:
@@ -153,22 +126,17 @@ class Pump:
         self.generation += 1
         self.problem = f"the writer's process ended ({error})"
         if self._process:
-            self._listen()
+            with contextlib.suppress(EOFError):
+                self._listen(self._process, 0)
             self._process.kill()
-            self._process.wait()
             self._process = None
             logger.error("capture: %s", self.problem)
         self._ended, self._current = replace(self.stats, dropped=self.stats.dropped - self.refused), Stats()
 
-    def _listen(self) -> None:
-        """Reads what the writer says of itself."""
-        if self._process is None or self._process.stdout is None:
-            return
-        with contextlib.suppress(OSError):
-            while data := os.read(self._process.stdout.fileno(), 65536):
-                *lines, self._tail = (self._tail + data).split(b"\n")
-                if lines:
-                    self._current = Stats(**orjson.loads(lines[-1]))
+    def _listen(self, process: Child, timeout: float | None) -> None:
+        """Takes in what the writer says of itself. Raises EOFError when it is gone."""
+        for said in process.heard(timeout):
+            self._current = Stats(**said)
 
     def _say(self, now: bool = False) -> None:
         """Warns about dropped records, not more often than it can be read."""

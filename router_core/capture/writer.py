@@ -4,7 +4,7 @@ Redaction is work, and in the proxy's own process every microsecond of it would 
 So it is done by a child that reads operations from its standard input and writes records. It outlives a
 proxy that is killed for as long as it takes to write what it was told, and a disk that hangs stops only it.
 
-The protocol: a 4-byte length, then a list of operations in `marshal` form (both ends are one interpreter).
+The protocol: the frames of `router_core.frames`, each a list of operations in `marshal` form (both ends are one interpreter).
 An operation is (name, number of the recording, arguments ...). On standard output, lines of JSON: `Stats`.
 """
 
@@ -15,7 +15,6 @@ import logging
 import marshal
 import os
 import selectors
-import struct
 import sys
 import time
 from dataclasses import asdict, dataclass, field
@@ -30,6 +29,7 @@ from router_core.capture.queue import Item
 from router_core.capture.record import Opening
 from router_core.capture.redaction import Redactor
 from router_core.capture.sheet import Sheet
+from router_core.frames import decode
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +40,6 @@ PRUNE_BYTES: Final = 64 << 20
 """Bytes written after which old records are looked for early."""
 MAX_OPEN: Final = 4096
 """Records that are written at the same time."""
-LENGTH: Final = struct.Struct("<I")
 
 
 @dataclass(slots=True)
@@ -221,12 +220,6 @@ OF_WRITER: Final = frozenset({"configure", "know", "begin", "finish", "cut"})
 """The operations that are the writer's; the others are methods of `Sheet`."""
 
 
-def encode(operations: list[Item]) -> bytes:
-    """`operations` as they go through the pipe."""
-    data = marshal.dumps(operations)
-    return LENGTH.pack(len(data)) + data
-
-
 def serve(source: int, sink: int) -> None:
     """Reads operations from `source` until its end, and writes `Stats` to `sink` when they change."""
     with contextlib.suppress(OSError, AttributeError):
@@ -245,8 +238,8 @@ def serve(source: int, sink: int) -> None:
                 if not data:
                     break
                 pending += data
-                for operations in _decode(pending):
-                    writer.handle(operations)
+                for operations in decode(pending):
+                    writer.handle(marshal.loads(operations))
                 if idle:
                     flush_at = time.monotonic() + FLUSH_INTERVAL
             if time.monotonic() >= flush_at:
@@ -257,21 +250,6 @@ def serve(source: int, sink: int) -> None:
                 with contextlib.suppress(OSError):
                     os.write(sink, orjson.dumps(said) + b"\n")
     writer.close()
-
-
-def _decode(pending: bytearray) -> list[list[Item]]:
-    """The complete messages at the beginning of `pending`, which are taken out of it."""
-    messages: list[list[Item]] = []
-    position = 0
-    while len(pending) - position >= LENGTH.size:
-        (size,) = LENGTH.unpack_from(pending, position)
-        if len(pending) - position - LENGTH.size < size:
-            break
-        position += LENGTH.size
-        messages.append(marshal.loads(memoryview(pending)[position : position + size]))
-        position += size
-    del pending[:position]
-    return messages
 
 
 if __name__ == "__main__":

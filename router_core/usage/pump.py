@@ -10,18 +10,21 @@ entries are idempotent by their id.
 from __future__ import annotations
 
 import logging
+import pickle
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from router_core import child
+from router_core.child import Child
 from router_core.config.schema import Config
 from router_core.usage.batch import pack
 from router_core.usage.budgets import Budgets
 from router_core.usage.entry import Unpriced, subscriptions
 from router_core.usage.intake import Intake
-from router_core.usage.process import WriterProcess, command
 from router_core.usage.status import LedgerStatus
+from router_core.usage.tally import Tally
 
 if TYPE_CHECKING:
     from router_core.usage.ledger import Ledger
@@ -29,14 +32,17 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 BATCH: Final = 500
-INTERVAL: Final = 0.25
-"""Seconds that entries are gathered before they are handed over."""
+INTERVAL: Final = 0.5
+"""Seconds that entries are gathered before they are handed over: a batch has its own cost, whatever its size."""
 RESTART: Final = 2.0
 """Seconds between two starts of a writer that dies."""
 TRIES: Final = 3
 """Writers that may die of a batch before it is given up, or before they say a word until none is started again."""
-SAY_INTERVAL: Final = 30.0
-"""Seconds between two warnings about dropped entries."""
+
+
+def command() -> list[str]:
+    """How the writer is started."""
+    return child.command("router_core.usage.writer")
 
 
 class LedgerPump(Intake):
@@ -62,22 +68,15 @@ class LedgerPump(Intake):
         """The batch that the writer works on."""
         self._tries = 0
         """Writers that have died of it."""
-        self._held = 0
-        """Entries of earlier batches that the writer holds in memory, for want of room on the disk."""
         self._generation = 0
         """Which configuration is in force; what the writer says of the budgets of an earlier one is late."""
         self._told = 0
         """The generation that the writer knows."""
-        self._process: WriterProcess | None = None
+        self._process: Child | None = None
         self._mute = 0
         """Writers in a row that died without a word."""
         self._next_start = 0.0
-        self._status = LedgerStatus("starting", "", 0, 0, 0, 0)
-        """Of the writer that runs."""
-        self._written = 0
-        """By writers that have died."""
-        self._said = 0
-        self._said_at = -SAY_INTERVAL
+        self._tally = Tally(clock)
         self._own: Ledger | None = None
         """In this process, where no writer can be started."""
         self._deadline: float | None = None
@@ -106,17 +105,8 @@ class LedgerPump(Intake):
 
     def status(self) -> LedgerStatus:
         """Counters since the start, over all writers."""
-        one = self._own.status() if self._own else self._status
-        # What the writer has in memory is for the most part the batch that it was sent.
-        queued = len(self._queue) + max(len(self._sent), one.queued)
-        return LedgerStatus(
-            one.state,
-            one.error,
-            queued,
-            self._written + one.written,
-            one.spooled,
-            self._dropped + one.dropped,
-        )
+        current = self._own.status() if self._own else self._tally.last
+        return self._tally.total(current, len(self._queue), len(self._sent), self._dropped)
 
     def flush(self, timeout: float = 5.0) -> bool:
         """Wait until everything recorded until now is in the database or in the spool."""
@@ -136,9 +126,7 @@ class LedgerPump(Intake):
             self._own.close(max(1.0, self._deadline - time.monotonic()))
         if left := len(self._queue) + len(self._sent):
             logger.warning("the ledger did not take %d entries within %g s", left, timeout)
-        self._status = LedgerStatus(
-            "stopped", "", 0, self._status.written, self._status.spooled, self._status.dropped
-        )
+        self._tally.stopped()
 
     # -- the thread -----------------------------------------------------------------------------------
 
@@ -171,7 +159,7 @@ class LedgerPump(Intake):
                 self._hand_over()
             except (OSError, ValueError, EOFError) as error:
                 self._lost(error)
-        self._say()
+        self._tally.say(self.status().dropped)
 
     def _hand_over(self) -> None:
         """Gives the writer one batch, and waits until it has put it where it is safe. Raises OSError, EOFError."""
@@ -183,7 +171,7 @@ class LedgerPump(Intake):
                 self._sent = self._take_batch(BATCH)
                 self._tries = 0
         if self._sent:
-            self._process.tell("take", pack(self._sent))
+            _tell(self._process, "take", pack(self._sent))
         while self._sent and self._patient:
             self._listen(INTERVAL)
 
@@ -192,7 +180,7 @@ class LedgerPump(Intake):
         try:
             if self._mute >= TRIES:
                 raise OSError("it ends as soon as it is started")
-            process = WriterProcess(self._command())
+            process = Child(self._command())
         except OSError as error:
             logger.warning(
                 "the ledger is written by the proxy itself, which makes it slower: no writer: %s", error
@@ -201,7 +189,7 @@ class LedgerPump(Intake):
             return
         self._process = process
         try:
-            process.tell("open", self.url, str(self._spool_folder), self._config.usage)
+            _tell(process, "open", self.url, str(self._spool_folder), self._config.usage)
             self._configure()
         except OSError as error:
             self._lost(error)
@@ -210,27 +198,24 @@ class LedgerPump(Intake):
         assert self._process
         with self._idle:
             generation, usage, used = self._generation, self._config.usage, self.budgets.used()
-        self._process.tell("apply", generation, usage, used)
+        _tell(self._process, "apply", generation, usage, used)
         self._told = generation
 
     def _lost(self, error: Exception) -> None:
         """The writer died. The batch that it had goes to the next one."""
         process, self._process = self._process, None
         assert process
-        code, spoke = process.kill(), process.spoke
+        # The first line is its greeting.
+        code, spoke = process.kill(), process.lines > 1
         self._mute = 0 if spoke else self._mute + 1
         if spoke:
             logger.error(
                 "the ledger's writer ended with %d; another one is started (%s)", code, error or "no answer"
             )
-        last = self._status
-        self._written += last.written
-        self._dropped += last.dropped + self._held
-        self._held = 0
-        self._status = LedgerStatus("waiting", "the ledger's writer ended", 0, 0, last.spooled, 0)
+        self._tally.died()
         self._tries += spoke
         if self._sent and self._tries >= TRIES:
-            self._dropped += len(self._sent)
+            self._tally.given_up(len(self._sent))
             self._settled()
 
     def _listen(self, timeout: float) -> None:
@@ -247,7 +232,7 @@ class LedgerPump(Intake):
         log: tuple[int, str] | None = None,
         done: bool = False,
     ) -> None:
-        self._status = LedgerStatus(*status)
+        self._tally.hear(status)
         if log:
             logger.log(*log)
         if budgets:
@@ -261,20 +246,13 @@ class LedgerPump(Intake):
                 if entry := entries.get(id):
                     entry.cost, entry.notional, entry.cost_source = cost, notional, source
         if done:
-            self._held = self._status.queued
+            self._tally.settled()
             self._settled()
 
     def _settled(self) -> None:
         with self._idle:
             self._sent = []
             self._idle.notify_all()
-
-    def _say(self) -> None:
-        """Warns about dropped entries, not more often than it can be read."""
-        dropped = self.status().dropped
-        if dropped > self._said and self._clock() - self._said_at > SAY_INTERVAL:
-            logger.warning("the ledger found no room for %d entries", dropped - self._said)
-            self._said, self._said_at = dropped, self._clock()
 
     def _end(self) -> None:
         """The writer ends with its input, and writes what it has before."""
@@ -283,7 +261,7 @@ class LedgerPump(Intake):
             return
         try:
             self._listen(0)
-            if not (process.begun or self._sent):
+            if not (process.lines or self._sent):
                 # It holds nothing that is not known here, and to wait for its start would take seconds.
                 process.kill()
                 self._process = None
@@ -321,3 +299,8 @@ class LedgerPump(Intake):
             while self._queue:
                 own.take(self._queue.popleft())
         self._settled()
+
+
+def _tell(process: Child, *message: Any) -> None:
+    """Raises OSError when it is gone."""
+    process.tell(pickle.dumps(message, pickle.HIGHEST_PROTOCOL))

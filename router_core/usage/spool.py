@@ -49,7 +49,10 @@ class Spool:
         return [path for path in self._files() if path == self._own or not _alive(path)]
 
     def _files(self) -> list[Path]:
-        return sorted(self.folder.glob("*.jsonl")) if self.folder.is_dir() else []
+        try:
+            return sorted(path for path in self.folder.iterdir() if path.suffix == ".jsonl")
+        except FileNotFoundError:
+            return []
 
 
 def read(path: Path, batch: int) -> Iterator[list[Entry]]:

@@ -1,6 +1,6 @@
 """The process that keeps the ledger for a proxy: prices what the proxy reports and writes it.
 
-It reads from its standard input, in the frames of `router_core.usage.frames` and pickled (both ends are one
+It reads from its standard input, in the frames of `router_core.frames` and pickled (both ends are one
 program): ("open", URL, spool folder, UsageConfig) first, then ("apply", generation, UsageConfig, what the
 budgets have counted) and ("take", a `router_core.usage.batch`). It answers in lines of JSON, see `LedgerPump`; the first is
 said when it begins to read. It
@@ -24,9 +24,9 @@ from typing import Any, Final
 import orjson
 
 from router_core.config.schema import Config, UsageConfig
+from router_core.frames import decode
 from router_core.usage.batch import unpack
 from router_core.usage.entry import Entry
-from router_core.usage.frames import decode
 from router_core.usage.ledger import Ledger
 
 REPORT: Final = 1.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import stat
 import subprocess
@@ -332,8 +333,7 @@ def test_a_writer_that_dies_is_replaced_and_its_records_counted(house, monkeypat
     lost = recorder.start(exchange("01lost"), URL)
     lost.client_response(200, STREAM)
     eventually(lambda: bool(captures.paths(captures.Folders(house.folder))))
-    recorder._pump._process.kill()
-    recorder._pump._process.wait()
+    os.kill(recorder._pump._process.pid, signal.SIGKILL)
     lost.client_data(b"data: 1\n\n")
     eventually(lambda: recorder._pump.generation > 0)
     lost.client_data(b"data: 2\n\n")

@@ -1,10 +1,9 @@
-"""The process of the ledger's writer as its owner sees it: messages in, lines of JSON out."""
+"""A process of Detour's own that works for this one: messages in, lines of JSON out."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import pickle
 import selectors
 import subprocess
 import sys
@@ -14,18 +13,24 @@ from typing import Any, Final
 
 import orjson
 
-from router_core.usage.frames import encode
+from router_core.frames import encode
 
-_PROGRAM: Final = "import sys; sys.path[:0] = sys.argv[1:]; import runpy; runpy.run_module('router_core.usage.writer', run_name='__main__')"
+PIPE_SIZE: Final = 1 << 20
+"""Bytes that may lie in its pipe, where the system lets one choose: less waiting for a child that is slow."""
+
+_PROGRAM: Final = (
+    "import sys; sys.path.insert(0, sys.argv[1]); import runpy; runpy.run_module(sys.argv[2], {}, '__main__')"
+)
 
 
-def command() -> list[str]:
-    """How the writer is started. It finds the packages where this process did; a checkout need not be installed."""
-    root = str(Path(__file__).resolve().parents[2])
-    return [sys.executable, "-P", *["-O"] * sys.flags.optimize, "-c", _PROGRAM, root]
+def command(module: str) -> list[str]:
+    """How `module` is run as a child. It finds the packages where this process did; a checkout need not be
+    installed."""
+    root = str(Path(__file__).resolve().parents[1])
+    return [sys.executable, "-P", "-O", "-c", _PROGRAM, root, module]
 
 
-class WriterProcess:
+class Child:
     """Started when it is made. Raises OSError where it cannot be."""
 
     def __init__(self, command: Sequence[str]) -> None:
@@ -35,6 +40,10 @@ class WriterProcess:
         assert self._process.stdin and self._process.stdout
         self._input, self._output = self._process.stdin, self._process.stdout
         os.set_blocking(self._output.fileno(), False)
+        with contextlib.suppress(ImportError, AttributeError, OSError):
+            import fcntl
+
+            fcntl.fcntl(self._input.fileno(), fcntl.F_SETPIPE_SZ, PIPE_SIZE)
         self._answers = selectors.DefaultSelector()
         self._answers.register(self._output, selectors.EVENT_READ)
         self._tail = b""
@@ -42,26 +51,16 @@ class WriterProcess:
         """How many it has said."""
 
     @property
-    def begun(self) -> bool:
-        """Whether it reads messages; before that it has touched nothing."""
-        return self.lines > 0
-
-    @property
-    def spoke(self) -> bool:
-        """Whether it has ever said a word after its greeting."""
-        return self.lines > 1
-
-    @property
     def pid(self) -> int:
         return self._process.pid
 
-    def tell(self, *message: Any) -> None:
+    def tell(self, message: bytes) -> None:
         """Waits until it has taken the message. Raises OSError when it is gone."""
-        view = memoryview(encode(pickle.dumps(message, pickle.HIGHEST_PROTOCOL)))
+        view = memoryview(encode(message))
         while view:
             view = view[os.write(self._input.fileno(), view) :]
 
-    def heard(self, timeout: float) -> Iterator[dict[str, Any]]:
+    def heard(self, timeout: float | None) -> Iterator[dict[str, Any]]:
         """What it says, waiting at most so many seconds for it. Raises EOFError when it is gone."""
         for key, _ in self._answers.select(timeout):
             data = os.read(key.fd, 1 << 20)
