@@ -39,6 +39,8 @@ class Child:
     name: str
     process: subprocess.Popen
     port: int
+    admin: int | None = None
+    """The port of Detour's administration."""
 
     @property
     def resident(self) -> int:
@@ -120,7 +122,8 @@ def start_detour(
     match = re.search(r"proxy=\S+:(\d+)", line)
     if not match:
         raise RuntimeError(f"{name} did not start: {(home / 'log').read_text()[-2000:]}")
-    return Child(name, process, int(match[1]))
+    admin = re.search(r"admin=\S+:(\d+)", line)
+    return Child(name, process, int(match[1]), int(admin[1]) if admin else None)
 
 
 def free_port() -> int:

@@ -67,7 +67,10 @@ STOP = (
 
 
 class Upstream(asyncio.Protocol):
-    """Answers each request; ``x-events: COUNT/INTERVAL_MS`` asks for a stream of that many deltas."""
+    """Answers each request; ``x-events: COUNT/INTERVAL_MS`` asks for a stream of that many deltas, and
+    ``/answered`` how many requests there have been."""
+
+    answered = 0
 
     def connection_made(self, transport) -> None:
         self.transport = transport
@@ -85,6 +88,11 @@ class Upstream(asyncio.Protocol):
             self.answer(head)
 
     def answer(self, head: bytes) -> None:
+        if head.startswith(b"get /answered "):
+            number = b"%d" % Upstream.answered
+            self.transport.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(number), number))
+            return
+        Upstream.answered += 1
         wanted = re.search(rb"\r\nx-events: (\d+)/(\d+)", head)
         if wanted:
             self.transport.write(SSE + START + DELTA)

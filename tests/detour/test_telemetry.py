@@ -1,5 +1,12 @@
-"""Spans and metrics against the conventions for generative AI."""
+"""Spans and metrics against the conventions for generative AI, and their way out of the proxy."""
 
+import logging
+import marshal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -19,6 +26,8 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from detour import telemetry
 from detour.telemetry import Telemetry
+from detour.telemetry.exporter import DURATIONS, Exporter
+from detour.telemetry.report import read, report_of
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 
@@ -30,9 +39,8 @@ class Told:
         exporter, self._reader = InMemorySpanExporter(), InMemoryMetricReader()
         tracing = TracerProvider()
         tracing.add_span_processor(SimpleSpanProcessor(exporter))
-        watching = Telemetry(tracing, MeterProvider([self._reader]))
-        for one in exchanges:
-            watching.finished(entry_of(one).entry, one)
+        reports = marshal.dumps([report_of(entry_of(one).entry, one) for one in exchanges])
+        Exporter(tracing, MeterProvider([self._reader])).take(map(read, marshal.loads(reports)))
         self.spans: list[Any] = list(exporter.get_finished_spans())
 
     def metrics(self) -> dict[str, Any]:
@@ -90,7 +98,7 @@ def test_metrics() -> None:
     metrics = Told(exchange(), exchange(status=500, stream=False)).metrics()
     assert metrics["gen_ai.client.operation.duration"].unit == "s"
     ok, failed = metrics["gen_ai.client.operation.duration"].data.data_points
-    assert (ok.count, ok.explicit_bounds) == (1, telemetry.DURATIONS)
+    assert (ok.count, ok.explicit_bounds) == (1, DURATIONS)
     assert "error.type" not in ok.attributes
     assert failed.attributes["error.type"] == "500"
     points = {
@@ -107,11 +115,97 @@ def test_it_is_off_unless_asked_for(env: dict[str, str]) -> None:
     assert telemetry.start(env) is None
 
 
-def test_it_is_on_where_an_endpoint_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="the exporter is not installed")
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
+def test_it_says_what_is_missing(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(telemetry, "_installed", lambda: False)
+    assert telemetry.start({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}) is None
+    assert "pip install 'detour[otel]'" in caplog.text
+
+
+class Collector(ThreadingHTTPServer):
+    """Takes OTLP over HTTP."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Taking)
+        self.taken: list[tuple[str, bytes]] = []
+
+
+class _Taking(BaseHTTPRequestHandler):
+    server: Collector
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"]))
+        self.server.taken.append((self.path, body))
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
+    server = Collector()
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_process_of_its_own_exports_what_is_over(collector: Collector) -> None:
+    from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+    started = telemetry.start()
+    assert started
+    for one in (exchange(attempt(1, phase="headers", status=429), attempt(2), model="sonnet"), exchange()):
+        started.finished(entry_of(one).entry, one)
+    started.close(60.0)
+    bodies = dict(collector.taken)
+    assert set(bodies) == {"/v1/traces", "/v1/metrics"}
+    (resource,) = ExportTraceServiceRequest.FromString(bodies["/v1/traces"]).resource_spans
+    assert {a.key: a.value.string_value for a in resource.resource.attributes}["service.name"] == "detour"
+    spans = resource.scope_spans[0].spans
+    model = "chat claude-sonnet-4-5-20250929"
+    assert sorted(span.name for span in spans) == [model] * 4 + ["chat sonnet"]
+    (metrics,) = ExportMetricsServiceRequest.FromString(bodies["/v1/metrics"]).resource_metrics
+    counts = {m.name: sum(p.count for p in m.histogram.data_points) for m in metrics.scope_metrics[0].metrics}
+    assert counts["gen_ai.client.operation.duration"] == 2
+
+
+def test_a_collector_that_does_not_answer_is_said(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
     started = telemetry.start()
     assert started
-    for provider in started._providers:
-        provider.shutdown()
+    one = exchange()
+    started.finished(entry_of(one).entry, one)
+    started.close(60.0)
+    assert "telemetry: Failed to export" in caplog.text
+
+
+def test_an_exporter_that_dies_is_said_and_what_it_misses_is_counted(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(telemetry, "QUEUE", 3)
+    with caplog.at_level(logging.WARNING):
+        started = Telemetry(lambda: [sys.executable, "-c", "raise SystemExit(3)"])
+        one = exchange()
+        for _ in range(5):
+            started.finished(entry_of(one).entry, one)
+        started.close(60.0)
+    assert "telemetry: 2 exchanges were dropped" in caplog.text
+
+
+def test_the_proxy_itself_loads_nothing_of_opentelemetry() -> None:
+    program = (
+        "import sys, detour.launcher, detour.telemetry\n"
+        "print(*{'opentelemetry.sdk', 'google.protobuf'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
