@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import cast
-
 from mitmproxy import connection, ctx
 from mitmproxy.proxy import events
 from mitmproxy.proxy.server import ConnectionHandler
@@ -14,15 +11,6 @@ from mitmproxy.utils import asyncio_utils
 def handler_of(client: connection.Client) -> ConnectionHandler | None:
     """The handler of `client`; None when it is gone."""
     return ctx.master.addons.get("proxyserver").connections.get(client.id)
-
-
-def transport_of(client: connection.Client, of: connection.Connection) -> asyncio.Transport | None:
-    """What `of`, a connection that is open for `client`, is read from; None where that is nothing to be paused."""
-    handler = handler_of(client)
-    io = handler.transports.get(of) if handler else None
-    if io is None or not isinstance(io.writer, asyncio.StreamWriter):
-        return None
-    return cast(asyncio.Transport, io.writer.transport)
 
 
 def inject(client: connection.Client, event: events.Event) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from mitmproxy import ctx
 from mitmproxy.addons import proxyserver
@@ -13,6 +14,11 @@ from mitmproxy.proxy import mode_servers, mode_specs
 from addons.local import ProcessInstance as ProcessInstance  # mitmproxy's modes know it by its class
 from addons.peers import PeersInstance
 from router_core.peers import Tunnel
+
+ACCEPTS: Final = 16
+"""Connections that are accepted in one round of the event loop. uvloop accepts one for each listening socket, after
+which everything else has its turn: of two hundred clients that come together the last would wait for two hundred
+rounds, each with the events of those that were served before."""
 
 
 class Proxyserver(proxyserver.Proxyserver):
@@ -55,8 +61,9 @@ class Proxyserver(proxyserver.Proxyserver):
     def _serve_on(self, sockets: Sequence[socket.socket], server: mode_servers.ServerInstance) -> None:
         async def listen(_host: str, _port: int) -> list[asyncio.Server]:
             return [
-                await asyncio.start_server(server.handle_stream, sock=sock, backlog=self._backlog)
+                await asyncio.start_server(server.handle_stream, sock=each, backlog=self._backlog)
                 for sock in sockets
+                for each in (sock, *(sock.dup() for _ in range(ACCEPTS - 1)))
             ]
 
         server.listen = listen  # type: ignore[attr-defined]

@@ -17,7 +17,6 @@ from addons.call import Call
 from addons.failover.clients import install
 from addons.failover.events import DeadlinePassed, HookFinished
 from addons.failover.layer import FailoverLayer
-from addons.failover.pressure import Pressure
 from addons.failover.selfcheck import problems
 from addons.handlers import handler_of, inject
 
@@ -28,7 +27,6 @@ class Failover:
     def __init__(self) -> None:
         self.problems = problems()
         """What is missing in this mitmproxy; if anything is, Detour serves without failover."""
-        self.pressure = Pressure()
         self._running: set[asyncio.Task[None]] = set()
 
     @property
@@ -54,7 +52,6 @@ class Failover:
             return
         replacement = _replace(current)
         replacement.run_hook = self.run_hook
-        replacement.pressure = self.pressure
         if parent is None:
             nextlayer.layer = replacement
         else:

@@ -28,7 +28,6 @@ from wsproto.frame_protocol import CloseReason
 
 from addons.failover.clients import Crowded, unprocessed
 from addons.failover.events import DeadlinePassed, Draining, GetHttp1Connection, HookFinished
-from addons.failover.pressure import Pressure
 from addons.failover.stream import FailoverStream
 
 logger = logging.getLogger(__name__)
@@ -59,8 +58,6 @@ class FailoverLayer(HttpLayer):
         """Streams that were dropped by what is being handled."""
         self.run_hook: Callable[[commands.StartHook, FailoverLayer], bool] | None = None
         """Runs a hook; False if it has to wait, and comes back as `HookFinished`. None: hooks are commands."""
-        self.pressure: Pressure | None = None
-        """None: every piece is read as soon as it is there."""
 
     def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
         try:

@@ -23,8 +23,6 @@ from addons.failover.attempts import AttemptStream
 from addons.failover.clients import Unprocessed
 from addons.failover.events import DeadlinePassed
 from addons.failover.hold import Hold, Kind, Step, kind_of
-from addons.failover.pressure import Pressure
-from addons.handlers import transport_of
 from addons.headers import pairs
 from addons.witness import Witness, witnesses
 from router_core.exchange import Outcome
@@ -188,17 +186,7 @@ class FailoverStream(AttemptStream):
     def state_stream_response_body(self, event: events.Event) -> layer.CommandGenerator[None]:
         if self.call and isinstance(event, ResponseData):
             self.call.last_byte = time.monotonic()
-            pressure = self.http_layer.pressure
-            if pressure and pressure.relayed():
-                self.pause_upstream(pressure)
         yield from super().state_stream_response_body(event)
-
-    def pause_upstream(self, pressure: Pressure) -> None:
-        """Leave what comes next to be read a moment later."""
-        if self.context.server.alpn == b"h2":
-            return  # of its other streams some may have begun nothing yet
-        if transport := transport_of(self.context.client, self.context.server):
-            pressure.pause(transport)
 
     def state_consume_response_body(self, event: events.Event) -> layer.CommandGenerator[None]:
         if self.call and isinstance(event, ResponseData):
