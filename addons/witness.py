@@ -43,6 +43,8 @@ class Witness:
         self._upgraded = False
         self._sent = False
         self._hooks_done = False
+        self._grace: asyncio.TimerHandle | None = None
+        self._left: Call | None = None
 
     def take_attempt(self, call: Call) -> None:
         """The attempt under way, if it has not been seen yet."""
@@ -96,10 +98,13 @@ class Witness:
         if self._sent:
             self.finish()
         else:
-            asyncio.get_running_loop().call_later(GRACE, self.finish)
+            self._grace = asyncio.get_running_loop().call_later(GRACE, self.finish)
 
     def finish(self) -> None:
         """Ends the recording, once."""
+        if self._grace:
+            self._grace.cancel()
+            self._grace = None
         if witnesses.pop(self._flow) is None:
             return
         call = calls.get(self._flow)
@@ -109,6 +114,16 @@ class Witness:
             flow = self._flow
             status = flow.response.status_code if flow.response else None
             self.recording.end(status, flow.error.msg if flow.error else None)
+        if self._left:
+            self._left.release()
+            self._left = None
+
+    def leave(self, call: Call) -> None:
+        """The stream of `call` is over; the call is let go of when its recording is."""
+        if self._flow in witnesses:
+            self._left = call
+        else:
+            call.release()
 
     def _connection(self, server: Connection, attempt: Attempt | None) -> None:
         """When the connection was made, if it was made for this flow."""

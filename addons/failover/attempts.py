@@ -68,8 +68,11 @@ class AttemptStream(HttpStream):
             return  # something still comes
         self.context.layers.clear()
         self.client_state = self.server_state = _over
-        if self.call and self.call.finished and not self.witness:
-            self.call.release()
+        if self.call and self.call.finished:
+            if self.witness:
+                self.witness.leave(self.call)
+            else:
+                self.call.release()
 
     # -- an attempt -------------------------------------------------------------------------------------
 

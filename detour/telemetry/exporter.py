@@ -15,7 +15,6 @@ variables".
 from __future__ import annotations
 
 import contextlib
-import gc
 import logging
 import marshal
 import os
@@ -35,6 +34,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from detour import __version__
 from detour.telemetry.report import Report, Tried, read
+from router_core.child import give_way
 from router_core.frames import decode
 
 PROVIDERS: Final = {
@@ -218,9 +218,7 @@ class _ToProxy(logging.Handler):
 
 def serve(source: int, sink: int) -> None:
     """Exports until the end of `source`."""
-    with contextlib.suppress(OSError, AttributeError):
-        os.nice(10)  # where there is not enough for both, the traffic goes first
-    gc.set_threshold(50_000)
+    give_way()
     logging.basicConfig(handlers=[_ToProxy(sink)], format="%(message)s", level=logging.WARNING)
     exporter = by_otlp()
     pending = bytearray()

@@ -15,7 +15,7 @@ from router_core.capture.spans import BODY, LOGIN, SCHEME, Kind, Place, Span
 from router_core.exchange import Headers
 
 MAX_HARMLESS: Final = 16384
-"""Headers that are remembered as holding no secret; most come again with each message."""
+"""Headers and short texts that are remembered as holding no secret; most come again with each message."""
 
 
 class Redactor:
@@ -38,7 +38,7 @@ class Redactor:
         self._detector = Detector(self._known, user_patterns, names)
         self._placeholders = Placeholders(key)
         self._headers = frozenset(h.lower() for h in (*headers, *names))
-        self._harmless: set[tuple[str, str]] = set()
+        self._harmless: set[str | tuple[str, str]] = set()
         self._harmless_version = 0
 
     def know(self, secrets: Iterable[str]) -> None:
@@ -55,27 +55,41 @@ class Redactor:
         """`data` with every secret replaced."""
         return self.replace(data, self.spans(data, place))
 
-    def text(self, value: str, place: Place = BODY) -> str:
+    def text(self, value: str) -> str:
+        """`value` with every secret replaced."""
+        if self._is_harmless(value):
+            return value
         data = value.encode("utf-8", "surrogateescape")
-        return self.redact(data, place).decode("utf-8", "surrogateescape")
+        redacted = self.redact(data).decode("utf-8", "surrogateescape")
+        if redacted == value:
+            self._remember(value, value)
+        return redacted
 
     def headers(self, headers: Headers) -> Headers:
         """Headers with their secrets replaced; names, order and authentication schemes stay."""
-        if self._harmless_version != self._known.version:
-            self._harmless_version, self._harmless = self._known.version, set()
         found: Headers = []
         for header in headers:
-            if header not in self._harmless:
+            if self._is_harmless(header):
+                found.append(header)
+            else:
                 name, value = header
                 redacted = self.header(name.lower(), value)
-                if redacted == value and len(value) <= 256:
-                    if len(self._harmless) >= MAX_HARMLESS:
-                        self._harmless.clear()
-                    self._harmless.add(header)
+                if redacted == value:
+                    self._remember(header, value)
                 found.append((name, redacted))
-            else:
-                found.append(header)
         return found
+
+    def _is_harmless(self, what: str | tuple[str, str]) -> bool:
+        """Whether it is remembered that a text or header holds no secret, of those that are known now."""
+        if self._harmless_version != self._known.version:
+            self._harmless_version, self._harmless = self._known.version, set()
+        return what in self._harmless
+
+    def _remember(self, what: str | tuple[str, str], value: str) -> None:
+        if len(value) <= 256:
+            if len(self._harmless) >= MAX_HARMLESS:
+                self._harmless.clear()
+            self._harmless.add(what)
 
     def header(self, name: str, value: str) -> str:
         """One header's value; `name` in lower case."""

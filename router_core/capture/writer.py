@@ -18,6 +18,7 @@ import selectors
 import sys
 import time
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,11 +30,12 @@ from router_core.capture.queue import Item
 from router_core.capture.record import Opening
 from router_core.capture.redaction import Redactor
 from router_core.capture.sheet import Sheet
+from router_core.child import give_way
 from router_core.frames import decode
 
 logger = logging.getLogger(__name__)
 
-FLUSH_INTERVAL: Final = 0.25
+FLUSH_INTERVAL: Final = 0.5
 """Seconds between two writes: what a crash of this process may take, besides an unfinished line of a body."""
 PRUNE_INTERVAL: Final = 60.0
 PRUNE_BYTES: Final = 64 << 20
@@ -56,7 +58,7 @@ class Stats:
     """Why the last one was dropped."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Settings:
     """What the writer needs of the configuration, as plain values."""
 
@@ -70,7 +72,7 @@ class Settings:
     dirs: dict[str, str] = field(default_factory=dict)
     """Folders of providers, by name."""
 
-    @property
+    @cached_property
     def folders(self) -> captures.Folders:
         return captures.Folders.of(Path(self.folder), self.dirs)
 
@@ -222,8 +224,7 @@ OF_WRITER: Final = frozenset({"configure", "know", "begin", "finish", "cut"})
 
 def serve(source: int, sink: int) -> None:
     """Reads operations from `source` until its end, and writes `Stats` to `sink` when they change."""
-    with contextlib.suppress(OSError, AttributeError):
-        os.nice(10)  # where there is not enough for both, the traffic goes first
+    give_way()
     writer = Writer()
     said = Stats()
     pending = bytearray()

@@ -10,7 +10,6 @@ outlives a proxy that is killed for as long as it takes to write what it was tol
 from __future__ import annotations
 
 import contextlib
-import gc
 import logging
 import os
 import pickle
@@ -23,6 +22,7 @@ from typing import Any, Final
 
 import orjson
 
+from router_core.child import give_way
 from router_core.config.schema import Config, UsageConfig
 from router_core.frames import decode
 from router_core.usage.batch import unpack
@@ -119,11 +119,7 @@ class _Forwarding(logging.Handler):
 
 def serve(source: int, sink: int) -> None:
     """Keeps the ledger until the end of `source`."""
-    with contextlib.suppress(OSError, AttributeError):
-        os.nice(10)  # where there is not enough for both, the traffic goes first
-    # Entries refer to nothing that refers to them, and come hundreds at a time: looking for circles among
-    # them would be a third of the work.
-    gc.set_threshold(50_000)
+    give_way()
     writer = Writer(sink)
     logging.basicConfig(handlers=[_Forwarding(writer)], format="%(message)s", level=logging.WARNING)
     writer.greet()
