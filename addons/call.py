@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from weakref import ref
 
 from mitmproxy import http
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from router_core.prepare import Outgoing
     from router_core.respond import Responder
     from router_core.sse import Event
+
+EARLY: Final = 0.001
+"""Seconds by which a timer of the event loop may be early."""
 
 
 @dataclass(slots=True)
@@ -66,7 +69,9 @@ class Call:
     finished: bool = False
     last_byte: float = 0.0
     """Monotonic seconds of the last piece of the answer."""
-    deadline: asyncio.TimerHandle | None = None
+    due: float = 0.0
+    """The event loop's time of the deadline; 0 is none."""
+    timer: asyncio.TimerHandle | None = None
     on_deadline: Callable[[], None] | None = None
     message: Event | None = None
     """The message of the upstream that is at hand, on a WebSocket: read once, whoever asks."""
@@ -96,9 +101,28 @@ class Call:
 
     def arm(self, seconds: float) -> None:
         """Wake the stream after `seconds`, replacing an earlier deadline; 0 is none."""
-        self.disarm()
-        if seconds and self.on_deadline:
-            self.deadline = asyncio.get_running_loop().call_later(seconds, self.on_deadline)
+        if not seconds or not self.on_deadline:
+            self.disarm()
+            return
+        loop = asyncio.get_running_loop()
+        self.due = loop.time() + seconds
+        # A deadline is nearly always moved back; the timer that is set then finds out by itself.
+        if self.timer is None or self.timer.when() > self.due:
+            self._set_timer(loop)
+
+    def _set_timer(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self.timer:
+            self.timer.cancel()
+        self.timer = loop.call_at(self.due, self._wake)
+
+    def _wake(self) -> None:
+        self.timer = None
+        loop = asyncio.get_running_loop()
+        if loop.time() < self.due - EARLY:
+            self._set_timer(loop)
+        elif self.on_deadline:
+            self.due = 0.0
+            self.on_deadline()
 
     def relay(self, data: bytes) -> bytes:
         """A piece of the upstream's answer in, the client's out; b"" ends it."""
@@ -115,9 +139,10 @@ class Call:
         return [out] if out else []
 
     def disarm(self) -> None:
-        if self.deadline:
-            self.deadline.cancel()
-            self.deadline = None
+        self.due = 0.0
+        if self.timer:
+            self.timer.cancel()
+            self.timer = None
 
 
 calls = Attached[Call]("call")

@@ -64,7 +64,11 @@ class MagicHost:
         if is_transparent(flow.client_conn):
             # Other names of plain HTTP are not looked at; this is Detour's own address in a tunnel.
             return True
-        return flow.request.pretty_host.lower() == HOST
+        request = flow.request
+        # Taking a name apart costs more than seeing that it cannot be this one.
+        if HOST not in request.host.lower() and HOST not in request.headers.get("host", "").lower():
+            return False
+        return request.pretty_host.lower() == HOST
 
 
 def page(authority: Cert) -> str:

@@ -7,13 +7,14 @@ import dataclasses
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from types import CoroutineType
 from typing import Any
 
 from mitmproxy import addonmanager, exceptions, flow, hooks, master, options
 from mitmproxy.addons import core, next_layer
 from mitmproxy.utils import asyncio_utils
 
-from addons import headers
+from addons import headers, names
 from addons.certificates import Certificates
 from addons.listening import Proxyserver
 
@@ -92,7 +93,8 @@ def _run(handlers: list[Handler], args: Sequence[Any]) -> Iterator[Awaitable[Non
     for handler in handlers:
         try:
             result = handler(*args)
-            if result is not None and inspect.isawaitable(result):
+            # What hooks return is nearly always a coroutine; `isawaitable` looks further.
+            if result is not None and (type(result) is CoroutineType or inspect.isawaitable(result)):
                 yield result
         except exceptions.AddonHalt:
             return
@@ -125,6 +127,7 @@ class LeanMaster(master.Master):
         # Nobody here listens to `add_log`, which mitmproxy would tell every addon of at every line.
         self._legacy_log_events.uninstall()
         headers.install()
+        names.install()
         self.addons = DirectAddonManager(self)
         self.proxyserver = server or Proxyserver()
         self.certificates = Certificates()

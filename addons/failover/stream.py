@@ -83,7 +83,6 @@ class FailoverStream(AttemptStream):
         event.response = response
         exchange, attempt = call.under_way
         attempt.first_byte = time.monotonic()
-        call.disarm()
         kind = kind_of(response, attempt.endpoint.format, exchange.stream)
         if kind is Kind.NOTHING and (self.alive or _is_foreign(call, response)):
             # The client has been promised an event stream, and this is none; or a page of somebody in between.
