@@ -17,7 +17,7 @@ from router_core.child import Child, command
 
 logger = logging.getLogger(__name__)
 
-INTERVAL: Final = 0.05
+INTERVAL: Final = 0.2
 """Seconds that reports are gathered before they are handed over."""
 RESTART: Final = 10.0
 """Seconds between two starts of a writer that dies."""

@@ -385,6 +385,8 @@ with httpx.Client(proxy=os.environ["HTTPS_PROXY"], verify=os.environ["SSL_CERT_F
             client.post(url, json={"model": "m-1", "messages": [{"role": "user", "content": "hi"}]}, headers={"authorization": "Bearer planted"})
         except httpx.HTTPError as error:
             print(type(error).__name__)
+for stream in (sys.stdout, sys.stderr):
+    stream.write("no end of a line")
 sys.exit(7)
 """
 
@@ -419,8 +421,10 @@ def test_capture_run_says_what_a_command_talked_to(start, fakes):
     assert "Unknown provider: localhost speaks openai-chat" in done.stderr
     assert f"base_url: https://localhost:{fake.port}/v2" in done.stderr
     assert b"planted" not in written(detour)
+    assert "no end of a line" in done.stderr.splitlines()
 
     done = capture_run(detour, "--json", urls=urls)
+    assert "no end of a line" in done.stdout.splitlines()
     report = json.loads(done.stdout.partition("{")[1] + done.stdout.partition("{")[2])
     assert [h["host"] for h in report["hosts"]] == ["api.openai.com"]
     assert report["tunnelled"] == [{"host": "localhost", "likely": False}]

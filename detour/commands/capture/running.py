@@ -54,6 +54,8 @@ def run(
     code = _wait(program, command, environment)
     summaries = _settled(place, label, began)
     records = list(_records(summaries))
+    # CMD may have left its last line without an end.
+    print(file=sys.stdout if json else sys.stderr)
     if json:
         print_json(_values(command, code, records))
     else:
@@ -174,7 +176,7 @@ def _report(records: list[Record], asked: list[str]) -> None:
     out = console(stderr=True)
     seen, tunnelled = _split(records)
     if not records:
-        out.print("\ndetour: the command talked to no host through the proxy. Does it honour HTTPS_PROXY?")
+        out.print("detour: the command talked to no host through the proxy. Does it honour HTTPS_PROXY?")
         return
     if seen:
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="What it talked to", title_justify="left")
