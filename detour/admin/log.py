@@ -9,6 +9,8 @@ from typing import Any, Final
 from detour.redaction import redact
 
 MAX_LINES: Final = 2000
+LONGEST: Final = 2000
+"""Characters that are shown of a line."""
 
 
 class LogRing(logging.Handler):
@@ -16,28 +18,25 @@ class LogRing(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__()
-        self._lines: deque[dict[str, Any]] = deque(maxlen=MAX_LINES)
+        self._lines: deque[tuple[float, str, str, str]] = deque(maxlen=MAX_LINES)
+        """Moment, level, logger, text. Each request logs a line; few are ever looked at, and redacted then."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            text = redact(record.getMessage())
+            text = record.getMessage()
             if record.exc_info and record.exc_info[0]:
                 text += f" ({record.exc_info[0].__name__})"
         except Exception:
             self.handleError(record)
             return
-        self._lines.append(
-            {
-                "at": record.created,
-                "level": record.levelname.lower(),
-                "logger": record.name,
-                "message": text[:2000],
-            }
-        )
+        self._lines.append((record.created, record.levelname, record.name, text))
 
     def lines(self, limit: int = MAX_LINES) -> list[dict[str, Any]]:
         """The newest lines, the newest last."""
-        return list(self._lines)[-limit:]
+        return [
+            {"at": at, "level": level.lower(), "logger": name, "message": redact(text)[:LONGEST]}
+            for at, level, name, text in list(self._lines)[-limit:]
+        ]
 
     def install(self) -> None:
         logging.getLogger().addHandler(self)
