@@ -133,7 +133,9 @@ def _expiry(document: Mapping[str, Any], access: str, now: float) -> float:
             return now + seconds
     except (KeyError, TypeError, ValueError):
         pass
-    return claims(access).get("exp") or now + DEFAULT_LIFE
+    stated: float = claims(access).get("exp", 0.0)
+    # One that has ended when it is granted has not: the clocks differ.
+    return stated if stated > now else now + DEFAULT_LIFE
 
 
 def claims(token: str | None) -> dict[str, Any]:

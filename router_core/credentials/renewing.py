@@ -1,6 +1,8 @@
 """Tokens that run out and are fetched again: once at a time, ahead of time, and not too often.
 
-- Within `lead` seconds of its end a token is still handed out while a new one is fetched beside it.
+- Within `lead` seconds of its end a token is still handed out while a new one is fetched beside it; one that
+  lives shorter than that, in the second half of its life.
+- A token that was just fetched is used for `LEAST_LIFE` seconds, even if it has ended by our clock.
 - Whoever needs a token that has run out waits for the one fetch under way. A client that goes away does
   not interrupt it: a refresh token may already have been spent.
 - A fetch that failed is not repeated before 5, 10, 20 ... 300 seconds are over, one that only a person can
@@ -26,6 +28,8 @@ SKEW: Final = 5.0
 FIRST_BACKOFF: Final = 5.0
 MAX_BACKOFF: Final = 300.0
 PERMANENT_BACKOFF: Final = 1800.0
+LEAST_LIFE: Final = 10.0
+"""Seconds for which a fetched token is used whatever it says: where clocks differ, each request would be a refresh."""
 INEFFECTIVE: Final = 30.0
 """Seconds after a fetch in which a refused token is not fetched again."""
 
@@ -44,6 +48,7 @@ class Renewing(ABC):
         self._error: CredentialError | None = None
         self._not_before = 0.0
         self._fetched_at = float("-inf")
+        self._fetched = ""
 
     @abstractmethod
     async def _fetch(self) -> Token:
@@ -53,10 +58,10 @@ class Renewing(ABC):
     def fingerprint(self) -> str: ...
 
     def _usable(self, margin: float) -> Token | None:
-        held = self._held
-        if held is None or (held.expires_at is not None and self._wall() >= held.expires_at - margin):
-            return None
-        return held
+        held, now = self._held, self._wall()
+        if held is None or held.expires_at is None or now < held.expires_at - margin:
+            return held
+        return held if held.secret == self._fetched and now < self._fetched_at + LEAST_LIFE else None
 
     def current(self) -> Token | None:
         return self._usable(max(self.lead, SKEW))
@@ -117,10 +122,17 @@ class Renewing(ABC):
             error = CredentialError(f"a new token cannot be had: {type(e).__name__}")
             self._failed(error)
             raise error from None
-        self._hold(token)
-        self._fetched_at = self._wall()
-        self.renewed()
+        self._got(token)
         return token
+
+    def _got(self, token: Token) -> None:
+        """A token was fetched."""
+        self._hold(token)
+        self._fetched, self._fetched_at = token.secret, self._wall()
+        if token.expires_at is not None:
+            life = token.expires_at - self._fetched_at
+            self._not_before = self._fetched_at + (life / 2 if life > 0 else INEFFECTIVE)
+        self.renewed()
 
     def _hold(self, token: Token | None) -> None:
         """A token that is known to be new."""

@@ -58,7 +58,8 @@ def parse(document: Any) -> TokenFile:
     if isinstance(document.get("claudeAiOauth"), dict):
         return _claude(document, document["claudeAiOauth"])
     if isinstance(document.get("tokens"), dict) or _text(document, "OPENAI_API_KEY"):
-        return _codex(document, document.get("tokens") or {})
+        tokens = document.get("tokens")
+        return _codex(document, tokens if isinstance(tokens, dict) else {})
     if document.get("type") == "authorized_user":
         return _adc(document)
     if "expiry_date" in document:

@@ -215,8 +215,7 @@ class TokenSource(Renewing):
             with suppress(CredentialError):
                 held = next((g.refresh_token for g in await self._grants()), None)
         if held == grant.refresh_token:
-            self._hold(await self._granted(grant, granted))
-            self.renewed()
+            self._got(await self._granted(grant, granted))
 
     async def _grants(self) -> list[Grant]:
         """What may be tried, the newest refresh token first."""

@@ -96,6 +96,9 @@ class CredentialState:
     cooldowns: dict[Key, Cooldown] = field(default_factory=dict)
     over: dict[Key, Over] = field(default_factory=dict)
     """The last cooldowns that ended before their time, so that none comes back from who has not heard of it."""
+    served: dict[Key, float] = field(default_factory=dict)
+    """By model, and under None of all: when the last request that was answered well had begun, in seconds since the
+    epoch."""
     spent: dict[str, Limit] = field(default_factory=dict)
     """By model, as `key_of` names it: where others go first."""
     last_error: str | None = None

@@ -42,6 +42,9 @@ PROBE_PATIENCE: Final = 15.0
 PROBE_RECHECK: Final = 0.5
 """Seconds after which a probe of another process is looked for again."""
 
+NEWS_TRAVELS: Final = 2.0
+"""Seconds after which every process has heard of a cooldown, unless what carries the news is down."""
+
 MAX_JITTER: Final = 2.0
 _EARLY: Final = frozenset({FailureKind.TRANSIENT, FailureKind.CAPACITY})
 
@@ -168,8 +171,12 @@ class Health:
         """An attempt that began at monotonic `started` was answered: windows opened before it close."""
         if state.index < 0:
             return
-        state.last_success_at = self._wall()
+        state.last_success_at = now = self._wall()
+        began = now - (self._clock() - started)
+        if key_of(model) not in state.served and len(state.served) >= MAX_KEYS:
+            del state.served[min((k for k in state.served if k is not None), key=lambda k: state.served[k])]
         for key in (None, key_of(model)):
+            state.served[key] = max(began, state.served.get(key, 0.0))
             cooldown = state.cooldowns.get(key)
             if cooldown is not None and not cooldown.quota and started > cooldown.opened:
                 self._drop(state, key)
@@ -233,6 +240,13 @@ class Health:
         if state.index < 0 or (over is not None and cooldown.since <= over.at):
             return
         now = self._wall()
+        served = state.served.get(key, 0.0)
+        if old is None and not cooldown.quota and served > cooldown.since + NEWS_TRAVELS:
+            # The road was clear when nobody could tell us that it was not.
+            ended = Over(served, cooldown.until)
+            self._remember(state, key, ended)
+            self._changed(state, key, ended)
+            return
         if not cooldown.stated and not cooldown.quota:
             cooldown.until = min(cooldown.until, now + self.settings.max_cooldown)
         if not now < cooldown.until <= now + MAX_AHEAD or (old is not None and old.until >= cooldown.until):

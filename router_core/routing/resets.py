@@ -21,12 +21,22 @@ type Scope = Literal["model", "credential"]
 MAX_AHEAD: Final = 40 * 86400.0
 """No provider's window is longer than a month; what claims to be is a mistake in units."""
 
-_WORDS: Final = {"second": 1.0, "sec": 1.0, "minute": 60.0, "min": 60.0, "hour": 3600.0, "day": 86400.0}
+_WORDS: Final = {
+    "second": 1.0,
+    "sec": 1.0,
+    "minute": 60.0,
+    "min": 60.0,
+    "hour": 3600.0,
+    "hr": 3600.0,
+    "day": 86400.0,
+    "week": 604800.0,
+}
 _SPAN: Final = r"((?:\d+(?:\.\d+)?\s*(?:ns|us|µs|ms|s|m|h|d)(?![a-z])\s*)+)"
 _AFTER: Final = re.compile(
-    rf"(?:try again|retry|reset|resets|available|wait)\w*\s+(?:again\s+)?(?:in|after)\s+(?:about\s+|~)?{_SPAN}"
+    rf"(?:try again|retry|reset|resets|available|wait)\w*\s+(?:again\s+)?(?:(?:in|after|for)\s+)?(?:about\s+|~)?{_SPAN}"
 )
-_AMOUNT: Final = r"(\d+(?:\.\d+)?)\s*(second|sec|minute|min|hour|day)s?\b"
+_BARE_AFTER: Final = re.compile(rf"\bafter\s+{_SPAN}")
+_AMOUNT: Final = r"(\d+(?:\.\d+)?)\s*(second|sec|minute|min|hour|hr|day|week)s?\b"
 _AFTER_WORDS: Final = re.compile(
     r"(?:try again|retry|reset|resets|available|wait)\w*\s+(?:again\s+)?(?:in|after|for)?\s*(?:about\s+|~)?"
     rf"({_AMOUNT}(?:(?:,|\s|and)+{_AMOUNT})*)"
@@ -84,7 +94,7 @@ def _retry_after(error: UpstreamError, now: float) -> Iterator[Reset]:
     # The milliseconds are the same statement, more precisely.
     for name in ("retry-after-ms", "x-ms-retry-after-ms"):
         milliseconds = number(error.headers.get(name))
-        if milliseconds is not None:
+        if milliseconds is not None and milliseconds > 0:
             yield Reset(now + milliseconds / 1000, name)
             return
     value = error.headers.get("retry-after")
@@ -96,12 +106,17 @@ def _retry_after(error: UpstreamError, now: float) -> Iterator[Reset]:
         yield Reset(until, "retry-after")
 
 
+BEYOND: Final = "overage"
+"""Anthropic's name for paid use beyond the plan. Where it is switched off or spent it is ``rejected`` on every answer,
+also while the plan has room, and its reset is the end of the month: it says nothing about the plan's own windows."""
+
+
 def anthropic_windows(headers: Mapping[str, str]) -> dict[str, str]:
     """Status by window of ``anthropic-ratelimit-unified-{window}-status``; the window ``""`` is the whole."""
     found = {}
     for name, value in headers.items():
         match = re.fullmatch(r"anthropic-ratelimit-unified-(?:(.+)-)?status", name)
-        if match:
+        if match and match[1] != BEYOND:
             found[match[1] or ""] = value.strip().lower()
     return found
 
@@ -138,6 +153,14 @@ def anthropic_scope(headers: Mapping[str, str]) -> Scope | None:
     return "credential" if rejected & {"5h", "7d"} or rejected == {""} else "model"
 
 
+def codex_reset(headers: Mapping[str, str], prefix: str, now: float) -> float | None:
+    """When the window whose headers begin with `prefix` (``x-codex-primary``) begins anew."""
+    until = moment(headers.get(f"{prefix}-reset-at"))
+    seconds = number(headers.get(f"{prefix}-reset-after-seconds"))
+    # 0 and moments that are over stand where nothing is known.
+    return now + seconds if seconds is not None and (until is None or until <= now) else until
+
+
 def _codex_windows(error: UpstreamError, now: float) -> Iterator[Reset]:
     """``x-codex-{primary,secondary}-*`` of ChatGPT's backend: the account's windows, those that are used up."""
     for window in ("primary", "secondary"):
@@ -145,10 +168,7 @@ def _codex_windows(error: UpstreamError, now: float) -> Iterator[Reset]:
         used = number(error.headers.get(f"{prefix}-used-percent"))
         if used is None or used < 100:
             continue
-        until = moment(error.headers.get(f"{prefix}-reset-at"))
-        seconds = number(error.headers.get(f"{prefix}-reset-after-seconds"))
-        if until is None and seconds is not None:
-            until = now + seconds
+        until = codex_reset(error.headers, prefix, now)
         if until is not None:
             yield Reset(until, f"{prefix}-reset", "credential")
 
@@ -168,7 +188,7 @@ def _body_fields(error: UpstreamError, now: float) -> Iterator[Reset]:
     for part in _objects(error.document):
         for key in ("resets_at", "reset_at", "resetsAt"):
             until = moment(part.get(key)) if key in part else None
-            if until is not None:
+            if until is not None and until > now:
                 yield Reset(until, key)
                 break
         else:
@@ -269,6 +289,10 @@ def _text(error: UpstreamError, now: float, zone: str) -> Iterator[Reset]:
         yield Reset(until, "text")
         return
     match = _AT.search(text)
+    if match is None and (bare := _BARE_AFTER.search(text)):
+        seconds = duration(bare[1])
+        if seconds is not None:
+            yield Reset(now + seconds, "text")
     if match:
         stated = match[3].upper().replace("UTC", "Z").replace("Z", "+00:00") if match[3] else zone
         until = date(f"{match[1]}T{match[2] or '00:00'}{stated}")

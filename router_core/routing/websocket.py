@@ -86,7 +86,7 @@ def _limits(limits: Any, now: float) -> tuple[Window, ...]:
         reset = moment(window.get("reset_at", window.get("resets_at")))
         for key in ("resets_in_seconds", "reset_after_seconds"):
             seconds = number(window.get(key))
-            if reset is None and seconds is not None and seconds >= 0:
+            if (reset is None or reset <= now) and seconds is not None and seconds >= 0:
                 reset = now + seconds
         found.append(Window(name, used / 100, reset, "codex.rate_limits"))
     return tuple(found)

@@ -15,7 +15,7 @@ from typing import Final
 
 from router_core.config.schema import QuotaLimit
 from router_core.exchange import Headers
-from router_core.routing.resets import MAX_AHEAD, ratelimit_value
+from router_core.routing.resets import BEYOND, MAX_AHEAD, codex_reset, ratelimit_value
 from router_core.times import moment, number, server_now
 
 FIVE_HOURS: Final = 5 * 3600.0
@@ -48,7 +48,7 @@ class Window:
 
     def closed(self, reserve: float, now: float) -> bool:
         """Whether what may be used is used."""
-        if self.reset is None or self.reset <= now:
+        if self.reset is None or self.reset <= now or self.name == BEYOND:
             return False
         return self.used >= 1 - reserve and not (self.allowed and reserve == 0)
 
@@ -88,7 +88,16 @@ def _unified(name: str, value: str, headers: Mapping[str, str], now: float) -> W
     prefix = name.removesuffix("utilization")
     status = headers.get(f"{prefix}status", "").lower()
     reset = _ahead(moment(headers.get(f"{prefix}reset")), now)
-    return Window(match[1], used, reset, name, status.startswith("allowed"), match[1] in ("5h", "7d"))
+    allowed = status.startswith("allowed") or _goes_beyond(headers)
+    return Window(match[1], used, reset, name, allowed, match[1] in ("5h", "7d", BEYOND))
+
+
+def _goes_beyond(headers: Mapping[str, str]) -> bool:
+    """The plan's window may be used up: requests go through all the same, and are paid for apart."""
+    whole, beyond = (
+        headers.get(f"anthropic-ratelimit-unified-{name}status", "").lower() for name in ("", f"{BEYOND}-")
+    )
+    return whole.startswith("allowed") and beyond.startswith("allowed")
 
 
 def _codex(name: str, value: str, headers: Mapping[str, str], now: float) -> Window | None:
@@ -97,11 +106,8 @@ def _codex(name: str, value: str, headers: Mapping[str, str], now: float) -> Win
     if not match or percent is None or percent < 0:
         return None
     prefix = name.removesuffix("used-percent")
-    reset = moment(headers.get(f"{prefix}reset-at"))
-    seconds = number(headers.get(f"{prefix}reset-after-seconds"))
-    if reset is None and seconds is not None:
-        reset = now + seconds
-    return Window(match[1], percent / 100, _ahead(reset, now), name)
+    reset = _ahead(codex_reset(headers, prefix.removesuffix("-"), now), now)
+    return Window(match[1], percent / 100, reset, name)
 
 
 def _remaining(name: str, value: str, headers: Mapping[str, str], now: float) -> Window | None:

@@ -275,7 +275,7 @@ def test_a_refresh_endpoint_that_fails_is_left_alone_and_others_serve(
 def test_a_token_that_ends_soon_is_renewed_ahead_of_time(
     start: Start, fake: FakeUpstream, tokens: TokenEndpoint, tmp_path: Path
 ) -> None:
-    tokens.expires_in = 303
+    tokens.expires_in = 6
     detour = start(providers=anthropic(fake), credentials=[oauth(tokens, tmp_path / "token.json")])
     assert ask(detour).status_code == 200
     tokens.expires_in = 3600
@@ -415,7 +415,7 @@ def test_a_subscription_first_then_back(start: Start, fakes: FakeThread, tmp_pat
 def test_two_detours_with_one_token_file_never_use_a_refresh_token_twice(
     fake: FakeUpstream, tokens: TokenEndpoint, ca_bundle: Path, tmp_path: Path
 ) -> None:
-    tokens.expires_in = 303
+    tokens.expires_in = 6
     config = calm(ca_bundle) | {
         "providers": anthropic(fake),
         "credentials": [oauth(tokens, tmp_path / "token.json")],

@@ -270,6 +270,32 @@ async def test_a_login_that_is_needed_is_not_tried_for_half_an_hour(
     assert len(server.asked) == 1
 
 
+@pytest.mark.parametrize("life", [300, 100, 12, 4])
+async def test_what_lives_shortly_is_not_refreshed_for_each_request(
+    server: TokenServer, clock: Clock, life: int
+) -> None:
+    server.expires_in = life
+    source = configured(server, clock, lead="5m")
+    for _ in range(600):
+        await source.token()
+        if source.running is not None:
+            await source.running
+        clock.now += 1
+    assert len(server.asked) <= 2 * 600 // max(life, 10) + 1
+
+
+async def test_a_token_that_has_ended_when_it_is_granted_is_used_all_the_same(
+    server: TokenServer, clock: Clock
+) -> None:
+    """The machine's clock is fast."""
+    server.answers = [(200, {"access_token": jwt(exp=NOW - 60)})]
+    source = configured(server, clock)
+    for _ in range(20):
+        await source.token()
+        clock.now += 10
+    assert len(server.asked) == 1
+
+
 async def test_a_good_token_outlives_a_failing_refresh(server: TokenServer, clock: Clock) -> None:
     source = configured(server, clock)
     await source.token()

@@ -255,6 +255,16 @@ def test_anthropic_windows_say_what_a_limit_covers(
     assert (found.reset and found.reset.until - EPOCH) == until
 
 
+def test_paid_use_beyond_the_plan_says_nothing_about_the_plan() -> None:
+    """Where it is switched off, it is rejected on every answer, until the end of the month."""
+    beyond = {f"{UNIFIED}overage-status": "rejected", f"{UNIFIED}overage-reset": str(int(EPOCH) + 9999)}
+    whole = {f"{UNIFIED}status": "rejected", f"{UNIFIED}reset": str(int(EPOCH) + 400)}
+    plan = {f"{UNIFIED}5h-status": "rejected", f"{UNIFIED}5h-reset": str(int(EPOCH) + 400)}
+    for headers in ({**beyond, **whole}, {**beyond, **whole, **plan}):
+        found = read(429, anthropic("rate_limit_error"), headers, oauth=True)
+        assert (found.scope, found.reset and found.reset.until - EPOCH) == ("credential", 400)
+
+
 def test_retry_after_counts_beside_the_windows() -> None:
     headers = {
         f"{UNIFIED}5h-status": "rejected",

@@ -344,6 +344,32 @@ async def test_success_closes_windows_that_others_opened() -> None:
     assert other.state("a", "claude-a") == "ready"
 
 
+async def test_who_was_served_meanwhile_ends_a_cooldown_that_it_never_heard_of() -> None:
+    """The news of it was lost on the way: Redis was down."""
+    w = World(credential("a", priority=1), credential("b"))
+    known = {"kind": "rate_limit", "reason": "429", "stated": True, "level": 0, "since": w.time.wall()}
+    known |= {"until": w.time.wall() + 3600, "of": w.router.live.credentials["a"].fingerprint}
+    news = Change("cooldown", "a", known, "claude-a")
+    w.time.pass_(1)
+    await w.ask("claude-a")
+    # It may just have been on its way.
+    w.router.adopt([news])
+    assert w.state("a", "claude-a") == "cooling"
+    assert w.router.reset("a")
+    w.time.pass_(10)
+    for model, cools in (("claude-b", False), (None, False), ("claude-c", True)):
+        await w.ask("claude-b")
+        later = {**known, "since": w.time.wall() - 5}
+        w.store.changes.clear()
+        w.time.pass_(1)
+        await w.ask("claude-b")
+        w.router.adopt([Change("cooldown", "a", later, model)])
+        assert (w.state("a", model) == "cooling") is cools
+        # The others are told.
+        over = [c.value for c in w.store.changes if c.kind == "cooldown" and c.key == model]
+        assert [o["over"] > later["since"] for o in over] == ([] if cools else [True])
+
+
 async def test_what_is_over_does_not_come_back_from_who_has_not_heard_of_it() -> None:
     w = World(credential("a"), routing={"max_wait": 0})
     other = World(credential("a"), routing={"max_wait": 0})

@@ -53,6 +53,10 @@ def unified(window: str, used: float, *, status: str = "allowed", reset: int = 3
              ("anthropic-ratelimit-input-tokens-reset", "2027-01-15T08:00:30Z")],
             [("input-tokens", 1.0, 30, False)],
         ),
+        (
+            [("x-codex-primary-used-percent", "100"), ("x-codex-primary-reset-at", "0"), ("x-codex-primary-reset-after-seconds", "70")],
+            [("primary", 1.0, 70, True)],
+        ),
         ([("x-ratelimit-remaining-requests", "25")], []),
         ([("x-codex-primary-used-percent", "much")], []),
         ([("content-type", "text/plain")], []),
@@ -312,6 +316,22 @@ async def test_a_group_of_models_used_up_closes_the_model_that_met_it() -> None:
     await w.ask("claude-a", ok(unified("7d_opus", 1.0, status="rejected")))
     assert await w.asks(2, "claude-a") == ["b", "b"]
     assert set(await w.asks(2, "claude-b")) == {"a", "b"}
+
+
+async def test_paid_use_beyond_the_plan_closes_nothing() -> None:
+    w = World(credential("a", priority=1), credential("b"), routing={"reserve": 0.1})
+    await w.ask("claude-a", ok([*unified("5h", 0.2), *unified("overage", 1.0, status="rejected")]))
+    assert await w.asks(2, "claude-a") == ["a", "a"]
+    assert [x.name for x in w.router.live.allowances.windows("a")] == ["5h", "overage"]
+
+
+async def test_a_plan_that_is_used_up_goes_on_where_more_is_paid_for() -> None:
+    used_up = [*unified("5h", 1.0, status="rejected"), (f"{U}status", "allowed")]
+    w = World(credential("a", priority=1), credential("b"))
+    await w.ask("claude-a", ok([*used_up, *unified("overage", 0.1)]))
+    assert await w.asks(2, "claude-a") == ["a", "a"]
+    await w.ask("claude-a", ok([*used_up, *unified("overage", 1.0, status="rejected")]))
+    assert await w.asks(2, "claude-a") == ["b", "b"]
 
 
 async def test_limits_of_models_survive_a_reload_and_end_with_a_reset() -> None:

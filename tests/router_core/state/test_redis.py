@@ -17,6 +17,7 @@ import redis
 
 from router_core.errors import Code, Refusal
 from router_core.exchange import Attempt, Outcome
+from router_core.routing import health
 from router_core.routing.plan import Plan
 from router_core.state import places
 from router_core.state import redis as store_module
@@ -435,6 +436,25 @@ async def test_what_ended_during_an_outage_does_not_come_back(join: Join, server
     cooled = next(s.id for s in two.router.status() if s.models)
     for world in (one, late):
         await eventually(lambda world=world: world.state(cooled, "claude-a") == "cooling")
+
+
+async def test_a_success_ends_a_cooldown_of_which_only_the_outage_kept_the_news(
+    join: Join, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "NEWS_TRAVELS", 0.01)
+    known = credential("a", priority=1), credential("b")
+    one, two = await join(*known), await join(*known)
+    server.signal(signal.SIGSTOP)
+    await eventually(lambda: not link(one).up and not link(two).up)
+    await one.ask("claude-a", limited(600))
+    await asyncio.sleep(0.05)
+    assert await two.ask("claude-a") == ["a"]
+    server.signal(signal.SIGCONT)
+    await eventually(lambda: link(one).up and link(two).up)
+    await eventually(lambda: one.state("a", "claude-a") == "ready")
+    assert two.state("a", "claude-a") == "ready"
+    late = await join(*known)
+    assert late.state("a", "claude-a") == "ready"
 
 
 async def test_without_it_from_the_start(tmp_path: Path, server: Server) -> None:
