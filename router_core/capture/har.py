@@ -1,4 +1,4 @@
-"""HTTP Archive 1.2 (http://www.softwareishard.com/blog/har-12-spec/), both ways.
+"""Writes HTTP Archive 1.2 (http://www.softwareishard.com/blog/har-12-spec/); `har_reader` reads it.
 
 One entry for each exchange as the client saw it, or for each hop. Members that begin with an underscore are
 extensions, as the specification allows: ``_webSocketMessages`` is Chrome's, ``_detour`` and ``_chunks`` ours.
@@ -7,21 +7,14 @@ extensions, as the specification allows: ``_webSocketMessages`` is Chrome's, ``_
 from __future__ import annotations
 
 import base64
-import binascii
-import json
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 
 from router_core.capture.portable import query
-from router_core.capture.record import Body, Frame, Hop, Opening, Received, Record, Sent
+from router_core.capture.record import Frame, Hop, Received, Record
 from router_core.exchange import Headers
-from router_core.identity import new_id
-
-
-class NotHar(ValueError):
-    """The document is no HAR; the message says what is missing."""
 
 
 def archive(records: Iterable[Record], version: str, attempts: bool = False) -> dict[str, Any]:
@@ -174,128 +167,3 @@ def _phrase(status: int) -> str:
         return HTTPStatus(status).phrase
     except ValueError:
         return ""
-
-
-# -- reading ------------------------------------------------------------------------------------------
-
-
-def read(data: bytes) -> tuple[list[Record], list[str]]:
-    """The exchanges of a HAR, and what could not be read. Tools leave out much of what they should write.
-
-    Raises NotHar where there are no entries at all.
-    """
-    try:
-        document = json.loads(data.decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        raise NotHar(f"not JSON: {error}") from None
-    log = document.get("log") if isinstance(document, dict) else None
-    entries = log.get("entries") if isinstance(log, dict) else None
-    if not isinstance(entries, list):
-        raise NotHar("no log.entries: not a HAR")
-    records: list[Record] = []
-    problems: list[str] = []
-    for number, entry in enumerate(entries):
-        try:
-            records.append(_record(entry))
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            problems.append(f"entry {number}: {type(error).__name__}: {error}")
-    return records, problems
-
-
-def _record(entry: dict[str, Any]) -> Record:
-    asked, answered = entry["request"], entry.get("response") or {}
-    created = _time(entry.get("startedDateTime"))
-    request = Sent(
-        0.0,
-        str(asked.get("method") or "GET"),
-        str(asked["url"]),
-        _headers(asked.get("headers")),
-        http=asked.get("httpVersion"),
-    )
-    _fill(request.body, 0.0, _posted(asked.get("postData") or {}))
-    record = Record(Opening(new_id(), created, request.method, request.url, via="import"), Hop(0, request))
-    timings = entry.get("timings") or {}
-    waited = sum(
-        t
-        for k in ("blocked", "dns", "connect", "send", "wait")
-        if isinstance(t := timings.get(k), int | float) and t > 0
-    )
-    total = entry.get("time") if isinstance(entry.get("time"), int | float) else waited
-    at, ended = waited / 1000, max(float(total or 0), waited) / 1000
-    status = int(answered.get("status") or 0)
-    if status:
-        response = Received(at, status, _headers(answered.get("headers")), http=answered.get("httpVersion"))
-        body = _decoded(answered.get("content") or {})
-        chunks = [(at + float(t), int(n)) for t, n in entry.get("_chunks") or ()]
-        if sum(n for _, n in chunks) == len(body) and chunks:
-            response.body.add(body, chunks)
-        else:
-            _fill(response.body, ended, body)
-        record.client.response = response
-    for message in entry.get("_webSocketMessages") or ():
-        record.frames.append(_frame(message, created))
-        record.opening.websocket = True
-    record.end = {"kind": "end", "t": ended, "status": status or None, "error": answered.get("_error")}
-    return record
-
-
-def _fill(body: Body, at: float, data: bytes) -> None:
-    if data:
-        body.add(data, [(at, len(data))])
-
-
-def _posted(post: dict[str, Any]) -> bytes:
-    if post.get("comment") == "base64":
-        return _base64(post.get("text") or "")
-    if post.get("text"):
-        return str(post["text"]).encode("utf-8", "surrogateescape")
-    pairs = [
-        f"{p.get('name', '')}={p.get('value', '')}" for p in post.get("params") or () if isinstance(p, dict)
-    ]
-    return "&".join(pairs).encode()
-
-
-def _decoded(content: dict[str, Any]) -> bytes:
-    text = content.get("text") or ""
-    return (
-        _base64(text) if content.get("encoding") == "base64" else str(text).encode("utf-8", "surrogateescape")
-    )
-
-
-def _base64(text: str) -> bytes:
-    try:
-        return base64.b64decode("".join(text.split()), validate=True)
-    except binascii.Error as error:
-        raise ValueError(f"bad base64: {error}") from None
-
-
-def _frame(message: dict[str, Any], created: float) -> Frame:
-    text = message.get("opcode", 1) == 1
-    data = str(message.get("data", ""))
-    at = float(message.get("time") or created) - created
-    return Frame(
-        max(0.0, at),
-        0,
-        message.get("type") == "send",
-        "text" if text else "binary",
-        data.encode() if text else _base64(data),
-    )
-
-
-def _headers(found: Any) -> Headers:
-    """``[{name, value}]``, or pairs as Slack writes them. HTTP/2's pseudo headers are no headers."""
-    headers: Headers = []
-    for header in found or ():
-        name, value = (
-            (header["name"], header.get("value")) if isinstance(header, dict) else (header[0], header[1])
-        )
-        if not str(name).startswith(":"):
-            headers.append((str(name), "" if value is None else str(value)))
-    return headers
-
-
-def _time(text: Any) -> float:
-    try:
-        return datetime.fromisoformat(str(text)).timestamp()
-    except ValueError:
-        return datetime.now(UTC).timestamp()

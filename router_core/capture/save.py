@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
+from typing import Final
 
 from router_core.capture.file import RecordFile
 from router_core.capture.folder import Folders
@@ -10,9 +12,14 @@ from router_core.capture.record import Hop, Record
 from router_core.capture.redaction import Redactor
 from router_core.capture.sheet import Sheet
 
+END_OF_TIME: Final = 253_402_300_800
+"""Seconds from the epoch to the year 10000, for which no calendar has a name."""
+
 
 def save(record: Record, folders: Folders, redactor: Redactor) -> Path:
     """The file that `record` now stands in. Raises OSError, ValueError for an impossible id."""
+    if not 0 <= record.opening.created < END_OF_TIME:
+        record.opening.created = time.time()  # files of other tools hold anything
     provider = (record.end or {}).get("provider") or record.opening.provider
     path = folders.record(record.id, record.opening.created, provider)
     sheet = Sheet(record.opening, RecordFile(path), redactor)

@@ -234,12 +234,28 @@ class Sheet:
     def _write(self, line: dict[str, Any]) -> None:
         if self._stopped:
             return
-        data = orjson.dumps(line, default=str) + b"\n"
+        try:
+            data = orjson.dumps(line, default=str) + b"\n"
+        except TypeError:
+            # A header or path with bytes that are no UTF-8.
+            data = orjson.dumps(_writable(line), default=str) + b"\n"
         self.size += len(data)
         self._lines.append(data)
         if self.size > MAX_RECORD and line.get("kind") != "cut":
             self._bodies.clear()
             self.cut(line.get("t", 0.0), f"the record is over {MAX_RECORD >> 20} MiB")
+
+
+def _writable(value: Any) -> Any:
+    """`value` with ``\\udcff`` spelt out where text has a byte or half a character that cannot be written."""
+    match value:
+        case str():
+            return value.encode("utf-8", "backslashreplace").decode()
+        case dict():
+            return {_writable(k): _writable(v) for k, v in value.items()}
+        case list() | tuple():
+            return [_writable(v) for v in value]
+    return value
 
 
 def _number(number: int) -> dict[str, int]:

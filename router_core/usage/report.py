@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, ColumnElement, Engine, Integer, Label, Select, Table, func, select
+from sqlalchemy import BigInteger, ColumnElement, Engine, Integer, Label, Select, Table, func, select, tuple_
 
 from router_core.usage.columns import BUCKETS, FIRST_BYTE_EDGES, MEASURES
 from router_core.usage.entry import day_of
@@ -25,7 +25,12 @@ def ask(engine: Engine, question: Question) -> list[Row]:
         return _ask_about_session(engine, question)
     groups, query = _query(question)
     if groups:
-        query = query.order_by(*_order(_table(question), groups)).limit(question.limit)
+        order = _order(_table(question), groups)
+        if "session" in groups:
+            # There may be hundreds of thousands: first which they are, then all the sums of these few.
+            few = query.with_only_columns(*groups.values()).order_by(*order).limit(question.limit)
+            query = query.where(tuple_(*(group.element for group in groups.values())).in_(few))
+        query = query.order_by(*order).limit(question.limit)
     with engine.connect() as connection:
         records = [dict(record) for record in connection.execute(query).mappings()]
     return [_row(question.by, record) for record in records if record["requests"]]
@@ -35,17 +40,22 @@ def ask_each(engine: Engine, question: Question, *groupings: tuple[str, ...]) ->
     """`question` by each of `groupings`, of dimensions only, with a single look at the ledger."""
     every = tuple(dict.fromkeys(name for by in groupings for name in by))
     _, query = _query(Question(every, question.since, question.until, question.where))
-    summed: list[dict[tuple[Any, ...], dict[str, Any]]] = [{} for _ in groupings]
     with engine.connect() as connection:
-        for record in map(dict, connection.execute(query).mappings()):
-            for by, sums in zip(groupings, summed, strict=True):
-                _add(
-                    sums, by, tuple(record[f"group_{name}"] for name in by), {n: record[n] for n in MEASURES}
-                )
-    return [
-        _largest([_row(by, record) for record in sums.values() if record["requests"]])[: question.limit]
-        for by, sums in zip(groupings, summed, strict=True)
-    ]
+        records = [tuple(record) for record in connection.execute(query) if record.requests]
+    return [_grouped(records, every, by)[: question.limit] for by in groupings]
+
+
+def _grouped(records: list[tuple[Any, ...]], every: tuple[str, ...], by: tuple[str, ...]) -> list[Row]:
+    """`records` of the names in `every`, then the measures, summed up by some of these names."""
+    places = [every.index(name) for name in by]
+    groups: dict[tuple[Any, ...], list[tuple[Any, ...]]] = {}
+    for record in records:
+        groups.setdefault(tuple([record[place] for place in places]), []).append(record[len(every) :])
+    rows = []
+    for key, found in groups.items():
+        values = dict(zip(MEASURES, map(sum, zip(*found, strict=True)), strict=True))
+        rows.append(_row(by, {f"group_{n}": v for n, v in zip(by, key, strict=True)} | values))
+    return _largest(rows)
 
 
 def _query(question: Question) -> tuple[dict[str, Label[Any]], Select[*tuple[Any, ...]]]:

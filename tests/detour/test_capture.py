@@ -286,6 +286,23 @@ def test_import_names_bad_files_and_takes_the_rest(three, tmp_path):
     result = three("import", bad, tmp_path / "absent", good)
     assert result.exit_code == 1 and len(result.stdout.split()) == 1
     assert "bad.bin: no HAR" in result.stderr and "absent: No such file" in result.stderr
+    (tmp_path / "empty").write_bytes(b"")
+    result = three("import", tmp_path / "empty")
+    assert (result.exit_code, result.stdout) == (1, "") and "empty: the file is empty" in result.stderr
+
+
+@pytest.mark.parametrize("created", [float("nan"), 1e18, -5.0])
+def test_an_exchange_from_no_time_is_imported_as_of_now(house, tmp_path, created):
+    from mitmproxy.io import FlowWriter
+    from mitmproxy.test import tflow
+
+    flow = tflow.tflow(resp=True)
+    flow.request.timestamp_start = created
+    with (tmp_path / "odd.flow").open("wb") as file:
+        FlowWriter(file).add(flow)
+    assert house("import", tmp_path / "odd.flow").exit_code == 0
+    [path] = house.folder.rglob("*.jsonl")
+    assert abs(read(path).opening.created - time.time()) < 86400
 
 
 # -- prune and tail ---------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from detour import __version__
 from detour.commands.capture.place import Captures, SideOption, captures, credential_variable, hop_of
 from detour.commands.options import USAGE, ConfigOption, JsonOption, fail, print_json
 from router_core.capture import export as exports
-from router_core.capture import har
+from router_core.capture import har, har_reader
 from router_core.capture.fixture import pytest_file
 from router_core.capture.portable import Unportable
 from router_core.capture.reader import NotARecord, read
@@ -98,7 +98,7 @@ def import_(
     for file in files:
         try:
             records, problems = _read(file)
-        except (NotARecord, har.NotHar, ValueError) as error:
+        except (NotARecord, har_reader.NotHar, ValueError) as error:
             failed = True
             print(f"detour: {file}: {error}", file=sys.stderr)
             continue
@@ -118,7 +118,7 @@ def import_(
     if json:
         print_json(imported)
     else:
-        print("\n".join(imported))
+        print(*imported, sep="\n", end="\n" if imported else "")
     if failed:
         raise typer.Exit(1)
 
@@ -127,10 +127,12 @@ def _read(file: Path) -> tuple[list[Record], list[str]]:
     """The exchanges in a file of any known kind, and what could not be read."""
     with file.open("rb") as opened:
         head = opened.read(64).removeprefix(b"\xef\xbb\xbf").lstrip()
+    if not head:
+        raise ValueError("the file is empty")
     if head.startswith(b'{"format":"detour-capture"'):
         return [read(file)], []
     if head.startswith(b"{"):
-        return har.read(file.read_bytes())
+        return har_reader.read(file.read_bytes())
     from addons.flowfile import read_flows
 
     return read_flows(file)

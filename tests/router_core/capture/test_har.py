@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from router_core.capture.har import NotHar, archive, read
+from router_core.capture.har import archive
+from router_core.capture.har_reader import NotHar, read
 from router_core.capture.record import Frame
 from tests.router_core.capture.har_schema import violations
 from tests.router_core.capture.samples import BODY, EVENTS, record
@@ -119,14 +120,33 @@ def test_bad_entries_are_named_and_the_rest_imported():
         {},
         good,
         7,
-        {
-            "request": {"url": "https://h/p"},
-            "response": {"status": 200, "content": {"text": "%", "encoding": "base64"}},
-        },
+        {"request": {"url": None}},
     ]
     records, problems = read(json.dumps({"log": {"entries": entries}}).encode())
     assert len(records) == 1 and records[0].client.request.body.data == BODY
     assert [p.partition(":")[0] for p in problems] == ["entry 0", "entry 2", "entry 3"]
+
+
+@pytest.mark.parametrize(
+    ("content", "body"),
+    [
+        ({"text": "%", "encoding": "base64"}, b"%"),
+        ({"text": "half \ud83d"}, b"half ?"),
+        ({"text": 5}, b"5"),
+    ],
+)
+def test_a_body_is_imported_as_it_is(content, body):
+    entry = {"request": {"url": "https://h/p"}, "response": {"status": 200, "content": content}}
+    [one], problems = read(json.dumps({"log": {"entries": [entry]}}).encode())
+    assert problems == [] and one.client.response.body.data == body
+
+
+def test_a_form_without_headers_is_still_a_form():
+    post = {"mimeType": "application/x-www-form-urlencoded", "params": [{"name": "code", "value": "c"}]}
+    [one], _ = read(
+        json.dumps({"log": {"entries": [{"request": {"url": "https://h/p", "postData": post}}]}}).encode()
+    )
+    assert one.client.request.headers == [("content-type", "application/x-www-form-urlencoded")]
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b'{"log":{}}', b"\xff\xfe", b"[" * 100_000])

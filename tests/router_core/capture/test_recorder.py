@@ -344,6 +344,20 @@ def test_a_writer_that_dies_is_replaced_and_its_records_counted(house, monkeypat
     assert [r.id for r in house.records()] == ["01lost", "01next"]
 
 
+def test_bytes_that_are_no_text_do_not_cost_the_record(house):
+    recorder = house.recorder()
+    recording = recorder.start(exchange("01odd"), URL + "?q=\udcff")
+    recording.client_response(200, [*STREAM, ("x-name", "caf\udce9")])
+    recording.client_data(EVENTS[0])
+    recording.end(200, None)
+    recorder.close()
+    assert recorder.stats.recorded == 1 and recorder.stats.dropped == 0
+    [found] = house.records()
+    assert found.opening.url.endswith("?q=\\udcff")
+    assert ("x-name", "caf\\udce9") in found.client.response.headers
+    assert found.client.response.body.data == EVENTS[0]
+
+
 KILLED = """
 import os, signal, sys, time
 from pathlib import Path
