@@ -204,9 +204,8 @@ class Writer:
 
     def _failed(self, number: int, error: Exception) -> None:
         if isinstance(error, OSError):
-            self.stats.problem = (
-                str(error) if error.strerror is None else f"{error.filename}: {error.strerror}"
-            )
+            place = error.filename or (self._settings and self._settings.folder)
+            self.stats.problem = str(error) if error.strerror is None else f"{place}: {error.strerror}"
         else:
             logger.error("a record cannot be written", exc_info=error)
             self.stats.problem = f"an error of Detour's own ({type(error).__name__})"

@@ -70,6 +70,7 @@ class Ledger(Intake):
         self._engine: Engine | None = None
         self._state: State = "starting"
         self._error = ""
+        self._spool_error = ""
         self._suspect = False
         self._written = 0
         self._delay = 0.0
@@ -126,6 +127,10 @@ class Ledger(Intake):
                 self._wake.clear()
         if self._engine is not None:
             self._engine.dispose()
+        if self._held:
+            logger.error("the ledger found no room for %d entries, which are lost", len(self._held))
+            self._dropped += len(self._held)
+            self._held = []
 
     def _turn(self) -> None:
         with self._idle:
@@ -135,13 +140,19 @@ class Ledger(Intake):
             entries = [self._price(unpriced) for unpriced in batch]
             if entries:
                 self._priced(entries)
-            entries = self._held + entries
-            self._held = []
+            self._held += entries
             ready = self._ready()
-            if entries and not (ready and self._write(entries)):
-                self._put_by(entries)
+            if self._held and not (ready and self._write(self._held)):
+                self._put_by(self._held)
             elif ready:
+                self._held = []
+                self._is_well()
                 self._catch_up()
+        except Exception:
+            # Whatever it was, it would be the same again.
+            self._dropped += len(self._held)
+            self._held = []
+            raise
         finally:
             with self._idle:
                 self._busy = False
@@ -189,17 +200,21 @@ class Ledger(Intake):
             self._fail("refused", str(error))
         except (SQLAlchemyError, OSError) as error:
             self._fail("waiting", _reason(error))
-        else:
-            if self._state != "starting":
-                logger.warning("the ledger's database answers again")
-            self._state, self._error, self._delay = "ok", "", 0.0
         return self._engine is not None
+
+    def _is_well(self) -> None:
+        """The database has taken what there was. That it opens says less: its disk may be full."""
+        if self._state == "ok":
+            return
+        if self._state != "starting":
+            logger.warning("the ledger's database answers again")
+        self._state, self._error, self._delay, self._spool_error = "ok", "", 0.0, ""
 
     def _write(self, entries: Sequence[Entry]) -> bool:
         assert self._engine is not None
         try:
             with self._engine.connect().execution_options(write=True) as connection, connection.begin():
-                self._written += rollup.write(connection, entries)
+                written = rollup.write(connection, entries)
         except (SQLAlchemyError, OSError) as error:
             self._engine.dispose()
             self._engine = None
@@ -208,6 +223,7 @@ class Ledger(Intake):
                 # Opening it again decides whether to set the file aside: another process may have done so.
                 self._suspect, self._next_try = True, 0.0
             return False
+        self._written += written
         return True
 
     def _fail(self, state: Literal["waiting", "refused"], error: str) -> None:
@@ -220,9 +236,12 @@ class Ledger(Intake):
     def _put_by(self, entries: list[Entry]) -> None:
         try:
             rest = entries[self._spool.append(entries) :]
+            self._held = []
         except OSError as error:
             # A full disk: memory is the last place.
-            logger.error("the ledger's spool cannot be written: %s", error)
+            if str(error) != self._spool_error:
+                self._spool_error = str(error)
+                logger.error("the ledger's spool cannot be written, entries wait in memory: %s", error)
             self._held = entries[:QUEUE]
             rest = entries[QUEUE:]
         self._dropped += len(rest)

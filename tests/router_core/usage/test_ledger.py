@@ -3,15 +3,17 @@
 import logging
 import os
 import sqlite3
+import time
 from datetime import date
 from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from router_core.exchange import Usage
-from router_core.usage import database, report
+from router_core.usage import database, report, rollup
+from router_core.usage import ledger as ledger_module
 from router_core.usage.database import (
     LedgerError,
     connect,
@@ -203,17 +205,73 @@ def test_the_spool_is_bounded(tmp_path: Path, caplog: pytest.LogCaptureFixture) 
     assert sum("cannot be written" in message for message in caplog.messages) == 1
 
 
-def test_a_full_disk_leaves_entries_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_leaves_entries_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     def full(*_args: object) -> int:
         raise OSError(28, "No space left on device")
 
     writer = Ledger("postgresql://detour@127.0.0.1:9/ledger", tmp_path / "spool", wall=lambda: NOON)
     monkeypatch.setattr(writer._spool, "append", full)
     writer.start()
-    writer.record(exchange())
-    assert writer.flush()
-    assert (writer.status().queued, writer.status().dropped) == (1, 0)
+    with caplog.at_level(logging.ERROR):
+        for count in (1, 2, 3):
+            writer.record(exchange())
+            assert writer.flush()
+            assert (writer.status().queued, writer.status().dropped) == (count, 0)
+        writer.close()
+    assert (writer.status().queued, writer.status().dropped) == (0, 3)
+    assert sum("spool cannot be written" in message for message in caplog.messages) == 1
+    assert "found no room for 3 entries, which are lost" in caplog.text
+
+
+def test_a_database_whose_disk_is_full_is_not_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It opens, and takes nothing."""
+    full = True
+    write = rollup.write
+
+    def writing(connection, entries):
+        written = write(connection, entries)
+        if full:
+            raise OperationalError("COMMIT", None, sqlite3.OperationalError("database or disk is full"))
+        return written
+
+    monkeypatch.setattr(rollup, "write", writing)
+    monkeypatch.setattr(ledger_module, "BACKOFF", (0.01, 0.02))
+    url = sqlite_url(tmp_path / "ledger.db")
+    with caplog.at_level(logging.WARNING):
+        writer = ledger(url, tmp_path)
+        for number in range(4):
+            writer.record(exchange(id=f"e{number}"))
+            assert writer.flush()
+            assert (writer.status().state, writer.status().written) == ("waiting", 0)
+        assert writer.status().spooled > 0 and "answers again" not in caplog.text
+        full = False
+        writer.record(exchange(id="after"))
+        end = time.monotonic() + 30
+        while writer.status().written < 5 and time.monotonic() < end:
+            time.sleep(0.01)
+        writer.close()
+    assert len(rows(url)) == 5 and writer.status().dropped == 0
+    assert [m for m in caplog.messages if "answers again" in m] == ["the ledger's database answers again"]
+    assert sum("disk is full" in message for message in caplog.messages) == 1
+
+
+def test_a_batch_that_cannot_be_written_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> int:
+        raise OverflowError("Python int too large to convert to SQLite INTEGER")
+
+    writer = ledger(sqlite_url(tmp_path / "ledger.db"), tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(rollup, "write", broken)
+        writer.record(exchange(id="broken"))
+        assert writer.flush()
+    assert (writer.status().queued, writer.status().dropped) == (0, 1)
+    writer.record(exchange(id="next"))
     writer.close()
+    assert [row["id"] for row in rows(writer.url)] == ["next"]
 
 
 def test_the_queue_is_bounded(tmp_path: Path) -> None:
