@@ -11,12 +11,12 @@ import logging
 import time
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from router_core.config.schema import Config, RetainUsage
+from router_core.config.schema import Config, RetainUsage, UsageConfig
 from router_core.usage import retention, rollup, spool
 from router_core.usage.budgets import Budgets
 from router_core.usage.cost import Pricing
@@ -76,6 +76,12 @@ class Ledger(Intake):
         self._delay = 0.0
         self._next_try = 0.0
         self._next_refresh = 0.0
+
+    @classmethod
+    def configured(cls, url: str, spool_folder: Path, usage: UsageConfig, **more: Any) -> Ledger:
+        """As `usage` asks for; `more` as for a `Ledger`."""
+        pricing = Pricing(usage.prices)
+        return cls(url, spool_folder, spool_limit=usage.spool, retain=usage.retain, pricing=pricing, **more)
 
     def apply(self, config: Config) -> None:
         """Take over prices, budgets and subscriptions of another configuration.

@@ -277,18 +277,9 @@ class LedgerPump(Intake):
     # -- without a writer -----------------------------------------------------------------------------
 
     def _fall_back(self) -> None:
-        from router_core.usage.cost import Pricing
         from router_core.usage.ledger import Ledger
 
-        usage = self._config.usage
-        own = Ledger(
-            self.url,
-            self._spool_folder,
-            spool_limit=usage.spool,
-            retain=usage.retain,
-            pricing=Pricing(usage.prices),
-            budgets=self.budgets,
-        )
+        own = Ledger.configured(self.url, self._spool_folder, self._config.usage, budgets=self.budgets)
         own.start()
         self._own = own
 

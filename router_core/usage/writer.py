@@ -51,9 +51,7 @@ class Writer:
         self._said = {}
 
     def open(self, url: str, spool_folder: str, usage: UsageConfig) -> None:
-        self._ledger = Ledger(
-            url, Path(spool_folder), spool_limit=usage.spool, retain=usage.retain, priced=self._priced
-        )
+        self._ledger = Ledger.configured(url, Path(spool_folder), usage, priced=self._priced)
         self._ledger.start()
 
     def apply(self, generation: int, usage: UsageConfig, used: list[tuple[str, int]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import stat
@@ -10,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,7 @@ from router_core.capture.queue import Queue
 from router_core.capture.reader import read
 from router_core.capture.record import Opening, Record
 from router_core.capture.recorder import Recorder
+from router_core.capture.writer import Settings, Writer
 from router_core.config.schema import Capture
 from router_core.exchange import Exchange
 from tests.router_core.capture.samples import EVENTS, JSON, STREAM, URL, attempt, exchange, outgoing, written
@@ -306,6 +309,13 @@ def test_a_full_disk_drops_records_and_says_so(house, caplog):
     assert "1 records were dropped" in caplog.text and str(house.folder) in caplog.text
 
 
+def test_a_full_disk_is_named_by_its_folder(tmp_path):
+    writer = Writer()
+    writer.configure(0, asdict(Settings(str(tmp_path / "captures"), str(tmp_path / "key"), 1.0, 1)))
+    writer._failed(1, OSError(errno.ENOSPC, "No space left on device"))  # as `os.write` says it
+    assert writer.stats.problem == f"{tmp_path}/captures: No space left on device"
+
+
 def test_a_slow_disk_drops_records_and_never_traffic(house, caplog):
     recorder = house.recorder()
     recorder._queue._max_bytes = 10_000
@@ -362,6 +372,7 @@ KILLED = """
 import os, signal, sys, time
 from pathlib import Path
 from router_core.capture.recorder import Recorder
+from router_core.capture.writer import Settings, Writer
 from router_core.config.schema import Capture
 from tests.router_core.capture.samples import EVENTS, STREAM, URL, exchange
 
