@@ -34,6 +34,36 @@ ERROR_PREFIX: Final = "[tool error] "
 """Marks a failed tool's result in formats that have no field for it."""
 
 
+def for_upstream(turns: list[Turn], format: Format, notes: list[str]) -> list[Turn]:
+    """`turns` as models of `format` take them: see `repeatable` and `settle`. They may be changed in place.
+
+    What is nowhere in the conversation is not looked for in each turn: conversations have thousands.
+    """
+    kinds = {type(part) for turn in turns for part in turn.parts}
+    if not _UNREPEATED.isdisjoint(kinds):
+        turns = repeatable(turns, format, notes)
+    return joined(turns) if _CALLS.isdisjoint(kinds) else settle(turns, notes)
+
+
+_UNREPEATED: Final = frozenset({ServerTool, Media})
+_CALLS: Final = frozenset({ToolCall, ToolResult})
+
+
+def joined(turns: list[Turn]) -> list[Turn]:
+    """`turns` with consecutive model turns joined."""
+    together: list[Turn] = []
+    before: str | None = None
+    for turn in turns:
+        role = turn.role
+        if role == "assistant" and before == role:
+            last = together[-1]
+            together[-1] = Turn(role, last.parts + turn.parts, last.name)
+        else:
+            together.append(turn)
+        before = role
+    return together
+
+
 def settle(turns: list[Turn], notes: list[str]) -> list[Turn]:
     """`turns` with consecutive model turns joined and every call answered directly after its turn.
 
@@ -158,7 +188,11 @@ def alternate(turns: list[Turn], opening: str = OPENING) -> list[Turn]:
     before: str | None = None
     for turn in turns:
         role: Role = turn.role
-        parts = [part for part in turn.parts if type(part) is not Text or part.text or part.signature]
+        parts = turn.parts
+        for part in parts:
+            if type(part) is Text and not part.text and not part.signature:
+                parts = [p for p in parts if type(p) is not Text or p.text or p.signature]
+                break
         if not parts:
             continue
         if role == "system":
@@ -183,7 +217,6 @@ def repeatable(turns: list[Turn], format: Format, notes: list[str]) -> list[Turn
     """
     kept: list[Turn] = []
     for turn in turns:
-        # The types themselves are asked: conversations have thousands of parts.
         if turn.role == "assistant" and not _UNREPEATED.isdisjoint(map(type, turn.parts)):
             parts = [part for part in turn.parts if not _foreign(part, format, notes)]
             if not parts:
@@ -191,9 +224,6 @@ def repeatable(turns: list[Turn], format: Format, notes: list[str]) -> list[Turn
             turn.parts = parts
         kept.append(turn)
     return kept
-
-
-_UNREPEATED: Final = frozenset({ServerTool, Media})
 
 
 def _foreign(part: Part, format: Format, notes: list[str]) -> bool:

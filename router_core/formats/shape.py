@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import orjson
 from pydantic_core import from_json
 
 from router_core.formats.ir import Arguments, Malformed
@@ -113,6 +114,10 @@ def arguments_object(arguments: Arguments | None) -> dict[str, Any]:
 
 def _parsed(text: str) -> Any:
     """The JSON value of `text`; `text` itself where it is none."""
+    try:
+        return orjson.loads(text)
+    except ValueError:
+        pass
     try:
         return parse(text.encode("utf-8", "surrogatepass"))
     except ValueError:

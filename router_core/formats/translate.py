@@ -6,6 +6,9 @@ comes here; bytes are kept then.
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from router_core.errors import Code, Refusal
@@ -74,10 +77,11 @@ def request(
     try:
         if operation is Operation.EMBEDDINGS:
             return _embeddings(client, document, target)
-        wanted = CODECS[client].read_request(document)
-        context.model = client_model or wanted.model or model
-        _settings(wanted, client, effort, target)
-        written = write(wanted, target)
+        with _uncollected():
+            wanted = CODECS[client].read_request(document)
+            context.model = client_model or wanted.model or model
+            _settings(wanted, client, effort, target)
+            written = write(wanted, target)
     except ir.Unsupported as refusal:
         return Refusal(Code.UNSUPPORTED, f"{model} ({upstream}) cannot serve this request: {refusal}")
     except ir.Malformed as problem:
@@ -89,6 +93,18 @@ def request(
     if counts:
         written = counting.request(upstream, written, model)
     return TranslatedRequest(written, context, target.dropped, target.notes)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without the cycle collector, which would walk a long conversation again and again while it is built."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _embeddings(client: Format, document: Document, target: Target) -> TranslatedRequest:

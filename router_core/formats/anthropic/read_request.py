@@ -83,7 +83,8 @@ def _turn(message: dict[str, Any]) -> ir.Turn:
 
 def read_block(block: dict[str, Any]) -> ir.Part | None:
     """One content block of a request, None for one that says nothing."""
-    read = _BLOCKS.get(string(block.get("type"), "type"))
+    type_ = block.get("type")
+    read = _BLOCKS.get(type_) if type(type_) is str else None
     return read(block) if read is not None else read_server_block(block)
 
 
@@ -100,7 +101,8 @@ def _media(block: dict[str, Any]) -> ir.Part:
 
 def _tool_use(block: dict[str, Any]) -> ir.ToolCall:
     id, name = string(block.get("id"), "id"), string(block.get("name"), "name")
-    return ir.ToolCall(id, name, read_arguments(block.get("input"), "input"), cache=_cache(block))
+    cache = _cache(block) if "cache_control" in block else None
+    return ir.ToolCall(id, name, read_arguments(block.get("input"), "input"), cache=cache)
 
 
 def _tool_result(block: dict[str, Any]) -> ir.ToolResult:
@@ -108,7 +110,8 @@ def _tool_result(block: dict[str, Any]) -> ir.ToolResult:
     content = block.get("content")
     if not isinstance(content, str):
         content = each(content, "content", read_block)
-    return ir.ToolResult(id, content, error=bool(block.get("is_error")), cache=_cache(block))
+    cache = _cache(block) if "cache_control" in block else None
+    return ir.ToolResult(id, content, None, bool(block.get("is_error")), cache=cache)
 
 
 def _thinking(block: dict[str, Any]) -> ir.Thinking:

@@ -13,7 +13,7 @@ from router_core.formats.anthropic.media import write_media
 from router_core.formats.anthropic.server_tools import write_server_block, write_server_tool
 from router_core.formats.anthropic.thinking import write_thinking
 from router_core.formats.context import Target
-from router_core.formats.conversation import alternate, refuse_forced, repeatable, settle
+from router_core.formats.conversation import alternate, for_upstream, refuse_forced
 from router_core.formats.effort import claude_version
 from router_core.formats.ir import Format
 from router_core.formats.names import CALL_IDS, CallIds, ToolNames
@@ -27,8 +27,7 @@ def write_request(request: ir.Request, target: Target) -> dict[str, Any]:
     _refuse(request)
     names = ToolNames(Format.ANTHROPIC)
     target.context.tools = names.back
-    given = repeatable(request.turns, Format.ANTHROPIC, target.notes)
-    turns = alternate(settle(given, target.notes))
+    turns = alternate(for_upstream(request.turns, Format.ANTHROPIC, target.notes))
     blocks = _Blocks(target, names)
     messages = [{"role": turn.role, "content": blocks.content(turn)} for turn in turns]
     _strip_end(messages)
@@ -98,9 +97,10 @@ class _Blocks:
         return blocks or [{"type": "text", "text": "[empty]"}]
 
     def text(self, part: ir.Text | ir.Refused) -> dict[str, Any] | None:
-        if not part.text or part.text.isspace():
+        text = part.text
+        if not text or text.isspace():
             return None
-        block: dict[str, Any] = {"type": "text", "text": part.text}
+        block: dict[str, Any] = {"type": "text", "text": text}
         return marked(block, part.cache) if type(part) is ir.Text and part.cache else block
 
     def tool_use(self, part: ir.ToolCall) -> dict[str, Any]:
@@ -112,7 +112,7 @@ class _Blocks:
             "name": self.names.wire(part.name, part.namespace, custom=custom),
             "input": arguments_object(arguments),
         }
-        return marked(block, part.cache)
+        return marked(block, part.cache) if part.cache else block
 
     def tool_result(self, part: ir.ToolResult) -> dict[str, Any]:
         content: Any = part.content
@@ -121,7 +121,7 @@ class _Blocks:
         block = {"type": "tool_result", "tool_use_id": self.ids.wire(part.id), "content": content}
         if part.error:
             block["is_error"] = True
-        return marked(block, part.cache)
+        return marked(block, part.cache) if part.cache else block
 
     def media(self, part: ir.Media) -> dict[str, Any]:
         self.target.require("pdf" if part.kind == "file" else "images", f"{part.kind} inputs")

@@ -8,11 +8,10 @@ from router_core.formats import custom_tools, ir
 from router_core.formats.context import Target
 from router_core.formats.conversation import (
     alternate,
+    for_upstream,
     media_in,
     plain,
     refuse_forced,
-    repeatable,
-    settle,
 )
 from router_core.formats.effort import gemini_version
 from router_core.formats.gemini.schema import for_gemini
@@ -37,8 +36,7 @@ def write_request(request: ir.Request, target: Target) -> dict[str, Any]:
     target.context.tools = names.back
     version = gemini_version(target.model)
     writer = _Contents(target, names, version)
-    given = repeatable(request.turns, Format.GEMINI, target.notes)
-    turns = alternate(settle(given, target.notes))
+    turns = alternate(for_upstream(request.turns, Format.GEMINI, target.notes))
     document: dict[str, Any] = {"contents": [writer.content(turn) for turn in turns]}
     system = [{"text": text.text} for text in request.system if text.text]
     if system:
@@ -118,34 +116,34 @@ class _Contents:
         called = False
         for part in said:
             signature: ir.Signature | None = None
-            match part:
-                case ir.Text():
-                    written: dict[str, Any] = {"text": part.text}
-                    signature = part.signature
-                case ir.ToolCall():
-                    written = {"functionCall": self.call(part)}
-                    signature = part.signature
-                    if self.new and not called and pending is None and not _native(signature):
-                        pending = PLACEHOLDER
-                    called = True
-                case ir.Thinking():
-                    if not _native(part.signature):
-                        if part.text:
-                            self.target.note("reasoning of another model is left out")
-                        continue
+            # The types themselves are asked: conversations have thousands of parts.
+            if type(part) is ir.Text:
+                written: dict[str, Any] = {"text": part.text}
+                signature = part.signature
+            elif type(part) is ir.ToolCall:
+                written = {"functionCall": self.call(part)}
+                signature = part.signature
+                if self.new and not called and pending is None and not _native(signature):
+                    pending = PLACEHOLDER
+                called = True
+            elif type(part) is ir.Thinking:
+                if not _native(part.signature):
                     if part.text:
-                        parts.append({"text": part.text, "thought": True})
-                    pending = _native(part.signature)
+                        self.target.note("reasoning of another model is left out")
                     continue
-                case ir.Refused():
-                    written = {"text": part.text}
-                case ir.Media():
-                    written = self.media(part)
-                case ir.ServerTool() if part.native and part.native[0] is Format.GEMINI:
-                    written = dict(part.native[1])
-                case _:
-                    continue
-            proof = _native(signature) or pending
+                if part.text:
+                    parts.append({"text": part.text, "thought": True})
+                pending = _native(part.signature)
+                continue
+            elif type(part) is ir.Refused:
+                written = {"text": part.text}
+            elif type(part) is ir.Media:
+                written = self.media(part)
+            elif type(part) is ir.ServerTool and part.native and part.native[0] is Format.GEMINI:
+                written = dict(part.native[1])
+            else:
+                continue
+            proof = _native(signature) or pending if signature is not None else pending
             if proof is not None:
                 written["thoughtSignature"] = proof
                 pending = None

@@ -45,12 +45,12 @@ _READ: Final = frozenset(
 def read_request(document: dict[str, Any]) -> ir.Request:
     request = ir.Request(turns=[])
     request.model = document.get("model")
-    messages = array(document.get("messages"), "messages")
-    for turn in each(messages, "messages", _turn):
-        if turn.role == "system" and not request.turns:
-            request.system += [part for part in turn.parts if type(part) is ir.Text]
-        else:
-            request.turns.append(turn)
+    turns = each(array(document.get("messages"), "messages"), "messages", partial(_turn, request))
+    opening = next((n for n, turn in enumerate(turns) if turn.role != "system"), len(turns))
+    request.system = [part for turn in turns[:opening] for part in turn.parts if type(part) is ir.Text]
+    request.turns = turns[opening:]
+    if "reasoning" in document or "include_reasoning" in document:
+        request.reasoning_field = reasoning.SHORT
     _tools(request, document)
     limit = document.get("max_completion_tokens")
     request.max_tokens = optional_int(document.get("max_tokens") if limit is None else limit, "max_tokens")
@@ -76,34 +76,43 @@ def read_request(document: dict[str, Any]) -> ir.Request:
     request.include_usage = bool(isinstance(options, dict) and options.get("include_usage")) or bool(
         isinstance(usage, dict) and usage.get("include")
     )
-    request.reasoning_field = _dialect(document, messages)
-    request.unread = [key for key, value in document.items() if key not in _READ and value is not None]
-    if any(turn.name for turn in request.turns):
-        request.unread.append("messages[].name")
+    request.unread += [key for key, value in document.items() if key not in _READ and value is not None]
     return request
 
 
-_FIELDS: Final = frozenset(reasoning.FIELDS)
-_REASONING: Final = frozenset({*reasoning.FIELDS, reasoning.OPAQUE, reasoning.DETAILS})
+_NAMES: Final = "messages[].name"
+_BESIDE: Final = frozenset(
+    {*reasoning.FIELDS, reasoning.OPAQUE, reasoning.DETAILS, "refusal", "audio", "extra_content"}
+    | {"function_call"}
+)
+"""What an assistant's message may hold beside its content and calls."""
 
 
-def _turn(message: dict[str, Any]) -> ir.Turn:
+def _turn(request: ir.Request, message: dict[str, Any]) -> ir.Turn:
     role = message.get("role")
     content = message.get("content")
-    if role == "tool" and isinstance(content, str):
-        return ir.Turn("user", [_result(message, [], role)])
-    if role == "user" and len(message) == 2:
-        return ir.Turn(
-            "user", [ir.Text(content)] if content and isinstance(content, str) else read_content(content)
-        )
-    parts = read_content(content)
+    parts: list[ir.Part]
+    if type(content) is str:
+        # Most messages are a text, a result, or a call, and nothing besides.
+        if role == "tool":
+            return ir.Turn("user", [_result(message, [], role)])
+        parts = [ir.Text(content)] if content else []
+        if len(message) == 2:
+            if role == "user":
+                return ir.Turn("user", parts)
+            if role == "assistant":
+                return ir.Turn("assistant", reasoning.read_tags(parts))
+    else:
+        parts = read_content(content)
+    if message.get("name") and role not in ("tool", "function") and _NAMES not in request.unread:
+        request.unread.append(_NAMES)
     if message.get("cache_control") and parts and isinstance(parts[-1], ir.Text):
         parts[-1].cache = "5m"
     match role:
         case "user":
             return ir.Turn("user", parts, message.get("name"))
         case "assistant":
-            return ir.Turn("assistant", _assistant(message, parts), message.get("name"))
+            return ir.Turn("assistant", _assistant(request, message, parts), message.get("name"))
         case "tool" | "function":
             return ir.Turn("user", [_result(message, parts, role)])
         case "system" | "developer":
@@ -111,19 +120,21 @@ def _turn(message: dict[str, Any]) -> ir.Turn:
     raise ir.Malformed(f"{role!r} is no role", "role")
 
 
-def _assistant(message: dict[str, Any], parts: list[ir.Part]) -> list[ir.Part]:
-    if len(message) == 2 and "content" in message:
-        return reasoning.read_tags(parts)
-    written = reasoning.read_message(message) if not _REASONING.isdisjoint(message) else []
+def _assistant(request: ir.Request, message: dict[str, Any], parts: list[ir.Part]) -> list[ir.Part]:
+    calls: list[ir.ToolCall] = each(message.get("tool_calls"), "tool_calls", _call)
+    if _BESIDE.isdisjoint(message):
+        return [*reasoning.read_tags(parts), *calls]
+    written = reasoning.read_message(message)
+    # The client looks for reasoning in the field that it uses itself; the last message tells.
+    request.reasoning_field = next((f for f in reasoning.FIELDS if f in message), request.reasoning_field)
     parts = parts if written else reasoning.read_tags(parts)
     if isinstance(message.get("refusal"), str) and message["refusal"]:
         parts.append(ir.Refused(message["refusal"]))
     if isinstance(message.get("audio"), dict) and not parts:
         raise ir.Unsupported("a recording that is stored at another provider (audio.id)")
-    signature = google_signature(message) if "extra_content" in message else None
+    signature = google_signature(message)
     if signature is not None and parts and type(parts[-1]) is ir.Text:
         parts[-1].signature = signature
-    calls: list[ir.ToolCall] = each(message.get("tool_calls"), "tool_calls", _call)
     legacy = message.get("function_call")
     if isinstance(legacy, dict) and not calls:
         calls.append(ir.ToolCall("", str(legacy.get("name")), legacy.get("arguments") or ""))
@@ -146,9 +157,10 @@ def _sign_calls(calls: list[ir.ToolCall], written: list[ir.Part]) -> None:
 
 def _call(call: dict[str, Any]) -> ir.ToolCall:
     signature = google_signature(call) if "extra_content" in call else None
-    id = optional_string(call.get("id"), "id") or ""
-    custom = call.get("custom")
-    if isinstance(custom, dict):
+    id = call.get("id") or ""
+    if type(id) is not str:
+        raise ir.Malformed("expected a string", "id")
+    if isinstance(custom := call.get("custom"), dict):
         text = custom.get("input")
         name = string(custom.get("name"), "custom.name")
         return ir.ToolCall(id, name, text if isinstance(text, str) else "", "custom", signature=signature)
@@ -161,13 +173,12 @@ def _call(call: dict[str, Any]) -> ir.ToolCall:
 
 
 def _result(message: dict[str, Any], parts: list[ir.Part], role: str) -> ir.ToolResult:
-    given = message.get("content")
-    content: str | list[ir.Part] = given if isinstance(given, str) else parts
-    if len(parts) == 1 and type(parts[0]) is ir.Text:
-        content = parts[0].text
-    error = False
-    if isinstance(content, str) and content.startswith(ERROR_PREFIX):
-        content, error = content[len(ERROR_PREFIX) :], True
+    content = message.get("content")
+    if type(content) is not str:
+        content = parts[0].text if len(parts) == 1 and type(parts[0]) is ir.Text else parts
+    error = type(content) is str and content.startswith(ERROR_PREFIX)
+    if error:
+        content = content[len(ERROR_PREFIX) :]
     id = optional_string(message.get("tool_call_id"), "tool_call_id") if role == "tool" else ""
     return ir.ToolResult(id or "", content, message.get("name"), error)
 
@@ -276,15 +287,3 @@ def _response_format(value: Any) -> ir.ResponseFormat | None:
         case "text":
             return ir.ResponseFormat("text")
     return None
-
-
-def _dialect(document: dict[str, Any], messages: list[Any]) -> str:
-    """The field in which this client looks for reasoning: the one that it uses itself."""
-    if "reasoning" in document or "include_reasoning" in document:
-        return reasoning.SHORT
-    for message in reversed(messages):
-        if not _FIELDS.isdisjoint(message) and message.get("role") == "assistant":
-            found = next((name for name in reasoning.FIELDS if name in message), None)
-            if found is not None:
-                return found
-    return reasoning.CONTENT

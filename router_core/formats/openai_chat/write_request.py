@@ -9,12 +9,11 @@ from router_core.formats.context import Target
 from router_core.formats.conversation import (
     ERROR_PREFIX,
     JSON_WORD,
+    for_upstream,
     media_in,
     plain,
     refuse_forced,
-    repeatable,
     says_json,
-    settle,
 )
 from router_core.formats.effort import is_openai, is_openai_reasoning, nearest, never_reasons, word
 from router_core.formats.ir import Format
@@ -53,6 +52,11 @@ class _Messages:
 
     def given(self, turn: ir.Turn, messages: list[dict[str, Any]]) -> None:
         """Tool results, and what the user or the system says."""
+        if len(turn.parts) == 1:
+            only = turn.parts[0]
+            if type(only) is ir.Text and not only.cache:
+                messages.append({"role": turn.role, "content": only.text})
+                return
         shown: list[dict[str, Any]] = []
         texts: list[ir.Text] = []
         media = False
@@ -109,19 +113,19 @@ class _Messages:
         calls: list[dict[str, Any]] = []
         thinking: list[ir.Thinking] = []
         for part in turn.parts:
-            match part:
-                case ir.ToolCall():
-                    calls.append(self.call(part))
-                case ir.Text():
-                    if part.text:
-                        texts.append(part)
-                case ir.Thinking():
-                    thinking.append(part)
-                case ir.Refused():
-                    if self.openai:
-                        message["refusal"] = message.get("refusal", "") + part.text
-                    elif part.text:
-                        texts.append(ir.Text(part.text))
+            # The types themselves are asked: conversations have thousands of parts.
+            if type(part) is ir.Text:
+                if part.text:
+                    texts.append(part)
+            elif type(part) is ir.ToolCall:
+                calls.append(self.call(part))
+            elif type(part) is ir.Thinking:
+                thinking.append(part)
+            elif type(part) is ir.Refused:
+                if self.openai:
+                    message["refusal"] = message.get("refusal", "") + part.text
+                elif part.text:
+                    texts.append(ir.Text(part.text))
         if texts:
             message["content"] = self.text(texts)
         if calls:
@@ -156,8 +160,7 @@ def write_request(request: ir.Request, target: Target) -> dict[str, Any]:
         system.append(ir.Text(JSON_WORD))
     if system:
         messages.append({"role": "system", "content": writer.text(system)})
-    given = repeatable(request.turns, Format.OPENAI_CHAT, target.notes)
-    for turn in settle(given, target.notes):
+    for turn in for_upstream(request.turns, Format.OPENAI_CHAT, target.notes):
         if turn.role == "assistant":
             writer.assistant(turn, messages)
         else:

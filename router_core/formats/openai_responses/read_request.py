@@ -106,10 +106,12 @@ def read_request(document: dict[str, Any]) -> ir.Request:
 
 
 def _item(request: ir.Request, item: dict[str, Any]) -> None:
-    type_ = optional_string(item.get("type"), "type")
-    if type_ in (None, "message") and "role" in item:
+    type_ = item.get("type")
+    if (type_ == "message" or type_ is None) and "role" in item:
         _message(request, item)
         return
+    if type(type_) is not str:
+        raise ir.Malformed("expected a string", "type")
     if type_ in _MODEL_ITEMS:
         part = _model_part(item)
         if part is not None:
@@ -164,8 +166,10 @@ def _turn(request: ir.Request, role: ir.Role) -> ir.Turn:
 
 
 def _message(request: ir.Request, item: dict[str, Any]) -> None:
-    parts = read_content(item.get("content"))
-    match item["role"]:
+    content, role = item.get("content"), item["role"]
+    parts: list[ir.Part]
+    parts = [ir.Text(content)] if content and type(content) is str else read_content(content)
+    match role:
         case "system" | "developer":
             if request.turns:
                 request.turns.append(ir.Turn("system", parts))
@@ -175,7 +179,7 @@ def _message(request: ir.Request, item: dict[str, Any]) -> None:
             _turn(request, "assistant").parts += parts
         case "user":
             request.turns.append(ir.Turn("user", parts))
-        case role:
+        case _:
             raise ir.Malformed(f"{role!r} is no role", "role")
 
 

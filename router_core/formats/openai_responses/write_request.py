@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from router_core.formats import ir
 from router_core.formats.context import Target
-from router_core.formats.conversation import ERROR_PREFIX, JSON_WORD, repeatable, says_json, settle
+from router_core.formats.conversation import ERROR_PREFIX, JSON_WORD, for_upstream, says_json
 from router_core.formats.effort import is_openai_reasoning, nearest, never_reasons, word
 from router_core.formats.ir import Format
 from router_core.formats.names import CALL_IDS, CallIds, ToolNames
@@ -28,8 +28,7 @@ def write_request(request: ir.Request, target: Target) -> dict[str, Any]:
     names = ToolNames(Format.OPENAI_RESPONSES)
     items: Items = []
     ids = CallIds(CALL_IDS[Format.OPENAI_RESPONSES])
-    given = repeatable(request.turns, Format.OPENAI_RESPONSES, target.notes)
-    for turn in settle(given, target.notes):
+    for turn in for_upstream(request.turns, Format.OPENAI_RESPONSES, target.notes):
         items += (
             _assistant(turn, names, ids, target) if turn.role == "assistant" else _given(turn, ids, target)
         )
