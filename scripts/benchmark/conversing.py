@@ -18,6 +18,8 @@ SIZE: Final = 1_000_000
 """Bytes of a request, about."""
 RESULT: Final = 2000
 """Characters that a tool gives back: half of a usual file."""
+MESSAGES: Final = 12_000
+"""Short ones, which make a request of that size."""
 REPEATS: Final = 5
 """Within a round; the least of them counts, because others share the machine."""
 MODELS: Final = {
@@ -50,6 +52,19 @@ def conversation() -> dict[str, Any]:
     return {"max_tokens": 9000, "system": "You read.", "tools": tools, "messages": messages}
 
 
+def chatter() -> dict[str, Any]:
+    """Short messages by the thousand, in which everything but their number is small."""
+    said = ("Here is one more line of what I mean.", "I see, that is what you want. Please go on.")
+    messages = [
+        {"role": ("user", "assistant")[number % 2], "content": f"{number}: {said[number % 2]}"}
+        for number in range(MESSAGES)
+    ]
+    return {"max_tokens": 9000, "messages": messages}
+
+
+SHAPES: Final = {"an agent": conversation, "short messages": chatter}
+
+
 def translate(client: Format, upstream: Format, document: dict[str, Any]) -> dict[str, Any]:
     translated = request(client, upstream, Operation.GENERATE, document, model=MODELS[upstream], stream=True)
     if not isinstance(translated, TranslatedRequest):
@@ -59,24 +74,26 @@ def translate(client: Format, upstream: Format, document: dict[str, Any]) -> dic
 
 def measure(rounds: int = 5) -> dict[str, tuple[float, float]]:
     """Row to (milliseconds, times one parse and one serialisation of the same request)."""
-    given = conversation()
-    bodies = {
-        client: serialise(given if client is Format.ANTHROPIC else translate(Format.ANTHROPIC, client, given))
-        for client in MODELS
-    }
+    bodies = {(shape, client): _body(client, make()) for shape, make in SHAPES.items() for client in MODELS}
     rows: dict[str, list[tuple[float, float]]] = {}
     for _ in range(rounds):
-        for client, body in bodies.items():
+        for (shape, client), body in bodies.items():
             document = parse(body)
             both = _least(_again, body)
             for upstream in MODELS:
                 if upstream is not client:
                     spent = _least(translate, client, upstream, document)
-                    rows.setdefault(f"{client} to {upstream}", []).append((spent * 1e3, spent / both))
+                    row = f"{shape}, {client} to {upstream}"
+                    rows.setdefault(row, []).append((spent * 1e3, spent / both))
     return {
         row: (statistics.median(ms for ms, _ in values), statistics.median(ratio for _, ratio in values))
         for row, values in rows.items()
     }
+
+
+def _body(client: Format, given: dict[str, Any]) -> bytes:
+    """Anthropic's request `given`, as `client` says it."""
+    return serialise(given if client is Format.ANTHROPIC else translate(Format.ANTHROPIC, client, given))
 
 
 def _again(body: bytes) -> bytes:

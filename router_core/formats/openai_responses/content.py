@@ -20,6 +20,11 @@ def read_content(content: Any, place: str = "content") -> list[Part]:
 
 def _read_part(block: dict[str, Any]) -> Part:
     type_ = block.get("type")
+    if (type_ == "input_text" or type_ == "output_text") and len(block) == 2:
+        # Most parts are a text.
+        text = block.get("text")
+        if type(text) is str:
+            return Text(text)
     read = _PARTS.get(type_) if isinstance(type_, str) else None
     if read is None:
         raise Malformed(f"{type_!r} is no content part", "type")
@@ -78,7 +83,8 @@ _PARTS: Final[dict[str, Callable[[dict[str, Any]], Part]]] = {
 
 
 def write_text(text: Text, target: Target) -> dict[str, Any]:
-    target.drop("cache_control", text.cache)
+    if text.cache:
+        target.drop("cache_control")
     return {"type": "input_text", "text": text.text}
 
 

@@ -79,14 +79,15 @@ def _given(turn: ir.Turn, ids: CallIds, target: Target) -> Items:
         elif type(part) is ir.Media:
             content.append(write_media(part, target))
     if content or not items:
-        role = "developer" if turn.role == "system" else "user"
+        role = "user" if turn.role == "user" else "developer"
         items.append({"type": "message", "role": role, "content": content})
     return items
 
 
 def _result(part: ir.ToolResult, ids: CallIds, target: Target) -> dict[str, Any]:
     output: str | list[dict[str, Any]]
-    target.drop("cache_control", part.cache)
+    if part.cache:
+        target.drop("cache_control")
     if isinstance(part.content, str):
         output = ERROR_PREFIX + part.content if part.error else part.content
     else:
