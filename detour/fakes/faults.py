@@ -229,6 +229,16 @@ class Fault:
         return Fault("big-body", build)
 
     @staticmethod
+    def with_headers(headers: Iterable[tuple[str, str]]) -> Fault:
+        """A good answer with `headers` besides its own."""
+        more = tuple(headers)
+
+        def build(call: Call, reply: Reply) -> list[Step]:
+            return replace(reply, headers=(*reply.headers, *more)).steps()
+
+        return Fault("with-headers", build)
+
+    @staticmethod
     def text(text: str) -> Fault:
         """A good answer that says `text`."""
         return Fault("text", lambda call, reply: call.wire.answer(replace(call, text=text)).steps())

@@ -60,11 +60,11 @@ class Granted:
     id_token: str | None = field(default=None, repr=False)
 
 
-async def refresh(name: str, grant: Grant, client: Client, now: Callable[[], float]) -> Granted:
-    """A new access token for the credential `name`. Raises CredentialError, permanent where a login is needed."""
+async def refresh(grant: Grant, client: Client, now: Callable[[], float]) -> Granted:
+    """A new access token. Raises CredentialError, permanent where a login is needed."""
     if not _is_safe(grant.token_url):
         raise CredentialError(
-            f"{name}: the token endpoint {grant.token_url} is not https, so no token is sent to it",
+            f"the token endpoint {grant.token_url} is not https, so no token is sent to it",
             permanent=True,
         )
     fields = {
@@ -75,12 +75,12 @@ async def refresh(name: str, grant: Grant, client: Client, now: Callable[[], flo
         "scope": grant.scope,
     }
     body = {k: v for k, v in fields.items() if v is not None}
-    status, document = await _post(name, grant, body, client)
+    status, document = await _post(grant, body, client)
     if status >= 400 or not isinstance(document, dict):
-        raise _refused(name, status, document)
+        raise _refused(status, document)
     access = document.get("access_token")
     if not isinstance(access, str) or not access or not access.isprintable():
-        raise CredentialError(f"{name}: the token endpoint answered {status} without an access_token")
+        raise CredentialError(f"the token endpoint answered {status} without an access_token")
     rotated = document.get("refresh_token")
     identity = document.get("id_token")
     return Granted(
@@ -91,7 +91,7 @@ async def refresh(name: str, grant: Grant, client: Client, now: Callable[[], flo
     )
 
 
-async def _post(name: str, grant: Grant, body: Mapping[str, str], client: Client) -> tuple[int, Any]:
+async def _post(grant: Grant, body: Mapping[str, str], client: Client) -> tuple[int, Any]:
     sent: dict[str, Any] = {"json": body} if grant.encoding == "json" else {"data": body}
     try:
         async with (
@@ -102,28 +102,26 @@ async def _post(name: str, grant: Grant, body: Mapping[str, str], client: Client
             async for chunk in response.aiter_bytes():
                 data += chunk
                 if len(data) > MAX_ANSWER:
-                    raise CredentialError(f"{name}: the token endpoint's answer is too large")
+                    raise CredentialError("the token endpoint's answer is too large")
     except httpx.TimeoutException:
-        raise CredentialError(f"{name}: the token endpoint did not answer within {TIMEOUT:g} s") from None
+        raise CredentialError(f"the token endpoint did not answer within {TIMEOUT:g} s") from None
     except (httpx.HTTPError, httpx.InvalidURL) as e:
         # Its words may hold the proxy's password.
-        raise CredentialError(f"{name}: the token endpoint cannot be reached: {type(e).__name__}") from None
+        raise CredentialError(f"the token endpoint cannot be reached: {type(e).__name__}") from None
     try:
         return response.status_code, orjson.loads(data)
     except orjson.JSONDecodeError:
         return response.status_code, None
 
 
-def _refused(name: str, status: int, document: Any) -> CredentialError:
+def _refused(status: int, document: Any) -> CredentialError:
     error = document.get("error") if isinstance(document, dict) else None
     if isinstance(error, dict):
         error = error.get("code") or error.get("type")
     code = error if isinstance(error, str) and error.isprintable() and len(error) <= 64 else ""
     if code in PERMANENT:
-        return CredentialError(
-            f"{name}: the refresh token was refused ({code}); log in again", permanent=True
-        )
-    return CredentialError(f"{name}: the token endpoint answered {status} {code}".rstrip())
+        return CredentialError(f"the refresh token was refused ({code}); log in again", permanent=True)
+    return CredentialError(f"the token endpoint answered {status} {code}".rstrip())
 
 
 def _expiry(document: Mapping[str, Any], access: str, now: float) -> float:

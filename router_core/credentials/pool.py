@@ -111,7 +111,7 @@ class Pool:
         if entry.api_key.kind == "file":
             return FileSource(entry.api_key)
         if entry.api_key.kind == "command":
-            return CommandSource(entry.api_key, self._env, wall=self._wall)
+            return CommandSource(entry.id, entry.api_key, self._env, wall=self._wall)
         try:
             return KeySource(secrets.resolve_now(entry.api_key, self._env).get_secret_value())
         except SecretError as e:

@@ -37,8 +37,8 @@ INEFFECTIVE: Final = 30.0
 class Renewing(ABC):
     """A `Source` whose token is fetched by `_fetch`."""
 
-    def __init__(self, *, lead: float, wall: Callable[[], float] = time.time):
-        self.lead = lead
+    def __init__(self, name: str, *, lead: float, wall: Callable[[], float] = time.time):
+        self.name, self.lead = name, lead
         self.renewed: Callable[[], None] = lambda: None
         """Called after each token that was fetched."""
         self._wall = wall
@@ -144,4 +144,4 @@ class Renewing(ABC):
         self._failures += 1
         self._error = error
         self._not_before = self._wall() + wait * random.uniform(1.0, 1.2)
-        logger.warning("%s", error)
+        logger.warning("%s: %s", self.name, error)

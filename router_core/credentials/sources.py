@@ -119,8 +119,10 @@ class CommandSource(Renewing):
     the top or below ``status`` as Kubernetes writes it. A key without an end is kept until it is refused.
     """
 
-    def __init__(self, ref: SecretRef, env: Mapping[str, str], *, wall: Callable[[], float] = time.time):
-        super().__init__(lead=COMMAND_LEAD, wall=wall)
+    def __init__(
+        self, name: str, ref: SecretRef, env: Mapping[str, str], *, wall: Callable[[], float] = time.time
+    ):
+        super().__init__(name, lead=COMMAND_LEAD, wall=wall)
         self._ref, self._env = ref, env
 
     async def _fetch(self) -> Token:
@@ -147,19 +149,21 @@ def read_output(output: bytes, now: float) -> tuple[str | None, float | None]:
         document: Any = orjson.loads(output)
     except orjson.JSONDecodeError:
         document = None
+    if isinstance(document, list | bool):
+        return None, None
     if not isinstance(document, dict):
         text = output.decode("utf-8", "replace").strip()
-        return (
-            (text, claims(text).get("exp"))
-            if text and text.isprintable() and " " not in text
-            else (None, None)
-        )
+        # `jq -r` writes null where there is nothing.
+        return (text, claims(text).get("exp")) if _is_key(text) and text != "null" else (None, None)
     if isinstance(document.get("status"), dict):
         document = document["status"]
-    secret = next(
-        (v for k in _SECRET_KEYS if isinstance(v := document.get(k), str) and v and v.isprintable()), None
-    )
+    secret = next((v for k in _SECRET_KEYS if isinstance(v := document.get(k), str) and _is_key(v)), None)
     expires = next((moment(document[k]) for k in _MOMENT_KEYS if k in document), None)
     if expires is None and (seconds := number(document.get("expires_in"))) is not None:
         expires = now + seconds
     return secret, expires if expires is not None else claims(secret).get("exp")
+
+
+def _is_key(text: str) -> bool:
+    """Whether it can stand in a header (RFC 9110 section 5.5), where what is no ASCII is no key but rubbish."""
+    return bool(text) and text.isascii() and text.isprintable() and " " not in text

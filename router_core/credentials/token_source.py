@@ -46,8 +46,8 @@ class TokenSource(Renewing):
         oauth: OAuth | None = None,
         wall: Callable[[], float] = time.time,
     ):
-        super().__init__(lead=oauth.lead if oauth else TOOL_LEAD, wall=wall)
-        self.name, self.path = name, path
+        super().__init__(name, lead=oauth.lead if oauth else TOOL_LEAD, wall=wall)
+        self.path = path
         self._oauth, self._client, self._tokens = oauth, client, tokens
         self._file: TokenFile | None = None
         self._file_error = ""
@@ -159,9 +159,7 @@ class TokenSource(Renewing):
         return held if held is not None and (spent is None or held.secret != spent.secret) else None
 
     def _waits_in_vain(self) -> CredentialError:
-        return CredentialError(
-            f"{self.name}: another process refreshes its token and does not come to an end"
-        )
+        return CredentialError("another process refreshes its token and does not come to an end")
 
     async def _spend(self, grants: list[Grant], spent: Token | None) -> Token:
         error: CredentialError | None = None
@@ -175,7 +173,7 @@ class TokenSource(Renewing):
                 if await self._tokens.is_spent(grant):
                     continue
                 try:
-                    granted = await aside(refresh(self.name, grant, self._client, self._wall))
+                    granted = await aside(refresh(grant, self._client, self._wall))
                 except CredentialError as e:
                     if not e.permanent:
                         raise
@@ -186,7 +184,7 @@ class TokenSource(Renewing):
                     await self._tokens.replaced(grant, granted, self)
                 return token
         raise error or CredentialError(
-            f"{self.name}: its refresh token was replaced by another Detour; "
+            "its refresh token was replaced by another Detour; "
             "let both have the same token file, or log in again"
         )
 
@@ -233,7 +231,7 @@ class TokenSource(Renewing):
             secret = await _secret(configured.client_secret) if configured.client_secret else None
         except SecretError as e:
             if not tokens:
-                raise CredentialError(f"{self.name}: {e}", permanent=True) from None
+                raise CredentialError(str(e), permanent=True) from None
             secret = None
         return [
             Grant(
@@ -245,11 +243,11 @@ class TokenSource(Renewing):
 
     def _cannot(self, spent: Token | None) -> str:
         if self._file is None:
-            return f"{self.name}: {self._file_error or 'it has no refresh_token'}"
+            return self._file_error or "it has no refresh_token"
         tool = {"claude": "Claude Code", "codex": "Codex", "google": "Gemini CLI"}.get(
             self._file.kind, "its tool"
         )
-        return f"{self.name}: the token in {self.path} has run out; run {tool} once, which renews it"
+        return f"the token in {self.path} has run out; run {tool} once, which renews it"
 
     async def _keep(self, file: TokenFile) -> None:
         if self.path is None:

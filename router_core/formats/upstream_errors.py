@@ -85,7 +85,7 @@ class UpstreamError:
     """The ``code`` alone, which OpenAI's clients are told."""
     param: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
-    """Names in lower case; the last of equal names."""
+    """Names in lower case; the last of equal names, but all of ``retry-after`` as one list (RFC 9110 section 5.3)."""
     document: Any = None
     """The parsed body, or None."""
     text: str = ""
@@ -100,6 +100,9 @@ class UpstreamError:
 def read_error(outcome: Outcome) -> UpstreamError:
     """The error of an attempt's outcome. Takes any bytes; never raises."""
     headers = {name.lower(): value for name, value in outcome.headers}
+    waits = [value for name, value in outcome.headers if name.lower() == "retry-after"]
+    if len(waits) > 1:
+        headers["retry-after"] = ", ".join(waits)
     document = _parse(outcome.body)
     error, inner = _read(document, outcome.status)
     status = outcome.status

@@ -224,6 +224,8 @@ class Names:
         if not serving:
             guess = True
             serving = [p for p in known if p.name in _family(base)] or [p for p in known if not p.models]
+        if not serving and prefix is None and (off := self._disabled(base)) is not None:
+            return self._leaf(off, name)
         if not serving:
             raise UnknownModel(self._nobody(name, base))
         found = tuple(self._leaf(p, name, prefix=prefix, guess=guess) for p in serving)
@@ -237,6 +239,18 @@ class Names:
             c.provider == provider
             and any(match_wildcard(g, name) is not None for g in c.config.models.include)
             for c in self.credentials
+        )
+
+    def _disabled(self, model: str) -> Provider | None:
+        """A provider that would serve `model` and is switched off, which the client is then told."""
+        owners = _family(model)
+        return next(
+            (
+                p
+                for n, p in self.providers.items()
+                if not p.enabled and (p.model(model) is not None or n in owners)
+            ),
+            None,
         )
 
     def _nobody(self, name: str, base: str) -> str:

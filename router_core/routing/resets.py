@@ -100,10 +100,11 @@ def _retry_after(error: UpstreamError, now: float) -> Iterator[Reset]:
     value = error.headers.get("retry-after")
     if value is None:
         return
-    # Some write a moment where the standard wants seconds.
-    until = ratelimit_value(value, now)
-    if until is not None:
-        yield Reset(until, "retry-after")
+    # Some write a moment where the standard wants seconds, and proxies add a header of their own. Dates have commas.
+    for each in (value, *value.split(",")):
+        until = ratelimit_value(each, now)
+        if until is not None:
+            yield Reset(until, "retry-after")
 
 
 BEYOND: Final = "overage"
@@ -199,6 +200,9 @@ def _body_fields(error: UpstreamError, now: float) -> Iterator[Reset]:
                     break
         for key in ("retryDelay", "quotaResetDelay"):
             value = part.get(key)
+            if isinstance(value, dict):
+                # google.protobuf.Duration by its fields.
+                value = f"{value.get('seconds', 0)}s"
             seconds = duration(value) if isinstance(value, str) else None
             if seconds is not None:
                 yield Reset(now + seconds, key)

@@ -12,6 +12,7 @@ import pytest
 
 from detour.fakes import FakeUpstream
 from tests.e2e.instance import Detour, base_config
+from tests.e2e.routes import TokenEndpoint
 from tests.upstream import FakeThread
 
 type Start = Callable[..., Detour]
@@ -81,3 +82,11 @@ def start(ca_bundle: Path, tmp_path: Path) -> Iterator[Start]:
             return stack.enter_context(Detour(config, tmp_path, env))
 
         yield begin
+
+
+@pytest.fixture
+def tokens() -> Iterator[TokenEndpoint]:
+    server = TokenEndpoint()
+    yield server
+    server.shutdown()
+    server.server_close()

@@ -79,7 +79,7 @@ def runs(tmp_path: Path) -> int:
 async def test_a_command_is_run_once_for_a_key_without_an_end(tmp_path: Path) -> None:
     clock = Clock()
     source = CommandSource(
-        command(tmp_path, COUNTING + "print('sk-from-tool')"), dict(os.environ), wall=clock
+        "cred", command(tmp_path, COUNTING + "print('sk-from-tool')"), dict(os.environ), wall=clock
     )
     assert source.current() is None
     assert [(await source.token()).secret for _ in range(3)] == ["sk-from-tool"] * 3
@@ -99,7 +99,7 @@ async def test_a_commands_token_lives_as_long_as_it_says(tmp_path: Path) -> None
         COUNTING
         + f"print(json.dumps({{'token': 't' + runs.read_text(), 'expires_at': {NOW} + 100 * len(runs.read_text())}}, indent=1))"
     )
-    source = CommandSource(command(tmp_path, body), dict(os.environ), wall=clock)
+    source = CommandSource("cred", command(tmp_path, body), dict(os.environ), wall=clock)
     assert (await source.token()).secret == "tx"
     clock.now += 60
     assert now(source).secret == "tx"
@@ -127,7 +127,10 @@ async def test_a_commands_token_lives_as_long_as_it_says(tmp_path: Path) -> None
         (b'{"token": "line\\nbreak"}', None, None),
         (b"two words", None, None),
         (b"", None, None),
-        (b"\xff\xfe", "\ufffd\ufffd", None),
+        (b"\xff\xfe", None, None),
+        (b"null\n", None, None),
+        (b"[1, 2]", None, None),
+        (b"1234567890", "1234567890", None),
     ],
 )  # fmt: skip
 def test_what_commands_print(output: bytes, secret: str | None, expires: float | None) -> None:
@@ -137,7 +140,7 @@ def test_what_commands_print(output: bytes, secret: str | None, expires: float |
 async def test_a_command_that_fails_is_named_and_not_run_again_at_once(tmp_path: Path) -> None:
     clock = Clock()
     source = CommandSource(
-        command(tmp_path, COUNTING + "raise SystemExit('secret words')"), dict(os.environ), wall=clock
+        "cred", command(tmp_path, COUNTING + "raise SystemExit('secret words')"), dict(os.environ), wall=clock
     )
     for _ in range(3):
         with pytest.raises(CredentialError, match="failed with exit code 1") as error:
@@ -151,7 +154,7 @@ async def test_a_command_that_fails_is_named_and_not_run_again_at_once(tmp_path:
 
 
 async def test_a_command_may_print_something_else(tmp_path: Path) -> None:
-    source = CommandSource(command(tmp_path, "print('please log in')"), dict(os.environ))
+    source = CommandSource("cred", command(tmp_path, "print('please log in')"), dict(os.environ))
     with pytest.raises(CredentialError, match="printed neither a key nor JSON"):
         await source.token()
 

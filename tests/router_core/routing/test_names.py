@@ -246,7 +246,14 @@ def test_a_disabled_provider_is_said_to_be_so() -> None:
         providers=(off,),
         models={"v": {"targets": ["openai/gpt-a", "anthropic/claude-a"]}},
     )
-    for refused in (world.refusal("openai/gpt-a"), world.refusal("gpt-a", surface=off)):
+    asked = (
+        world.refusal("openai/gpt-a"),
+        world.refusal("gpt-a", surface=off),
+        world.refusal("gpt-a"),
+        # By its family.
+        world.refusal("gpt-brand-new"),
+    )
+    for refused in asked:
         assert (refused.code, refused.status) == (Code.PROVIDER_DISABLED, 503)
     plan = world.plan("v")
     assert [s.reason for s in plan.skipped] == ["its provider is disabled"]

@@ -41,6 +41,7 @@ def reset(body: Any = None, **headers: str) -> tuple[float, str] | None:
         ({"retry_after_ms": "-1", "retry_after": "2"}, 2, "retry-after"),
         ({"retry_after": "Friday, 15-Jan-27 08:02:00 GMT"}, 120, "retry-after"),
         ({"retry_after": "Fri Jan 15 08:02:00 2027"}, 120, "retry-after"),
+        ({"retry_after": "120, 60"}, 120, "retry-after"),
         ({"retry_after": "-30", "x_ratelimit_reset": "60"}, 60, "x-ratelimit-reset"),
         ({"x_codex_primary_used_percent": "100", "x_codex_primary_reset_at": "0", "x_codex_primary_reset_after_seconds": "90"}, 90, "x-codex-primary-reset"),
         ({"x_codex_primary_used_percent": "100", "x_codex_primary_reset_after_seconds": "90"}, 90, "x-codex-primary-reset"),
@@ -76,6 +77,7 @@ def test_headers(headers: dict[str, str], seconds: float, source: str) -> None:
         ({"error": {"resets_at": -1, "message": "try again in 9s"}}, 9),
         ({"error": {"details": [{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "34.4s"}]}}, 34.4),
         ([{"error": {"details": [{"retryDelay": "3.5s"}]}}], 3.5),
+        ({"error": {"details": [{"retryDelay": {"seconds": 34, "nanos": 5}}]}}, 34),
         ({"error": {"details": [{"reason": "RATE_LIMIT_EXCEEDED", "metadata": {"quotaResetDelay": "1h2m3s"}}]}}, 3723),
         ({"error": {"details": [{"metadata": {"quotaResetTimeStamp": "2027-01-15T09:00:00Z"}}]}}, 3600),
         # Requests per day begin anew at midnight Pacific time.
