@@ -49,13 +49,20 @@ class Access:
         self._said: TTLCache[str, bool] = TTLCache(SAID_CLIENTS, SAID_SECONDS)
         """Addresses whose refusal stands in the log already."""
         self._admitted: WeakKeyDictionary[connection.Client, str] = WeakKeyDictionary()
+        self._from: WeakKeyDictionary[connection.Client, str] = WeakKeyDictionary()
+        """The names of the networks that clients come from, where they have one."""
 
     def client_connected(self, client: connection.Client) -> None:
         networks = self.core.config.access.networks
         if not networks or client.proxy_mode.type_name not in OPEN_MODES:
             return
         address = _address(client.peername[0])
-        if any(address in network for network in networks) or _is_this_machine(address):
+        within = [each for each in networks if address in each.network]
+        if within:
+            nearest = max(within, key=lambda each: each.network.prefixlen)
+            if nearest.name is not None:
+                self._from[client] = nearest.name
+        if within or _is_this_machine(address):
             return
         client.error = "its address is outside access.networks"
         self.core.connections.refused += 1
@@ -111,11 +118,16 @@ class Access:
         return name or WANTING
 
     def client_name(self, flow: http.HTTPFlow) -> str | None:
-        """The name of the key, or of the WireGuard peer, with which this connection's client was let in."""
+        """The name of the key or of the WireGuard peer with which this connection's client was let in, or of its
+        network."""
         if is_peer(flow.client_conn):
             tunnel = self.core.tunnel
             return tunnel.names.get(flow.client_conn.peername[0]) if tunnel else None
-        return self._admitted.get(flow.client_conn)
+        return self._admitted.get(flow.client_conn) or self.network_name(flow.client_conn)
+
+    def network_name(self, client: connection.Client) -> str | None:
+        """The name of the network that `client` comes from, of the smallest where it is in several."""
+        return self._from.get(client)
 
     def key_name(self, key: str) -> str | None:
         """The name of the client key `key`. Compares with every key, in constant time."""

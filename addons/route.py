@@ -190,7 +190,8 @@ class Route:
 
     def _client_name(self, flow: http.HTTPFlow) -> str | None:
         if is_gateway(flow):
-            return self.access.key_name(gateway_key(flow.request)) if self.core.access_keys else None
+            key = self.access.key_name(gateway_key(flow.request)) if self.core.access_keys else None
+            return key or self.access.network_name(flow.client_conn)
         return self.access.client_name(flow)
 
     # -- attempts -------------------------------------------------------------------------------------

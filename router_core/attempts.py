@@ -47,6 +47,17 @@ class Attempts:
         self.hear(address, name)
         return 0.0
 
+    def known(self) -> tuple[dict[str, float], list[tuple[str, str]]]:
+        """All that is remembered, for the `learn` of another process of this machine."""
+        now = self._clock()
+        return {where: full for where, full in self._spent.items() if full > now}, list(self._known)
+
+    def learn(self, spent: dict[str, float], known: list[tuple[str, str]]) -> None:
+        """What another process remembers, for one that has just begun."""
+        for where, full in spent.items():
+            self._spent[where] = max(full, self._spent.get(where, full))
+        self._known.update(dict.fromkeys(known, True))
+
     def hear(self, address: str, name: str | None) -> None:
         """Counts an attempt, of this process or of another one."""
         if name is not None:

@@ -123,6 +123,19 @@ class Refusals:
         else:
             self._accepted(client)
 
+    def known(self) -> tuple[list[Refusal], list[Client]]:
+        """All that is remembered, for the `learn` of another process of this machine."""
+        return self.listed()[::-1], list(self._trusting)
+
+    def learn(self, refusals: list[Refusal], trusting: list[Client]) -> None:
+        """What another process remembers, for one that has just begun; what this one saw itself is newer."""
+        for refusal in refusals:
+            if refusal.client not in self._trusting:
+                self._known.setdefault(refusal.client, refusal)
+        for client in trusting:
+            if client not in self._known:
+                self._trusting[client] = True
+
     def has_trusted(self, client: Client) -> bool:
         """Whether `client` has accepted the certificate before."""
         return client in self._trusting

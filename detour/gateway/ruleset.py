@@ -193,7 +193,7 @@ def ruleset(config: Config) -> Ruleset:
     settings = config.transparent
     return Ruleset(
         parse_address(config.listen.transparent),
-        config.access.networks,
+        tuple(each.network for each in config.access.networks),
         settings.local,
         settings.mark,
         None if settings.user is None else uid_of(settings.user),

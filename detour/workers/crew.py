@@ -74,7 +74,11 @@ class CrewContext(Context):
         self.core.loaded, self.core.config, self.core.registry = loaded, loaded.config, loaded.registry
 
     async def welcome(self, hand: Hand) -> None:
-        """Tell a worker that has just begun what was chosen before."""
+        """Tell a worker that has just begun what was chosen before, and what the others know."""
+        for other in self._hands:
+            if other is not hand and (known := await self._tell(other, "known")):
+                await self._tell(hand, "learn", *known)
+                break
         if self.capture_mode:
             await self._tell(hand, "record", self.capture_mode)
         if self._watched:

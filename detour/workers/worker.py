@@ -19,8 +19,12 @@ from detour.listeners import Listener, on
 from detour.workers.channel import Channel, Gone
 from router_core.connections import Connections
 from router_core.core import Core
+from router_core.refusals import Client, Refusal
 from router_core.usage.activity import Started
 from router_core.usage.entry import Entry
+
+type Known = tuple[tuple[list[Refusal], list[Client]], tuple[dict[str, float], list[tuple[str, str]]]]
+"""Who refuses the certificate, and who shows wrong keys; see `router_core.refusals` and `router_core.attempts`."""
 
 TELL: Final = 0.25
 """Seconds between two messages about finished exchanges."""
@@ -82,6 +86,8 @@ class Worker:
                 "supersede": self._supersede,
                 "watch": self._watch,
                 "alive": self._alive,
+                "known": self._known,
+                "learn": self._learn,
             },
             self._hear,
         )
@@ -137,6 +143,15 @@ class Worker:
 
     async def _alive(self) -> None:
         """That this is answered is all there is to know."""
+
+    async def _known(self) -> Known:
+        return self.core.refusals.known(), self.core.attempts.known()
+
+    async def _learn(self, known: Known) -> None:
+        """What a worker knows that has been there for longer."""
+        refusals, attempts = known
+        self.core.refusals.learn(*refusals)
+        self.core.attempts.learn(*attempts)
 
     async def _look(self) -> Sight:
         return sight_of(self.core)

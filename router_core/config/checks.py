@@ -25,7 +25,7 @@ from router_core.config.values import (
     proxy_faults,
 )
 from router_core.paths import paths
-from router_core.peers import peer_names
+from router_core.peers import IPNetwork, peer_names
 from router_core.providers.definition import load_builtin
 from router_core.providers.registry import Registry
 from router_core.routing.failures import parse_row
@@ -137,6 +137,15 @@ def _access(config: Config, report: Report, env: Mapping[str, str]) -> None:
             report.faults((*path, "limits", place), limit_faults(limit))
         if reason := unusable((*path, "key"), entry.key, report, env):
             report.warn((*path, "key"), f"client {shown(entry.name)} cannot get in: {reason}")
+    places: set[IPNetwork] = set()
+    for number, each in enumerate(config.access.networks):
+        path = ("access", "networks", number)
+        if each.name in seen:
+            what = f"client {shown(each.name)} is both a key and a network"
+            report.error((*path, "name"), what, "rename one of them")
+        if each.network in places:
+            report.error((*path, "network"), f"network {each.network} is given twice", "remove one of them")
+        places.add(each.network)
 
 
 def _routing(config: Config, report: Report) -> None:
@@ -168,13 +177,14 @@ def _upstream(config: Config, report: Report) -> None:
 
 
 def _clients(config: Config, env: Mapping[str, str]) -> list[str] | None:
-    """What names a client in the ledger: client keys, and the peers of the WireGuard tunnel. None where a peer's
-    name cannot be told."""
-    keys = [key.name for key in config.access.keys]
+    """What names a client in the ledger: client keys, networks, and the peers of the WireGuard tunnel. None where a
+    peer's name cannot be told."""
+    names = [key.name for key in config.access.keys]
+    names += dict.fromkeys(network.name for network in config.access.networks if network.name is not None)
     if not config.listen.wireguard:
-        return keys
+        return names
     peers = peer_names(paths(config, env).data)
-    return None if peers is None else [*keys, *peers]
+    return None if peers is None else [*names, *peers]
 
 
 def _usage(config: Config, registry: Registry, report: Report, env: Mapping[str, str]) -> None:
@@ -188,7 +198,11 @@ def _usage(config: Config, registry: Registry, report: Report, env: Mapping[str,
             if name is not None and names is not None and name not in names:
                 what = f"budget for an unknown {key} {shown(name)}"
                 listed = ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
-                none = "none is configured" if key == "credential" else "there is no client key and no peer"
+                none = (
+                    "none is configured"
+                    if key == "credential"
+                    else "there is no client key, no network with a name and no peer"
+                )
                 remedy = nearest(name, names) or (f"known are {listed}" if names else none)
                 report.error(("usage", "budgets", number, key), what, remedy)
     for number, price in enumerate(config.usage.prices):

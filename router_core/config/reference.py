@@ -38,6 +38,7 @@ SECTIONS: Final = (
     ("listen", "Listen"),
     ("access", "Access"),
     ("access.keys[]", "AccessKey"),
+    ("access.networks[]", "AccessNetwork"),
     ("transparent", "Transparent"),
     ("wireguard", "WireGuard"),
     ("upstream", "Upstream"),

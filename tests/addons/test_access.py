@@ -15,7 +15,7 @@ from router_core.config.schema import Config
 from router_core.connections import Connections
 
 
-def access(*networks: str) -> Access:
+def access(*networks: str | dict[str, str]) -> Access:
     core: Any = SimpleNamespace(
         config=Config.model_validate({"access": {"networks": networks}}), connections=Connections()
     )
@@ -38,6 +38,30 @@ def test_only_the_networks_are_let_in(mode: str) -> None:
     for address in ("198.51.100.7", "::ffff:198.51.100.7", "2001:db9::7", "fe80::7%lo"):
         assert not admitted(only, address, mode), address
     assert only.core.connections.refused == 4
+
+
+def test_clients_have_the_name_of_the_smallest_network_that_they_come_from() -> None:
+    only = access(
+        {"network": "192.0.2.0/24", "name": "house"},
+        {"network": "192.0.2.64/26", "name": "kids"},
+        {"network": "2001:db8::/32", "name": "house"},
+        "198.51.100.0/24",
+    )
+    found = {}
+    for address in (
+        "192.0.2.7",
+        "192.0.2.70",
+        "::ffff:192.0.2.70",
+        "2001:db8::7",
+        "198.51.100.7",
+        "127.0.0.1",
+    ):
+        client = connection.Client(
+            peername=(address, 1), sockname=("10.0.0.1", 2), proxy_mode=ProxyMode.parse("transparent")
+        )
+        only.client_connected(client)
+        found[address] = only.network_name(client)
+    assert list(found.values()) == ["house", "kids", "kids", "house", None, None]
 
 
 def test_without_networks_everybody_is() -> None:

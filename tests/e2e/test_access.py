@@ -14,7 +14,9 @@ from cryptography.hazmat.primitives import hashes
 
 from detour.fakes import FakeUpstream
 from router_core.attempts import BURST
+from tests.e2e.conftest import Start
 from tests.e2e.instance import Detour, base_config
+from tests.e2e.routes import eventually
 from tests.e2e.wire import SHAPES, fresh_model
 from tests.upstream import FakeThread
 
@@ -183,3 +185,27 @@ def test_an_api_key_of_the_clients_own_is_no_proxy_key(detour: Detour) -> None:
             + f"Authorization: Bearer {KEY}\r\nx-api-key: {KEY}\r\n\r\n".encode()
         )
         assert proxy.recv(4096).startswith(b"HTTP/1.1 407 ")
+
+
+def test_clients_have_the_name_of_their_network(start: Start, fake: FakeUpstream) -> None:
+    detour = start(
+        access={"networks": [{"network": "127.0.0.0/8", "name": "desk"}]},
+        providers={"anthropic": {"base_url": fake.base_url("anthropic")}},
+        credentials=[{"id": "a", "provider": "anthropic", "api_key": "upstream-secret"}],
+        usage={"budgets": [{"client": "desk", "per": "day", "tokens": 1, "action": "refuse"}]},
+    )
+    path, headers, body = SHAPES["anthropic"].request(fresh_model())
+    with detour.client() as client:
+
+        def ask(base: str) -> httpx.Response:
+            return client.post(base + path, headers=headers, json=body)
+
+        assert ask("https://api.anthropic.com").status_code == 200
+        # The ledger's process counts it.
+        eventually(lambda: "x-detour-error" in ask("https://api.anthropic.com").headers)
+        refused = ask("https://api.anthropic.com")
+    with httpx.Client(trust_env=False) as client:
+        on_gateway = ask(detour.gateway_url)
+    for answer in (refused, on_gateway):
+        assert answer.headers["x-detour-error"] == "budget_exceeded"
+        assert "desk" in answer.json()["error"]["message"]

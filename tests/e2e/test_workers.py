@@ -151,6 +151,11 @@ def worker_connections(detour: Detour) -> dict[int, list[HTTPConnection]]:
     return found
 
 
+def worker_that_serves(detour: Detour, pid: int) -> bool:
+    """Once it has answered, it has also heard what it was told before."""
+    return bool(eventually(lambda: pid in worker_connections(detour)))
+
+
 def status_with_key(connection: HTTPConnection, key: str) -> int:
     path, headers, body = SHAPES["anthropic"].request("claude-x")
     connection.request("POST", path, json.dumps(body), headers | {"x-api-key": key})
@@ -299,6 +304,15 @@ def test_a_client_that_refuses_is_let_through_by_both(
             eventually(lambda: "are tunnelled for 1h" in detour.log.read_text())
             for _ in range(8):
                 assert "Detour fake providers" in refusing.by_closing(detour, origin.port, ca_bundle)
+            # One that is started again is told by the other.
+            pair = Pair(detour, origin, detour.log)
+            victim, other = eventually(lambda: len(pair.pids) == 2 and pair.pids)
+            os.kill(victim, signal.SIGKILL)
+            (begun,) = eventually(lambda: len(pair.pids) == 2 and set(pair.pids) - {victim, other})
+            assert worker_that_serves(detour, begun)
+            for _ in range(8):
+                assert "Detour fake providers" in refusing.by_closing(detour, origin.port, ca_bundle)
+            assert [r["count"] for r in refusing.refusals(detour)] == [refusing.REFUSALS]
     finally:
         fakes.stop(origin)
 

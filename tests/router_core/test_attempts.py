@@ -41,6 +41,21 @@ def test_one_more_is_allowed_as_time_passes(attempts, clock):
     assert guess(attempts) == [0.0] * BURST
 
 
+def test_a_process_that_begins_learns_what_another_knows(attempts, clock):
+    assert attempts.judge("192.0.2.7", "laptop") == 0.0
+    guess(attempts)
+    guess(attempts, "192.0.2.8", times=3)
+    begun = Attempts(clock)
+    begun.judge("192.0.2.8", None)
+
+    begun.learn(*attempts.known())
+
+    assert begun.judge("192.0.2.7", None) == INTERVAL
+    assert begun.judge("192.0.2.7", "laptop") == 0.0
+    assert guess(begun, "192.0.2.8", times=BURST - 3) == [0.0] * (BURST - 3)
+    assert begun.judge("192.0.2.8", None) == INTERVAL
+
+
 def test_who_has_shown_a_right_key_keeps_it(attempts):
     assert attempts.judge("192.0.2.7", "laptop") == 0.0
     guess(attempts, times=BURST + 5)

@@ -37,6 +37,21 @@ def test_the_limit_has_the_client_tunnelled(known):
     assert not any(known.is_tunnelled(other) for other in OTHERS)
 
 
+def test_a_process_that_begins_learns_what_another_knows(known, clock):
+    refuse(known, times=3)
+    known.accepted(OTHERS[0])
+    refuse(known, OTHERS[1])
+    begun = Refusals(clock)
+    begun.accepted(OTHERS[1])
+
+    begun.learn(*known.known())
+
+    assert begun.is_tunnelled(CLIENT)
+    assert begun.has_trusted(OTHERS[0])
+    # What it has seen itself is newer.
+    assert begun.find(OTHERS[1]) is None
+
+
 def test_when_the_time_is_over_one_refusal_is_enough(known, clock):
     refuse(known, times=3)
     clock.now += 601

@@ -60,11 +60,31 @@ Network = Annotated[
 ]
 
 
+class AccessNetwork(Section):
+    """A network that clients come from."""
+
+    network: Network
+    """``ADDRESS/LENGTH``, or one address."""
+    name: str | None = Field(None, min_length=1)
+    """The name of its clients in logs, usage and budgets, where no key names them; networks may share one."""
+
+
+def _whole_network(value: object) -> object:
+    return value if isinstance(value, dict | AccessNetwork) else {"network": value}
+
+
 class Access(Section):
     keys: tuple[AccessKey, ...] = ()
     """Keys that clients must present, needed as soon as a listener is not loopback."""
-    networks: tuple[Network, ...] = ()
-    """Networks that clients may come from, all others are cut off; `listen.transparent` has no keys and needs them."""
+    networks: tuple[
+        Annotated[
+            AccessNetwork,
+            BeforeValidator(_whole_network, json_schema_input_type=str | AccessNetwork),
+        ],
+        ...,
+    ] = ()
+    """Networks that clients may come from, all others are cut off; `listen.transparent` has no keys and needs them. A
+    text stands for ``{network: TEXT}``."""
 
 
 class Transparent(Section):

@@ -38,7 +38,7 @@ class Budget(Section):
     name: str | None = None
     """For messages."""
     client: str | None = None
-    """Name of a client key or of a WireGuard peer."""
+    """Name of a client key, of a network, or of a WireGuard peer."""
     credential: str | None = None
     """Id of a credential."""
     model: str | None = None

@@ -91,6 +91,15 @@ MISTAKES = {
     "access:\n  networks: [home]": (
         "2: 'networks': 'home' is not a network; write e.g. 192.168.1.0/24 or fd00::/8"
     ),
+    "access:\n  networks:\n    - {network: home, name: kids}": (
+        "3: 'network': 'home' is not a network; write e.g. 192.168.1.0/24 or fd00::/8"
+    ),
+    "access:\n  networks: [10.0.0.0/8, {network: 10.0.0.0/8, name: kids}]": (
+        "2: network 10.0.0.0/8 is given twice; remove one of them"
+    ),
+    "access:\n  keys: [{name: kids, key: env:KEY}]\n  networks: [{network: 10.0.0.0/8, name: kids}]": (
+        "3: client 'kids' is both a key and a network; rename one of them"
+    ),
     "listen: {proxy: null, gateway: null, admin: null}": "1: every listener is switched off; give at least one an address",
     # upstream
     "upstream:\n  proxy: ftp://u:pw@h": "2: 'ftp://***@h' is not a proxy; write one of http, https, socks5, socks5h://HOST:PORT",
@@ -204,7 +213,7 @@ MISTAKES = {
     ),
     # usage
     "usage: {budgets: [{client: ana, per: day, cost: 1}]}": (
-        "1: budget for an unknown client 'ana'; there is no client key and no peer"
+        "1: budget for an unknown client 'ana'; there is no client key, no network with a name and no peer"
     ),
     "usage: {prices: [{model: m, provider: opnai, input: 1, output: 1}]}": (
         "1: price for an unknown provider 'opnai'; did you mean 'openai'?"
