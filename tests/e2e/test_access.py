@@ -205,7 +205,7 @@ def test_clients_have_the_name_of_their_network(start: Start, fake: FakeUpstream
         eventually(lambda: "x-detour-error" in ask("https://api.anthropic.com").headers)
         refused = ask("https://api.anthropic.com")
     with httpx.Client(trust_env=False) as client:
-        on_gateway = ask(detour.gateway_url)
+        on_gateway = ask(f"{detour.gateway_url}/anthropic")
     for answer in (refused, on_gateway):
         assert answer.headers["x-detour-error"] == "budget_exceeded"
         assert "desk" in answer.json()["error"]["message"]
