@@ -134,9 +134,13 @@ def _summary(state: CredentialState, now: float) -> _Summary:
             )
             summary.models.append(row)
     if summary.state == "ready" and state.bit & state.scheduler.full:
-        summary.state, summary.reason = "busy", f"{state.in_flight} requests are under way, its limit"
+        summary.state, summary.reason = "busy", _full(state)
     summary.models.sort(key=lambda m: m.model)
     return summary
+
+
+def _full(state: CredentialState) -> str:
+    return f"its limit of {state.credential.config.concurrency} at a time is reached"
 
 
 def why(state: CredentialState, model: str | None, now: float) -> str:
@@ -151,7 +155,7 @@ def why(state: CredentialState, model: str | None, now: float) -> str:
     if limit is not None and limit.until > now:
         return f"{limit.reason}; others go first for {describe(limit.until - now)}"
     if state.bit & state.scheduler.full:
-        return f"{state.in_flight} requests are under way, its limit"
+        return _full(state)
     return "ready"
 
 

@@ -192,3 +192,14 @@ def test_a_stream_is_kept_alive_while_it_waits(start: Start, fake: FakeUpstream)
     assert before.startswith("event: ping\n")
     assert "message_stop" in after
     assert used(fake) == ["a", "a"]
+
+
+def test_a_limit_that_is_lifted_early_is_found_out(start: Start, fake: FakeUpstream) -> None:
+    fake.script.add(limited(3600), key="secret-a", times=1)
+    routing = {"max_wait": 0, "probe_interval": "1s"}
+    detour = start(providers=anthropic(fake), credentials=[credential("a")], routing=routing)
+    assert ask(detour).status_code == 429
+    eventually(lambda: ask(detour, str(time.time())).status_code == 200)
+    assert used(fake) == ["a", "a"]
+    known = detour.credentials()["a"]
+    assert (known["state"], known["models"]) == ("ready", [])

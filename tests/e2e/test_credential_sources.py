@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from detour.fakes import FakeUpstream, Fault
+from detour.fakes.call import json_reply
 from tests.e2e.conftest import Start
 from tests.e2e.instance import TIMEOUT, Detour
 from tests.e2e.routes import TokenEndpoint, anthropic, ask, credential, eventually, used
@@ -208,3 +209,30 @@ def test_commands_that_print_no_key_are_passed_over(start: Start, fake: FakeUpst
     log = detour.log.read_text()
     assert "failed with exit code 3" in log
     assert "oops" not in log
+
+
+def test_a_refresh_takes_the_credentials_own_way_out(start: Start, fakes: FakeThread, tmp_path: Path) -> None:
+    fake, proxy = fakes.start(), fakes.start_proxy("detour", "password-of-proxy")
+    fake.pages["POST", "/token"] = json_reply(200, {"access_token": "secret-new", "expires_in": 3600})
+    detour = start(
+        {"REFRESH": "secret-refresh"},
+        providers=anthropic(fake),
+        credentials=[
+            {
+                "id": "mine",
+                "provider": "anthropic",
+                "oauth": {
+                    "token_url": f"https://localhost:{fake.port}/token",
+                    "refresh_token": "env:REFRESH",
+                },
+                "proxy": f"http://detour:password-of-proxy@127.0.0.1:{proxy.port}",
+            }
+        ],
+    )
+    assert ask(detour).status_code == 200
+    asked = [(r.path, r.header("authorization")) for r in tuple(fake.record.requests)]
+    assert asked == [("/token", None), ("/v1/messages", "Bearer secret-new")]
+    assert len(proxy.seen) == 2
+    # Kept where only its owner can read it.
+    (kept,) = (tmp_path / "data" / "credentials").glob("mine.json")
+    assert kept.stat().st_mode & 0o777 == 0o600

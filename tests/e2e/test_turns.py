@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -228,3 +229,26 @@ def test_a_window_is_passed_over_with_its_reserve(start: Start, fake: FakeUpstre
     known = detour.credentials()["a"]
     assert (known["state"], known["reason"]) == ("exhausted", "91% of the 5h window are used")
     assert {w["name"]: w["used"] for w in known["windows"]} == {"5h": 0.91, "7d": 0.1, "overage": 1.0}
+
+
+@pytest.mark.parametrize("wait", ["60s", 0])
+def test_a_request_waits_for_a_place_as_long_as_it_may(
+    start: Start, fake: FakeUpstream, wait: str | int
+) -> None:
+    fake.script.add(Fault.gate_before_head("first"), times=1)
+    detour = start(
+        providers=anthropic(fake), credentials=[credential("a", concurrency=1)], routing={"max_wait": wait}
+    )
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(ask, detour, "one")
+        eventually(lambda: used(fake) == ["a"])
+        second = pool.submit(ask, detour, "two")
+        if not wait:
+            refused = second.result()
+            assert (refused.status_code, refused.headers["x-detour-error"]) == (429, "all_cooling")
+            assert "a]: its limit of 1 at a time is reached" in refused.json()["error"]["message"]
+        fake.open("first")
+        assert first.result().status_code == 200
+        if wait:
+            assert second.result().status_code == 200
+            assert used(fake) == ["a", "a"]
