@@ -83,7 +83,7 @@ TABLE: Final[tuple[Row, ...]] = (
     Row(_K.REQUEST_MISS, _OPENAI, status=(400, 404), codes=codes("previous_response_not_found")),
     Row(_K.REQUEST_MISS, _OPENAI, status=(400, 404), text=phrases("item with id*not found", "items are not persisted when `store`")),
     Row(_K.CLIENT_FAULT, _OPENAI, codes=codes("cyber_policy", "content_policy_violation", "context_length_exceeded", "message_too_big", "string_above_max_length", "invalid_prompt")),
-    Row(_K.CLIENT_FAULT, _CLAUDE_CODE, status=(429,), text=phrases("usage credits", "extra usage is required for long context"), provider="anthropic"),
+    Row(_K.CLIENT_FAULT, _CLAUDE_CODE, status=(429,), text=phrases("usage credits"), provider="anthropic"),
     Row(_K.CLIENT_FAULT, "CodeBuddy: 11101 answers a request that the backend does not take", codes=codes("11101"), provider="codebuddy"),
     # Pages for browsers.
     Row(_K.CHALLENGE, "developers.cloudflare.com/cloudflare-challenges", header=("cf-mitigated", "challenge"), scope="credential", backoff=10),
@@ -96,6 +96,7 @@ TABLE: Final[tuple[Row, ...]] = (
     Row(_K.RATE_LIMIT, "Qwen Code: its free tier says so with 403", status=(403,), codes=codes("insufficient_quota"), provider="qwen", scope="credential", backoff=1),
     Row(_K.PAYMENT, _OPENAI, codes=codes("insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "account_deactivated"), scope="credential", cooldown=HALF_HOUR),
     Row(_K.PAYMENT, _ANTHROPIC, status=(400, 402, 403), text=phrases("credit balance is too low"), scope="credential", cooldown=HALF_HOUR),
+    Row(_K.PAYMENT, _CLAUDE_CODE + ": such a request is not in the plan, others are, so nothing rests", status=(400, 429), text=phrases("out of extra usage", "draw from your extra usage", "extra usage is required"), provider="anthropic"),
     Row(_K.PAYMENT, _CODEX, codes=codes("usage_not_included"), scope="credential", cooldown=HALF_HOUR),
     Row(_K.PAYMENT, _ZAI, codes=codes("1113"), provider="glm", scope="credential", cooldown=HALF_HOUR),
     Row(_K.PAYMENT, _MINIMAX, codes=codes("1008"), provider="minimax", scope="credential", cooldown=HALF_HOUR),

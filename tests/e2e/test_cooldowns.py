@@ -203,3 +203,14 @@ def test_a_limit_that_is_lifted_early_is_found_out(start: Start, fake: FakeUpstr
     assert used(fake) == ["a", "a"]
     known = detour.credentials()["a"]
     assert (known["state"], known["models"]) == ("ready", [])
+
+
+def test_what_a_plan_does_not_cover_is_served_by_the_next_and_nothing_rests(
+    start: Start, fake: FakeUpstream
+) -> None:
+    words = "Extra usage is required for long context requests."
+    refusal = {"type": "error", "error": {"type": "rate_limit_error", "message": words}}
+    fake.script.add(Fault.status(429, body=json.dumps(refusal).encode()), key="secret-a", times=1)
+    detour = start(providers=anthropic(fake), credentials=[credential("a", priority=1), credential("b")])
+    assert [ask(detour, text).status_code for text in ("long", "short")] == [200, 200]
+    assert used(fake) == ["a", "b", "a"]

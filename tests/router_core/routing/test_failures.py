@@ -99,6 +99,9 @@ CASES = [
     Case(K.PAYMENT, 400, anthropic("invalid_request_error", "Your credit balance is too low to access the Anthropic API."), provider="anthropic", **CREDENTIAL_HALF_HOUR),
     Case(K.CLIENT_FAULT, 400, anthropic("invalid_request_error", "prompt is too long: 210000 tokens > 200000 maximum"), provider="anthropic"),
     Case(K.CLIENT_FAULT, 429, anthropic("rate_limit_error", "Fast mode needs usage credits"), provider="anthropic", oauth=True),
+    # Not in the plan: somebody else may serve it, and the plan serves other requests.
+    Case(K.PAYMENT, 429, anthropic("rate_limit_error", "Extra usage is required for long context requests."), provider="anthropic", oauth=True),
+    Case(K.PAYMENT, 400, anthropic("invalid_request_error", "You're out of extra usage. Add more at claude.ai/settings/usage and keep going."), provider="anthropic", oauth=True),
     Case(K.AUTH, 403, anthropic("permission_error", "OAuth token has been revoked."), provider="anthropic", oauth=True, **CREDENTIAL_HALF_HOUR),
     # Google
     Case(K.AUTH, 400, google(400, "INVALID_ARGUMENT", "API key not valid.", {"@type": "ErrorInfo", "reason": "API_KEY_INVALID"}), provider="gemini", **CREDENTIAL_HALF_HOUR),
