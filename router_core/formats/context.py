@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from router_core.formats import Format
-from router_core.formats.ir import Unsupported
+from router_core.formats.ir import ServerToolUse, Unsupported
 from router_core.formats.names import ClientTool
 from router_core.providers.model import ModelInfo
 
@@ -87,6 +87,12 @@ class Target:
         """Lists a field that was `given` and is not expressed."""
         if given and name not in self.dropped:
             self.dropped.append(name)
+
+    def drop_options(self, use: ServerToolUse, *read: str) -> None:
+        """Lists the options of a provider's tool that its counterpart does not know; `read` are those it does."""
+        for name, value in use.options.items():
+            if name not in read and name not in ("type", "name"):
+                self.drop(f"tools[{use.name}].{name}", value)
 
     def note(self, text: str) -> None:
         if text not in self.notes:

@@ -266,6 +266,11 @@ def plain(parts: str | list[Part]) -> str:
     return "\n".join(part.text for part in parts if type(part) is Text)
 
 
+def marked_within(parts: str | list[Part]) -> bool:
+    """Whether a cache mark stands within a tool result."""
+    return type(parts) is list and any(type(p) in (Text, Media) and p.cache for p in parts)  # type: ignore[union-attr]
+
+
 def media_in(parts: str | list[Part]) -> list[Media]:
     """The media of a tool result."""
     return [] if isinstance(parts, str) else [part for part in parts if type(part) is Media]

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from router_core.formats import carrier, ir
 from router_core.formats.anthropic.client_tools import client_tool
+from router_core.formats.anthropic.known import unread
 from router_core.formats.anthropic.media import read_media
 from router_core.formats.anthropic.server_tools import read_server_block
 from router_core.formats.ir import Format
@@ -27,8 +28,8 @@ _READ: Final = frozenset(
     | {"top_k", "top_p", "tools", "tool_choice", "thinking", "output_config", "output_format"}
     | {"service_tier", "speed"}
 )
-_SILENT: Final = frozenset({"betas", "anthropic_version", "cache_control"})
-"""Fields about the transport or the cache, whose loss changes no answer."""
+_SILENT: Final = frozenset({"betas", "anthropic_version"})
+"""Fields about the transport, whose loss changes no answer."""
 BILLING_HEADER: Final = "x-anthropic-billing-header"
 """Opens a system text that Claude Code writes for Anthropic's billing alone."""
 
@@ -55,6 +56,7 @@ def read_request(document: dict[str, Any]) -> ir.Request:
         request.service_tier = "default"
     known = _READ | _SILENT
     request.unread = [key for key, value in document.items() if key not in known and value is not None]
+    request.unread += unread(document)
     return request
 
 
@@ -181,7 +183,7 @@ def _tool(request: ir.Request, tool: dict[str, Any]) -> None:
         request.tools.append(ir.Tool(tool.get("name") or type_, known[0], known[1], cache=_cache(tool)))
     else:
         kind = next((k for k in ("web_search", "code_execution") if type_.startswith(k)), "other")
-        options = {k: v for k, v in tool.items() if k not in ("type", "name", "cache_control")}
+        options = {k: v for k, v in tool.items() if k not in ("type", "name")}
         request.server_tools.append(ir.ServerToolUse(kind, type_, options))  # type: ignore[arg-type]
 
 

@@ -125,12 +125,13 @@ class _Blocks:
 
     def media(self, part: ir.Media) -> dict[str, Any]:
         self.target.require("pdf" if part.kind == "file" else "images", f"{part.kind} inputs")
+        self.target.drop("image detail", part.detail not in (None, "auto"))
         return marked(write_media(part), part.cache)
 
     def thinking(self, part: ir.Thinking) -> dict[str, Any] | None:
         signature = part.signature
         if signature is None or signature.origin is not Format.ANTHROPIC or self._foreign(signature.model):
-            if part.text:
+            if part.text or (signature is not None and signature.data):
                 self.target.note("reasoning of another model is left out: only its maker can check it")
             return None
         if part.redacted:
@@ -180,6 +181,7 @@ def _tools(document: dict[str, Any], request: ir.Request, names: ToolNames, targ
         # A list of allowed tools has no counterpart but offering only those.
         if not allowed or tool.name in allowed:
             tools.append(_tool(tool, names))
+            target.drop("tools[].strict", tool.strict)
     claude = claude_version(target.model) is not None
     for use in request.server_tools:
         # Other hosts of the format have no tools of Anthropic's.
@@ -188,6 +190,8 @@ def _tools(document: dict[str, Any], request: ir.Request, names: ToolNames, targ
             target.drop(f"tools[{use.name}]")
         else:
             tools.append(entry)
+            options = ("allowed_domains", "blocked_domains", "user_location")
+            target.drop_options(use, *options, "filters")
     if not tools:
         refuse_forced(request)
         _stub_tools(document)
@@ -239,11 +243,13 @@ def _response_format(
         if version is not None and version >= (4, 5):
             schema = for_anthropic_answers(object_root(wanted.schema))
             document["output_config"] = {"format": {"type": "json_schema", "schema": schema}}
+            target.drop("response format's description", wanted.description)
             return
         text = f"{JSON_ONLY} It follows this JSON Schema:\n{orjson.dumps(wanted.schema).decode()}"
     else:
         text = JSON_ONLY
     target.note("response format: asked for in words")
+    target.drop("response format's description", wanted.description)
     system.append({"type": "text", "text": text})
 
 

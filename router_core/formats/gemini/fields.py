@@ -8,14 +8,14 @@ from typing import Any
 
 
 @lru_cache(maxsize=256)
-def _snake(name: str) -> str:
+def snake(name: str) -> str:
     return re.sub(r"[A-Z]", lambda letter: "_" + letter[0].lower(), name)
 
 
 def get(fields: dict[str, Any], name: str) -> Any:
     """The value of the field `name` (camelCase) in either spelling."""
     value = fields.get(name)
-    return fields.get(_snake(name)) if value is None else value
+    return fields.get(snake(name)) if value is None else value
 
 
 def camel(name: str) -> str:

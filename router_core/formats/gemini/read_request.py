@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from router_core.formats import ir
 from router_core.formats.gemini.fields import camel, get
+from router_core.formats.gemini.known import unread
 from router_core.formats.gemini.parts import read_parts
 from router_core.formats.gemini.schema import from_gemini
 from router_core.formats.shape import (
@@ -69,6 +70,7 @@ def read_request(document: dict[str, Any]) -> ir.Request:
         _config(request, config)
     known = _READ | _SILENT
     request.unread += [k for k, v in document.items() if camel(k) not in known and v is not None]
+    request.unread += unread(document)
     return request
 
 

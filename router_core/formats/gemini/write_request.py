@@ -9,6 +9,7 @@ from router_core.formats.context import Target
 from router_core.formats.conversation import (
     alternate,
     for_upstream,
+    marked_within,
     media_in,
     plain,
     refuse_forced,
@@ -100,6 +101,8 @@ class _Contents:
         }
         if self.new:
             written["id"] = self.ids.wire(part.id)
+        if part.cache or marked_within(content):
+            self.target.drop("cache_control")
         if not isinstance(content, str):
             shown = [self.media(inner) for inner in media_in(content)]
             if shown and self.new:
@@ -120,6 +123,8 @@ class _Contents:
             if type(part) is ir.Text:
                 written: dict[str, Any] = {"text": part.text}
                 signature = part.signature
+                if part.cache:
+                    self.target.drop("cache_control")
             elif type(part) is ir.ToolCall:
                 written = {"functionCall": self.call(part)}
                 signature = part.signature
@@ -128,7 +133,7 @@ class _Contents:
                 called = True
             elif type(part) is ir.Thinking:
                 if not _native(part.signature):
-                    if part.text:
+                    if part.text or (part.signature is not None and part.signature.data):
                         self.target.note("reasoning of another model is left out")
                     continue
                 if part.text:
@@ -161,12 +166,19 @@ class _Contents:
         }
         if self.new:
             call["id"] = self.ids.wire(part.id)
+        if part.cache:
+            self.target.drop("cache_control")
         return call
 
     def media(self, media: ir.Media) -> dict[str, Any]:
         capability = {"image": "images", "audio": "audio"}.get(media.kind)
         if capability:
             self.target.require(capability, f"{media.kind} inputs")
+        if media.cache:
+            self.target.drop("cache_control")
+        self.target.drop("image detail", media.detail not in (None, "auto"))
+        self.target.drop("context", media.context)
+        self.target.drop("file name", media.name)
         type_ = media.media_type or guess(media.name) or guess(media.url)
         if media.kind == "file" and type_ == "application/pdf":
             self.target.require("pdf", "PDF inputs")
@@ -208,13 +220,16 @@ def _tools(
         if entry is None or mixed:
             # Before Gemini 3, Google's own tools and functions exclude each other.
             target.drop(f"tools[{use.name}]")
-        elif entry not in tools:
-            tools.append(entry)
+        else:
+            target.drop_options(use)
+            if entry not in tools:
+                tools.append(entry)
     if not tools:
         refuse_forced(request)
         return
     target.require("tools", "tools")
     document["tools"] = tools
+    target.drop("tools[].strict", any(tool.strict for tool in request.tools))
     if choice is None or choice.mode == "auto" or not declarations:
         return
     calling: dict[str, Any] = {"mode": "NONE" if choice.mode == "none" else "ANY"}
@@ -272,6 +287,7 @@ def _config(request: ir.Request, target: Target) -> dict[str, Any]:
     wanted = request.response_format
     if wanted is not None and wanted.kind != "text":
         config["responseMimeType"] = "application/json"
+        target.drop("response format's description", wanted.description)
         if wanted.schema:
             config["responseJsonSchema"] = for_gemini_answers(wanted.schema)
     return config

@@ -52,7 +52,7 @@ def _audio(block: dict[str, Any]) -> Media:
     audio = mapping(block.get("input_audio"), "input_audio")
     format_ = str(audio.get("format"))
     type_ = media_types.AUDIO_FORMATS.get(format_, f"audio/{format_}")
-    return Media("audio", type_, data=string(audio.get("data"), "input_audio.data"))
+    return Media("audio", type_, data=string(audio.get("data"), "input_audio.data"), cache=_cache(block))
 
 
 def _video(block: dict[str, Any]) -> Media:
@@ -131,11 +131,13 @@ def write_media(media: Media, target: Target) -> dict[str, Any]:
         format_ = media_types.audio_format(media.media_type)
         if format_ is None or media.data is None:
             raise Unsupported(f"audio of type {media.media_type}")
+        target.drop("cache_control", media.cache)
         return {"type": "input_audio", "input_audio": {"data": media.data, "format": format_}}
     if media.kind == "video" or media.data is None:
         raise Unsupported("videos" if media.kind == "video" else "files by URL")
     if media.media_type == "application/pdf":
         target.require("pdf", "PDF inputs")
+    target.drop("context", media.context)
     name = media.name or f"file.{(media.media_type or 'application/pdf').partition('/')[2]}"
     return marked(
         {"type": "file", "file": {"filename": name, "file_data": media_types.data_url(media)}},

@@ -10,6 +10,7 @@ from router_core.formats.conversation import ERROR_PREFIX
 from router_core.formats.ir import Format
 from router_core.formats.openai_chat import reasoning
 from router_core.formats.openai_chat.content import read_content
+from router_core.formats.openai_chat.known import unread
 from router_core.formats.openai_chat.tool_calls import google_signature
 from router_core.formats.shape import (
     array,
@@ -77,6 +78,7 @@ def read_request(document: dict[str, Any]) -> ir.Request:
         isinstance(usage, dict) and usage.get("include")
     )
     request.unread += [key for key, value in document.items() if key not in _READ and value is not None]
+    request.unread += unread(document)
     return request
 
 
@@ -174,13 +176,16 @@ def _call(call: dict[str, Any]) -> ir.ToolCall:
 
 def _result(message: dict[str, Any], parts: list[ir.Part], role: str) -> ir.ToolResult:
     content = message.get("content")
+    cache = None
     if type(content) is not str:
-        content = parts[0].text if len(parts) == 1 and type(parts[0]) is ir.Text else parts
+        content = parts
+        if len(parts) == 1 and type(parts[0]) is ir.Text:
+            content, cache = parts[0].text, parts[0].cache
     error = type(content) is str and content.startswith(ERROR_PREFIX)
     if error:
         content = content[len(ERROR_PREFIX) :]
     id = optional_string(message.get("tool_call_id"), "tool_call_id") if role == "tool" else ""
-    return ir.ToolResult(id or "", content, message.get("name"), error)
+    return ir.ToolResult(id or "", content, message.get("name"), error, cache=cache)
 
 
 def _tools(request: ir.Request, document: dict[str, Any]) -> None:

@@ -116,7 +116,7 @@ def write_message(message: dict[str, Any], thinking: list[Thinking], model: str)
     for part in thinking:
         signature = part.signature
         if signature is None or signature.origin is not Format.OPENAI_CHAT:
-            complete = complete and not part.text
+            complete = complete and not (part.text or (signature is not None and signature.data))
         elif signature.model is not None and signature.model != model:
             complete = False
         elif signature.dialect == DETAILS:

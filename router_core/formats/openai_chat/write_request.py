@@ -10,6 +10,7 @@ from router_core.formats.conversation import (
     ERROR_PREFIX,
     JSON_WORD,
     for_upstream,
+    marked_within,
     media_in,
     plain,
     refuse_forced,
@@ -19,7 +20,7 @@ from router_core.formats.effort import is_openai, is_openai_reasoning, nearest, 
 from router_core.formats.ir import Format
 from router_core.formats.names import CALL_IDS, OPENAI_CHAT_ID_LIMIT, CallIds, Rule, ToolNames
 from router_core.formats.openai_chat import reasoning
-from router_core.formats.openai_chat.content import write_media, write_text
+from router_core.formats.openai_chat.content import marked, write_media, write_text
 from router_core.formats.schema import is_strict, object_root
 from router_core.formats.shape import arguments_text
 
@@ -103,7 +104,7 @@ class _Messages:
                 self.target.note("tool results: media follow in a user message")
         if part.error:
             text = ERROR_PREFIX + text
-        if part.cache:
+        if part.cache or marked_within(content):
             self.target.drop("cache_control")
         return {"role": "tool", "tool_call_id": id, "content": text}
 
@@ -144,6 +145,8 @@ class _Messages:
             "type": "function",
             "function": {"name": name, "arguments": arguments_text(arguments)},
         }
+        if part.cache:
+            self.target.drop("cache_control")
         signature = part.signature
         if signature is not None and signature.origin is Format.GEMINI and "gemini" in self.target.model:
             call["extra_content"] = {"google": {"thought_signature": signature.data}}
@@ -198,6 +201,7 @@ def _tools(document: dict[str, Any], request: ir.Request, names: ToolNames, targ
     for use in request.server_tools:
         if use.tool == "web_search" and "search" in target.model:
             document["web_search_options"] = _search_options(use.options)
+            target.drop_options(use, "search_context_size", "user_location")
         else:
             target.drop(f"tools[{use.name}]")
     choice = request.tool_choice
@@ -209,7 +213,7 @@ def _tools(document: dict[str, Any], request: ir.Request, names: ToolNames, targ
         refuse_forced(request)
         return
     target.require("tools", "tools")
-    document["tools"] = [_tool(tool, names) for tool in offered]
+    document["tools"] = [_tool(tool, names, target) for tool in offered]
     if choice is not None:
         if choice.mode == "required" and len(allowed) == 1:
             tool = next((t for t in offered if t.name in allowed), None)
@@ -222,7 +226,7 @@ def _tools(document: dict[str, Any], request: ir.Request, names: ToolNames, targ
         document["parallel_tool_calls"] = request.parallel
 
 
-def _tool(tool: ir.Tool, names: ToolNames) -> dict[str, Any]:
+def _tool(tool: ir.Tool, names: ToolNames, target: Target) -> dict[str, Any]:
     custom = tool.kind == "custom"
     function: dict[str, Any] = {"name": names.wire(tool.name, tool.namespace, custom=custom)}
     text = custom_tools.description(tool)
@@ -231,7 +235,8 @@ def _tool(tool: ir.Tool, names: ToolNames) -> dict[str, Any]:
     function["parameters"] = custom_tools.as_schema(tool) if custom else object_root(tool.schema)
     if tool.strict is not None and (not tool.strict or is_strict(function["parameters"])):
         function["strict"] = tool.strict
-    return {"type": "function", "function": function}
+    target.drop("tools[].strict", tool.strict and "strict" not in function)
+    return marked({"type": "function", "function": function}, tool.cache, target)
 
 
 def _search_options(options: dict[str, Any]) -> dict[str, Any]:

@@ -103,5 +103,6 @@ def write_media(media: Media, target: Target) -> dict[str, Any]:
         target.require("pdf", "PDF inputs")
     if media.data is None:
         return {"type": "input_file", "file_url": media.url}
+    target.drop("context", media.context)
     name = media.name or f"file.{(media.media_type or 'application/pdf').partition('/')[2]}"
     return {"type": "input_file", "filename": name, "file_data": media_types.data_url(media)}

@@ -11,6 +11,7 @@ from router_core.formats.ir import Format
 from router_core.formats.openai_chat.read_request import SHARED
 from router_core.formats.openai_responses.client_tools import CLIENT_TOOLS
 from router_core.formats.openai_responses.content import read_content
+from router_core.formats.openai_responses.known import unread
 from router_core.formats.openai_responses.tools import TOOL_SEARCH, read_choice, read_tools
 from router_core.formats.shape import (
     array,
@@ -97,11 +98,12 @@ def read_request(document: dict[str, Any]) -> ir.Request:
     request.openai = {name: document[name] for name in SHARED if document.get(name) is not None}
     request.stream = bool(document.get("stream"))
     request.echo = {name: document[name] for name in _ECHO if document.get(name) is not None}
-    request.unread = [
+    request.unread += [
         key
         for key, value in document.items()
         if key not in _READ and key not in _SILENT and value is not None
     ]
+    request.unread += unread(document)
     return request
 
 

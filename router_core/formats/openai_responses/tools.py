@@ -83,9 +83,9 @@ def read_choice(choice: Any) -> ToolChoice | None:
 
 
 def write_tools(document: dict[str, Any], request: Request, names: ToolNames, target: Target) -> None:
-    tools = [_tool(tool, names) for tool in request.tools]
+    tools = [_tool(tool, names, target) for tool in request.tools]
     for use in request.server_tools:
-        entry = _server_tool(use)
+        entry = _server_tool(use, target)
         if entry is None:
             target.drop(f"tools[{use.name}]")
         else:
@@ -101,7 +101,8 @@ def write_tools(document: dict[str, Any], request: Request, names: ToolNames, ta
         document["parallel_tool_calls"] = request.parallel
 
 
-def _tool(tool: Tool, names: ToolNames) -> dict[str, Any]:
+def _tool(tool: Tool, names: ToolNames, target: Target) -> dict[str, Any]:
+    target.drop("cache_control", tool.cache)
     entry: dict[str, Any] = {"type": tool.kind, "name": names.wire(tool.name, tool.namespace)}
     if tool.description:
         entry["description"] = tool.description
@@ -113,13 +114,15 @@ def _tool(tool: Tool, names: ToolNames) -> dict[str, Any]:
     entry["parameters"] = object_root(tool.schema)
     # Left out, it would be true.
     entry["strict"] = bool(tool.strict) and is_strict(entry["parameters"])
+    target.drop("tools[].strict", tool.strict and not entry["strict"])
     return entry
 
 
-def _server_tool(use: ServerToolUse) -> dict[str, Any] | None:
+def _server_tool(use: ServerToolUse, target: Target) -> dict[str, Any] | None:
     match use.tool:
         case "web_search":
             entry: dict[str, Any] = {"type": "web_search"}
+            target.drop_options(use, "allowed_domains", "search_context_size", "user_location")
             domains = use.options.get("allowed_domains")
             if domains:
                 entry["filters"] = {"allowed_domains": domains}
@@ -128,6 +131,7 @@ def _server_tool(use: ServerToolUse) -> dict[str, Any] | None:
                     entry[name] = use.options[name]
             return entry
         case "code_execution":
+            target.drop_options(use)
             return {"type": "code_interpreter", "container": {"type": "auto"}}
     return None
 

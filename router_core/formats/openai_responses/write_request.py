@@ -107,10 +107,12 @@ def _assistant(turn: ir.Turn, names: ToolNames, ids: CallIds, target: Target) ->
     items: Items = []
     for part in turn.parts:
         if type(part) is ir.ToolCall:
-            items.append(_call(part, names, ids))
+            items.append(_call(part, names, ids, target))
         elif type(part) is ir.Text or type(part) is ir.Refused:
             if part.text:
                 items.append({"type": "message", "role": "assistant", "content": part.text})
+            if type(part) is ir.Text and part.cache:
+                target.drop("cache_control")
         elif type(part) is ir.Thinking:
             item = _thinking(part, target)
             if item is not None:
@@ -118,7 +120,9 @@ def _assistant(turn: ir.Turn, names: ToolNames, ids: CallIds, target: Target) ->
     return items
 
 
-def _call(part: ir.ToolCall, names: ToolNames, ids: CallIds) -> dict[str, Any]:
+def _call(part: ir.ToolCall, names: ToolNames, ids: CallIds, target: Target) -> dict[str, Any]:
+    if part.cache:
+        target.drop("cache_control")
     call: dict[str, Any] = {"call_id": ids.wire(part.id), "name": names.wire(part.name, part.namespace)}
     if part.kind == "custom" and isinstance(part.arguments, str):
         return {"type": "custom_tool_call", **call, "input": part.arguments}
@@ -128,7 +132,7 @@ def _call(part: ir.ToolCall, names: ToolNames, ids: CallIds) -> dict[str, Any]:
 def _thinking(part: ir.Thinking, target: Target) -> dict[str, Any] | None:
     signature = part.signature
     if signature is None or signature.origin is not Format.OPENAI_RESPONSES or not signature.data:
-        if part.text:
+        if part.text or (signature is not None and signature.data):
             target.note("reasoning of another model is left out: only its maker can read it")
         return None
     return {
@@ -187,7 +191,9 @@ def _text(document: dict[str, Any], request: ir.Request) -> None:
 def _reasoning(document: dict[str, Any], request: ir.Request, target: Target) -> None:
     wanted = request.reasoning
     if never_reasons(target.model) or target.lacks("thinking"):
-        target.drop("reasoning", wanted is not None and wanted.enabled)
+        target.drop(
+            "reasoning", wanted is not None and (wanted.enabled or word(wanted) not in (None, "none"))
+        )
         return
     # Models that do not reason reject the field; models of other makers may not know it.
     if is_openai_reasoning(target.model):

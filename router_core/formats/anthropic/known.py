@@ -1,0 +1,66 @@
+"""What is read of the objects in Anthropic Messages requests; everything else is listed as dropped."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from router_core.formats.anthropic.client_tools import client_tool
+from router_core.formats.unread import ByType, find, names
+
+_TEXT: Final = names("type", "text", "cache_control")
+_WORDS: Final = ByType({"text": names("type", "text")}, complete=True)
+"""Texts within a document or a search result, of which nothing but the words is read."""
+_DOCUMENT: Final = names(
+    "type",
+    "title",
+    "context",
+    "cache_control",
+    source=names("type", "data", "media_type", "url", "file_id", content=_WORDS),
+)
+_GIVEN: Final = {
+    "text": _TEXT,
+    "image": names("type", "source", "cache_control"),
+    "document": _DOCUMENT,
+    "search_result": names("type", "title", "source", "cache_control", content=_WORDS),
+    "tool_reference": names("type", "tool_name"),
+}
+_BLOCKS: Final = {
+    **_GIVEN,
+    "tool_use": names("type", "id", "name", "input", "cache_control"),
+    "tool_result": names(
+        "type", "tool_use_id", "is_error", "cache_control", content=ByType(_GIVEN, complete=True)
+    ),
+    "thinking": names("type", "thinking", "signature"),
+    "redacted_thinking": names("type", "data"),
+    "compaction": names("type", "content"),
+}
+_USER: Final = ByType(_BLOCKS, complete=True)
+_MODEL: Final = ByType(_BLOCKS)
+"""Other blocks of the model's are its server tools', which have notes of their own."""
+_TOOL: Final = names("type", "name", "description", "input_schema", "strict", "cache_control")
+_TYPED_TOOL: Final = names("type", "name", "cache_control")
+_REST: Final = names(
+    "system",
+    output_config=names("effort", "format"),
+    thinking=names("type", "budget_tokens", "display"),
+    metadata=names("user_id"),
+)
+
+
+def unread(document: dict[str, Any]) -> list[str]:
+    """Fields within the document's fields that are not read, by their places."""
+    found: list[str] = []
+    for message in document["messages"]:
+        content = message.get("content")
+        if type(content) is list:
+            find(content, _MODEL if message["role"] == "assistant" else _USER, "messages[].content", found)
+    for tool in document.get("tools") or ():
+        type_ = tool.get("type")
+        if type_ in (None, "custom", "function"):
+            find([tool], _TOOL, "tools", found)
+        elif client_tool(type_):
+            find(tool, _TYPED_TOOL, f"tools[{type_}]", found)
+    find(document.get("system"), names("type", "text", "cache_control"), "system", found)
+    for name, table in _REST.within.items():
+        find(document.get(name), table, name, found)
+    return found

@@ -1,0 +1,68 @@
+"""What is read of the objects in Responses requests; everything else is listed as dropped."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from router_core.formats.unread import ByType, find, names
+
+_TEXT: Final = names("type", "text", "prompt_cache_breakpoint")
+_CONTENT: Final = ByType(
+    {
+        "input_text": _TEXT,
+        "output_text": _TEXT,
+        "input_image": names("type", "image_url", "file_id", "detail", "prompt_cache_breakpoint"),
+        "input_file": names(
+            "type", "file_id", "file_data", "file_url", "filename", "prompt_cache_breakpoint"
+        ),
+    }
+)
+_OWN: Final = ("type", "id", "status")
+"""What an item has for its own bookkeeping."""
+_MESSAGE: Final = names("role", *_OWN, content=_CONTENT)
+_ITEMS: Final = ByType(
+    {
+        None: _MESSAGE,
+        "message": _MESSAGE,
+        "function_call": names("call_id", "name", "namespace", "arguments", *_OWN),
+        "function_call_output": names("call_id", "name", "namespace", *_OWN, output=_CONTENT),
+        "custom_tool_call": names("call_id", "name", "namespace", "input", *_OWN),
+        "custom_tool_call_output": names("call_id", "name", "namespace", *_OWN, output=_CONTENT),
+        "local_shell_call": names("call_id", "action", *_OWN),
+        "local_shell_call_output": names("call_id", "output", *_OWN),
+        "shell_call": names("call_id", "action", *_OWN),
+        "shell_call_output": names("call_id", "output", *_OWN),
+        "apply_patch_call": names("call_id", "operation", *_OWN),
+        "apply_patch_call_output": names("call_id", "output", *_OWN),
+        "tool_search_call": names("call_id", "arguments", "execution", *_OWN),
+    }
+)
+_TOOLS: Final = {
+    "function": names("type", "name", "description", "parameters", "strict"),
+    "custom": names("type", "name", "description", "format"),
+    "local_shell": names("type"),
+    "shell": names("type", environment=names("type")),
+    "apply_patch": names("type"),
+}
+_ALL_TOOLS: Final = ByType(
+    {**_TOOLS, "namespace": names("type", "name", "description", tools=ByType(_TOOLS))}
+)
+_REST: Final = names(
+    reasoning=names("effort", "summary", "generate_summary"), text=names("format", "verbosity")
+)
+
+
+def unread(document: dict[str, Any]) -> list[str]:
+    """Fields within the document's fields that are not read, by their places."""
+    found: list[str] = []
+    items = document.get("input")
+    for item in items if type(items) is list else ():
+        if len(item) == 3 and "type" in item and type(item.get("content")) is str:
+            continue
+        find([item], _ITEMS, "input", found)
+        if "tools" in item:
+            find(item["tools"], _ALL_TOOLS, "tools", found)
+    find(document.get("tools"), _ALL_TOOLS, "tools", found)
+    for name, table in _REST.within.items():
+        find(document.get(name), table, name, found)
+    return found
