@@ -4,21 +4,54 @@ Each format reads its requests and answers into this form and writes them from i
 readers and N writers. Nothing here belongs to one format; what only its maker can read (signatures,
 encrypted reasoning) is kept as an opaque `Signature` with its origin.
 
-An answer is a sequence of events, and a complete answer is the fold of its events::
-
-    Start (PartStart (Delta | Citation)* PartEnd | UsageReport | KeepAlive)* Finish+ UsageReport* End
-
-Parts of one choice never overlap. `Failure` may stand anywhere and ends the answer.
+An answer is a sequence of events, which are in `router_core.formats.events` and seen through this module.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any, Literal
 
-from router_core.exchange import Usage
 from router_core.formats import Format
+from router_core.formats.events import (
+    Cite as Cite,
+)
+from router_core.formats.events import (
+    Delta as Delta,
+)
+from router_core.formats.events import (
+    End as End,
+)
+from router_core.formats.events import (
+    Event as Event,
+)
+from router_core.formats.events import (
+    Failure as Failure,
+)
+from router_core.formats.events import (
+    Finish as Finish,
+)
+from router_core.formats.events import (
+    KeepAlive as KeepAlive,
+)
+from router_core.formats.events import (
+    Logprobs as Logprobs,
+)
+from router_core.formats.events import (
+    PartEnd as PartEnd,
+)
+from router_core.formats.events import (
+    PartStart as PartStart,
+)
+from router_core.formats.events import (
+    Start as Start,
+)
+from router_core.formats.events import (
+    Stop as Stop,
+)
+from router_core.formats.events import (
+    UsageReport as UsageReport,
+)
 
 type Role = Literal["user", "assistant", "system"]
 type Arguments = str | dict[str, Any]
@@ -41,22 +74,6 @@ class Malformed(Exception):
         """The same, seen from outside of `place`."""
         dot = "." if self.place and not self.place.startswith("[") else ""
         return Malformed(self.problem, f"{place}{dot}{self.place}")
-
-
-class Stop(StrEnum):
-    """Why an answer ended; the formats' own words are in `router_core.formats.stops`."""
-
-    END = "end"
-    LENGTH = "length"
-    TOOL_CALLS = "tool_calls"
-    STOP_SEQUENCE = "stop_sequence"
-    CONTENT_FILTER = "content_filter"
-    REFUSAL = "refusal"
-    PAUSE = "pause"
-    """A server tool's turn was interrupted; the client continues by sending it back (Anthropic)."""
-    CONTEXT = "context"
-    """The context window is full."""
-    OTHER = "other"
 
 
 @dataclass(slots=True)
@@ -271,93 +288,3 @@ class Request:
     """Fields that the client's format repeats in its answers (Responses)."""
     unread: list[str] = field(default_factory=list)
     """Fields of the document that this form does not hold."""
-
-
-@dataclass(slots=True)
-class Start:
-    id: str | None = None
-    model: str | None = None
-    created: int | None = None
-
-
-@dataclass(slots=True)
-class PartStart:
-    """`part` tells the kind and what is known at once; the rest follows as deltas."""
-
-    index: int
-    """Unique within the answer and ascending."""
-    part: Part
-    choice: int = 0
-
-
-@dataclass(slots=True)
-class Delta:
-    """More of the part: text, reasoning, a refusal, or a call's arguments (JSON text, or free text)."""
-
-    index: int
-    text: str
-
-
-@dataclass(slots=True)
-class Cite:
-    index: int
-    citation: Citation
-
-
-@dataclass(slots=True)
-class PartEnd:
-    index: int
-    signature: Signature | None = None
-
-
-@dataclass(slots=True)
-class UsageReport:
-    """Cumulative: it replaces earlier reports."""
-
-    usage: Usage
-
-
-@dataclass(slots=True)
-class Logprobs:
-    """Of the text delta before it, in the shape of Chat Completions' ``logprobs.content``."""
-
-    content: list[dict[str, Any]]
-    choice: int = 0
-
-
-@dataclass(slots=True)
-class Finish:
-    stop: Stop
-    choice: int = 0
-    sequence: str | None = None
-    """The stop sequence that was met."""
-    detail: str | None = None
-    """The upstream's own words for it."""
-
-
-@dataclass(slots=True)
-class Failure:
-    """An error: `kind` is a row of `router_core.formats.failures`."""
-
-    kind: str
-    message: str
-    status: int | None = None
-    """The upstream's HTTP status, None for an error inside a stream."""
-    code: str | None = None
-    param: str | None = None
-    retry_after: float | None = None
-
-
-@dataclass(slots=True)
-class KeepAlive:
-    pass
-
-
-@dataclass(slots=True)
-class End:
-    """The upstream said all it has to say."""
-
-
-type Event = (
-    Start | PartStart | Delta | Cite | PartEnd | UsageReport | Logprobs | Finish | Failure | KeepAlive | End
-)

@@ -9,46 +9,17 @@ from router_core.formats import media as media_types
 from router_core.formats.context import Context
 from router_core.formats.ir import Format
 from router_core.formats.openai_chat import reasoning
+from router_core.formats.openai_chat.open_choice import OpenChoice, citation
 from router_core.formats.openai_chat.think_tags import ThinkTags, may_tag
-from router_core.formats.openai_chat.tool_calls import CallReader, google_signature
+from router_core.formats.openai_chat.tool_calls import google_signature
 from router_core.formats.usage import UsageReader
-
-
-class _Choice:
-    __slots__ = (
-        "calls",
-        "entry",
-        "finish",
-        "kind",
-        "number",
-        "open",
-        "sequence",
-        "signature",
-        "sources",
-        "tags",
-    )
-
-    def __init__(self, number: int, tags: ThinkTags | None):
-        self.number = number
-        self.tags = tags
-        """While the text may be reasoning in tags."""
-        self.open: int | None = None
-        """The part under way that is not a tool call, of `kind`."""
-        self.kind = ""
-        self.entry: dict[str, Any] | None = None
-        """Of ``reasoning_details``: what is known of the entry under way, without its text."""
-        self.signature: ir.Signature | None = None
-        self.calls = CallReader(number)
-        self.finish: ir.Stop | None = None
-        self.sequence: str | None = None
-        self.sources: list[ir.Citation] = []
 
 
 class EventReader:
     def __init__(self, context: Context):
         self._model = context.upstream_model
         self._may_tag = may_tag(self._model)
-        self._choices: dict[int, _Choice] = {}
+        self._choices: dict[int, OpenChoice] = {}
         self._next = 0
         self._usage = UsageReader(Format.OPENAI_CHAT)
         self._started = False
@@ -120,7 +91,7 @@ class EventReader:
         choice = self._choices.get(number)
         if choice is None:
             tags = ThinkTags() if self._may_tag else None
-            choice = self._choices[number] = _Choice(number, tags)
+            choice = self._choices[number] = OpenChoice(number, tags)
         delta = item.get("delta") or item.get("message")
         if delta:
             self._delta(choice, delta, item, events)
@@ -135,7 +106,7 @@ class EventReader:
             events += choice.calls.end()
 
     def _delta(
-        self, choice: _Choice, delta: dict[str, Any], item: dict[str, Any], events: list[ir.Event]
+        self, choice: OpenChoice, delta: dict[str, Any], item: dict[str, Any], events: list[ir.Event]
     ) -> None:
         self._reasoning(choice, delta, events)
         content = delta.get("content")
@@ -154,7 +125,7 @@ class EventReader:
         for annotation in delta.get("annotations") or ():
             cited = annotation.get("url_citation") if isinstance(annotation, dict) else None
             if isinstance(cited, dict):
-                choice.sources.append(_citation(cited))
+                choice.sources.append(citation(cited))
         signature = google_signature(delta)
         if signature is not None:
             choice.signature = signature
@@ -168,7 +139,7 @@ class EventReader:
             more, self._next = choice.calls.read(calls, self._next)
             events += more
 
-    def _reasoning(self, choice: _Choice, delta: dict[str, Any], events: list[ir.Event]) -> None:
+    def _reasoning(self, choice: OpenChoice, delta: dict[str, Any], events: list[ir.Event]) -> None:
         found = reasoning.plain_text(delta)
         details = delta.get(reasoning.DETAILS)
         if details:
@@ -185,13 +156,15 @@ class EventReader:
                 self._open(choice, "thinking", ir.Thinking(""), events)
             choice.signature = reasoning.opaque_signature(opaque, self._model)
 
-    def _think(self, choice: _Choice, text: str, dialect: str, events: list[ir.Event]) -> None:
+    def _think(self, choice: OpenChoice, text: str, dialect: str, events: list[ir.Event]) -> None:
         if choice.kind != "thinking":
             self._open(choice, "thinking", ir.Thinking(""), events)
             choice.signature = ir.Signature(Format.OPENAI_CHAT, "", dialect=dialect, model=self._model)
         events.append(ir.Delta(choice.open or 0, text))
 
-    def _detail(self, choice: _Choice, entry: dict[str, Any], speaks: bool, events: list[ir.Event]) -> None:
+    def _detail(
+        self, choice: OpenChoice, entry: dict[str, Any], speaks: bool, events: list[ir.Event]
+    ) -> None:
         """One entry of ``reasoning_details``; `speaks` where its text stands nowhere else."""
         if entry.get("type") == "reasoning.encrypted":
             self._close(choice, events)
@@ -213,7 +186,7 @@ class EventReader:
         if speaks and text:
             events.append(ir.Delta(choice.open or 0, text))
 
-    def _text(self, choice: _Choice, text: str, events: list[ir.Event]) -> None:
+    def _text(self, choice: OpenChoice, text: str, events: list[ir.Event]) -> None:
         if choice.tags is None:
             self._say(choice, text, events)
             return
@@ -222,19 +195,19 @@ class EventReader:
             choice.tags = None
         self._tell(choice, pieces, events)
 
-    def _tell(self, choice: _Choice, pieces: list[tuple[bool, str]], events: list[ir.Event]) -> None:
+    def _tell(self, choice: OpenChoice, pieces: list[tuple[bool, str]], events: list[ir.Event]) -> None:
         for inside, piece in pieces:
             if inside:
                 self._think(choice, piece, reasoning.TAGS, events)
             else:
                 self._say(choice, piece, events)
 
-    def _say(self, choice: _Choice, text: str, events: list[ir.Event]) -> None:
+    def _say(self, choice: OpenChoice, text: str, events: list[ir.Event]) -> None:
         if choice.kind != "text":
             self._open(choice, "text", ir.Text(""), events)
         events.append(ir.Delta(choice.open or 0, text))
 
-    def _blocks(self, choice: _Choice, blocks: list[Any], events: list[ir.Event]) -> None:
+    def _blocks(self, choice: OpenChoice, blocks: list[Any], events: list[ir.Event]) -> None:
         """Mistral's content as an array."""
         for block in blocks:
             if not isinstance(block, dict):
@@ -246,7 +219,7 @@ class EventReader:
             elif isinstance(block.get("text"), str) and block["text"]:
                 self._text(choice, block["text"], events)
 
-    def _media(self, choice: _Choice, delta: dict[str, Any], events: list[ir.Event]) -> None:
+    def _media(self, choice: OpenChoice, delta: dict[str, Any], events: list[ir.Event]) -> None:
         audio = delta.get("audio")
         found: list[ir.Media] = []
         if isinstance(audio, dict):
@@ -264,7 +237,7 @@ class EventReader:
             events += [ir.PartStart(self._next, media, choice.number), ir.PartEnd(self._next)]
             self._next += 1
 
-    def _open(self, choice: _Choice, kind: str, part: ir.Part, events: list[ir.Event]) -> None:
+    def _open(self, choice: OpenChoice, kind: str, part: ir.Part, events: list[ir.Event]) -> None:
         if choice.kind == kind:
             return
         self._end(choice, events)
@@ -272,17 +245,17 @@ class EventReader:
         self._next += 1
         events.append(ir.PartStart(choice.open, part, choice.number))
 
-    def _flush(self, choice: _Choice, events: list[ir.Event]) -> None:
+    def _flush(self, choice: OpenChoice, events: list[ir.Event]) -> None:
         """What comes next is no text: what was held of one is all of it."""
         tags, choice.tags = choice.tags, None
         if tags is not None:
             self._tell(choice, tags.end(), events)
 
-    def _close(self, choice: _Choice, events: list[ir.Event]) -> None:
+    def _close(self, choice: OpenChoice, events: list[ir.Event]) -> None:
         self._flush(choice, events)
         self._end(choice, events)
 
-    def _end(self, choice: _Choice, events: list[ir.Event]) -> None:
+    def _end(self, choice: OpenChoice, events: list[ir.Event]) -> None:
         if choice.open is None:
             return
         signature = choice.signature
@@ -294,13 +267,3 @@ class EventReader:
             choice.sources = []
         events.append(ir.PartEnd(choice.open, signature))
         choice.open, choice.kind, choice.entry, choice.signature = None, "", None, None
-
-
-def _citation(cited: dict[str, Any]) -> ir.Citation:
-    return ir.Citation(
-        cited.get("url"),
-        cited.get("title"),
-        cited.get("content"),
-        cited.get("start_index"),
-        cited.get("end_index"),
-    )

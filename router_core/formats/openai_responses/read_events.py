@@ -11,6 +11,7 @@ from typing import Any, Final
 from router_core.formats import failures, ir, stops
 from router_core.formats.context import Context
 from router_core.formats.ir import Format
+from router_core.formats.openai_responses.open_items import OpenItem, OpenPart, citation, rest
 from router_core.formats.openai_responses.server_items import read_server_item
 from router_core.formats.usage import UsageReader
 
@@ -20,34 +21,10 @@ _TERMINAL: Final = frozenset(
 _CALL_TEXTS: Final = {"function_call": "arguments", "custom_tool_call": "input"}
 
 
-class _Part:
-    """A part under way, and how much of its text has been passed on."""
-
-    __slots__ = ("index", "length", "section")
-
-    def __init__(self, index: int):
-        self.index = index
-        self.length = 0
-        self.section: Any = None
-
-
-class _Item:
-    __slots__ = ("call", "done", "parts", "raw", "thinking")
-
-    def __init__(self) -> None:
-        self.parts: dict[int, _Part] = {}
-        """By ``content_index``."""
-        self.thinking: _Part | None = None
-        self.raw: bool | None = None
-        """Whether the reasoning came as it was thought, not as a summary."""
-        self.call: _Part | None = None
-        self.done = False
-
-
 class EventReader:
     def __init__(self, context: Context):
         self._context = context
-        self._items: dict[int, _Item] = {}
+        self._items: dict[int, OpenItem] = {}
         self._next = 0
         self._last = 0
         self._sequence: int | None = None
@@ -97,15 +74,15 @@ class EventReader:
     def _keep_alive(self, event: dict[str, Any]) -> list[ir.Event]:
         return [ir.KeepAlive()]
 
-    def _item(self) -> _Item:
+    def _item(self) -> OpenItem:
         item = self._items.get(self._last)
         if item is None:
-            item = self._items[self._last] = _Item()
+            item = self._items[self._last] = OpenItem()
         return item
 
-    def _new(self) -> _Part:
+    def _new(self) -> OpenPart:
         self._next += 1
-        return _Part(self._next - 1)
+        return OpenPart(self._next - 1)
 
     def _added(self, event: dict[str, Any]) -> list[ir.Event]:
         native = event.get("item") or {}
@@ -114,7 +91,7 @@ class EventReader:
             return []
         return self._start_call(item, native)
 
-    def _start_call(self, item: _Item, native: dict[str, Any]) -> list[ir.Event]:
+    def _start_call(self, item: OpenItem, native: dict[str, Any]) -> list[ir.Event]:
         kind = "custom" if native["type"] == "custom_tool_call" else "function"
         item.call = self._new()
         id = native.get("call_id") or native.get("id") or ""
@@ -134,7 +111,7 @@ class EventReader:
             events.append(ir.Logprobs(logprobs))
         return events
 
-    def _content(self, item: _Item, number: int, part: ir.Part) -> tuple[list[ir.Event], _Part]:
+    def _content(self, item: OpenItem, number: int, part: ir.Part) -> tuple[list[ir.Event], OpenPart]:
         state = item.parts.get(number)
         if state is not None:
             return [], state
@@ -154,7 +131,7 @@ class EventReader:
         if state is None or item.done or not isinstance(annotation, dict):
             return []
         state.section = (state.section or 0) + 1
-        return [ir.Cite(state.index, _citation(annotation))]
+        return [ir.Cite(state.index, citation(annotation))]
 
     def _summary(self, event: dict[str, Any]) -> list[ir.Event]:
         return self._reasoning(event, raw=False, section=event.get("summary_index", 0))
@@ -169,7 +146,7 @@ class EventReader:
             return []
         return self._think(item, text, raw, section)
 
-    def _think(self, item: _Item, text: str, raw: bool, section: Any) -> list[ir.Event]:
+    def _think(self, item: OpenItem, text: str, raw: bool, section: Any) -> list[ir.Event]:
         events: list[ir.Event] = []
         item.raw = raw
         if item.thinking is None:
@@ -194,7 +171,7 @@ class EventReader:
     def _done_item(self, event: dict[str, Any]) -> list[ir.Event]:
         return self._finish_item(self._item(), event.get("item") or {})
 
-    def _finish_item(self, item: _Item, native: dict[str, Any]) -> list[ir.Event]:
+    def _finish_item(self, item: OpenItem, native: dict[str, Any]) -> list[ir.Event]:
         """Passes on what of an item is still missing, and ends its parts."""
         if item.done:
             return []
@@ -209,7 +186,7 @@ class EventReader:
             if item.call is None:
                 events += self._start_call(item, native)
             assert item.call is not None
-            events += _rest(item.call, native.get(_CALL_TEXTS[type_]))
+            events += rest(item.call, native.get(_CALL_TEXTS[type_]))
         else:
             for part in read_server_item(native):
                 index = self._new().index
@@ -217,7 +194,7 @@ class EventReader:
         open_parts = [*item.parts.values(), *(p for p in (item.thinking, item.call) if p)]
         return [*events, *(ir.PartEnd(part.index) for part in open_parts)]
 
-    def _finish_message(self, item: _Item, native: dict[str, Any]) -> list[ir.Event]:
+    def _finish_message(self, item: OpenItem, native: dict[str, Any]) -> list[ir.Event]:
         events: list[ir.Event] = []
         for number, block in enumerate(native.get("content") or ()):
             if not isinstance(block, dict):
@@ -227,12 +204,12 @@ class EventReader:
             if not text and number not in item.parts:
                 continue
             more, state = self._content(item, number, ir.Refused("") if refused else ir.Text(""))
-            events += more + _rest(state, text)
+            events += more + rest(state, text)
             annotations = block.get("annotations") or ()
-            events += [ir.Cite(state.index, _citation(a)) for a in annotations[state.section or 0 :]]
+            events += [ir.Cite(state.index, citation(a)) for a in annotations[state.section or 0 :]]
         return events
 
-    def _finish_reasoning(self, item: _Item, native: dict[str, Any]) -> list[ir.Event]:
+    def _finish_reasoning(self, item: OpenItem, native: dict[str, Any]) -> list[ir.Event]:
         events: list[ir.Event] = []
         for name, raw in (("summary", False), ("content", True)):
             # Text that came in deltas is complete but for its last section.
@@ -261,7 +238,7 @@ class EventReader:
             return [*events, failures.read(response.get("error") or "the response failed")]
         for number, native in enumerate(response.get("output") or ()):
             if isinstance(native, dict):
-                item = self._items.setdefault(number, _Item())
+                item = self._items.setdefault(number, OpenItem())
                 events += self._finish_item(item, native)
         for item in self._items.values():
             if not item.done:
@@ -275,26 +252,6 @@ class EventReader:
         reason = details.get("reason") if isinstance(details, dict) else None
         stop = stops.read(Format.OPENAI_RESPONSES, reason) or ir.Stop.END
         return [*events, ir.Finish(stop), ir.End()]
-
-
-def _rest(part: _Part, text: Any) -> list[ir.Event]:
-    """What of a final text no delta has said."""
-    if not isinstance(text, str) or len(text) <= part.length:
-        return []
-    rest = text[part.length :]
-    part.length = len(text)
-    return [ir.Delta(part.index, rest)]
-
-
-def _citation(annotation: dict[str, Any]) -> ir.Citation:
-    return ir.Citation(
-        annotation.get("url"),
-        annotation.get("title") or annotation.get("filename"),
-        None,
-        annotation.get("start_index"),
-        annotation.get("end_index"),
-        (Format.OPENAI_RESPONSES, annotation),
-    )
 
 
 _READERS: Final = {
