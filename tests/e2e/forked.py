@@ -12,6 +12,8 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
@@ -32,6 +34,8 @@ IMPORTED = (
     "tests.e2e.forked",
 )
 """What the fork server imports, in this order."""
+TIMEOUT = 100.0
+"""Seconds that a command may take."""
 
 
 class ForkedProcess:
@@ -75,6 +79,28 @@ class ForkedProcess:
 
     def kill(self) -> None:
         self.send_signal(signal.SIGKILL)
+
+
+def run(arguments: Sequence[str], env: dict[str, str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run ``detour ARGUMENTS`` to its end, with nothing on its standard input.
+
+    Raises `subprocess.TimeoutExpired` after `TIMEOUT`.
+    """
+    with tempfile.TemporaryDirectory() as kept:
+        stderr = Path(kept) / "stderr"
+        stderr.touch()
+        process = ForkedProcess(arguments, env, folder, stderr)
+        # A program that never ends would keep its end of the pipe open for as long.
+        expire = threading.Timer(TIMEOUT, process.kill)
+        expire.start()
+        assert process.stdout
+        with process.stdout:
+            said = process.stdout.read()
+        code = process.wait(TIMEOUT)
+        expire.cancel()
+        if code == -signal.SIGKILL:
+            raise subprocess.TimeoutExpired(arguments, TIMEOUT, said, stderr.read_text())
+        return subprocess.CompletedProcess(arguments, code, said, stderr.read_text())
 
 
 @cache

@@ -16,7 +16,7 @@ from typing import Any, Self
 
 import httpx
 
-from tests.e2e.forked import ForkedProcess
+from tests.e2e.forked import ForkedProcess, run
 
 READY = re.compile(
     r"^detour ready proxy=(?P<proxy>\S+) gateway=(?P<gateway>\S+) admin=(?P<admin>\S+)( transparent=\S+)?( wireguard=\S+)?$"
@@ -149,6 +149,10 @@ class Detour:
             trust_env=False,
         )
         return {entry["id"]: entry for entry in answer.json()["credentials"]}
+
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """``detour ARGUMENTS`` with this instance's configuration and environment."""
+        return run([*arguments, "--config", str(self.config)], self.env, self.folder)
 
     def tls(self) -> ssl.SSLContext:
         """Trusts this instance's CA, and nothing else."""

@@ -6,7 +6,6 @@ import json
 import re
 import socket
 import stat
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -19,17 +18,6 @@ from tests.e2e.instance import Detour, base_config
 from tests.upstream import FakeThread
 
 MESSAGE = {"model": "claude-sonnet-4-5", "max_tokens": 8, "messages": [{"role": "user", "content": "hi"}]}
-
-
-def command(detour: Detour, *args: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "detour", *args, "--config", str(detour.config)],
-        env=detour.env,
-        cwd=detour.folder,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
 
 
 @pytest.fixture
@@ -68,11 +56,11 @@ def test_cooldowns_are_shown_and_ended(detour, upstream):
     with detour:
         with detour.client() as client:
             assert client.post("https://api.anthropic.com/v1/messages", json=MESSAGE).status_code == 401
-        before = json.loads(command(detour, "credentials", "--json").stdout)
-        table = command(detour, "credentials")
-        reset = command(detour, "credentials", "reset", "one")
-        after = json.loads(command(detour, "credentials", "list", "--json").stdout)
-        unknown = command(detour, "credentials", "reset", "nobody")
+        before = json.loads(detour.command("credentials", "--json").stdout)
+        table = detour.command("credentials")
+        reset = detour.command("credentials", "reset", "one")
+        after = json.loads(detour.command("credentials", "list", "--json").stdout)
+        unknown = detour.command("credentials", "reset", "nobody")
 
     assert [(entry["id"], entry["state"]) for entry in before] == [("one", "cooling"), ("unset", "inactive")]
     head, one, window, error, _ = table.stdout.splitlines()
@@ -88,7 +76,7 @@ def test_cooldowns_are_shown_and_ended(detour, upstream):
 
 
 def test_each_credential_is_tried_against_its_provider(detour, upstream):
-    tried = command(detour, "credentials", "test", "one", "--json")
+    tried = detour.command("credentials", "test", "one", "--json")
 
     (result,) = json.loads(tried.stdout)
     assert (result["id"], result["result"], result["status"]) == ("one", "ok", 200), tried.stdout
@@ -98,7 +86,7 @@ def test_each_credential_is_tried_against_its_provider(detour, upstream):
 
 
 def test_a_credential_that_cannot_be_tried_is_1(detour):
-    tried = command(detour, "credentials", "test", "unset")
+    tried = detour.command("credentials", "test", "unset")
 
     assert tried.returncode == 1
     assert "environment variable UNSET is not set" in tried.stdout
@@ -110,7 +98,7 @@ def test_an_unreachable_provider_is_said(detour, config, tmp_path):
         config["providers"]["anthropic"]["base_url"] = f"https://127.0.0.1:{closed.getsockname()[1]}"
         rewrite(detour, config)
 
-        tried = command(detour, "credentials", "test", "one")
+        tried = detour.command("credentials", "test", "one")
 
     assert tried.returncode == 1 and "127.0.0.1 cannot be reached" in tried.stdout
 
@@ -121,7 +109,7 @@ def test_a_taken_port_is_said_with_its_holder(detour, config):
         listen = {"proxy": "127.0.0.1:0", "gateway": f"127.0.0.1:{port}", "admin": None}
         rewrite(detour, config | {"listen": listen})
 
-        shown = command(detour, "run")
+        shown = detour.command("run")
 
     assert shown.returncode == 1 and shown.stdout == ""
     assert f"listen.gateway: cannot listen on 127.0.0.1:{port}: Address already in use" in shown.stderr
@@ -131,7 +119,7 @@ def test_a_taken_port_is_said_with_its_holder(detour, config):
 def test_a_broken_configuration_serves_nothing(detour):
     detour.config.write_text("version: 1\nlisten: {proxi: 127.0.0.1:0}\nrouting: {max_attempts: many}\n")
 
-    shown = command(detour, "run")
+    shown = detour.command("run")
 
     assert shown.returncode == 2 and shown.stdout == ""
     assert f"{detour.config}:2: " in shown.stderr and f"{detour.config}:3: " in shown.stderr
@@ -141,7 +129,7 @@ def test_an_instance_is_announced_while_it_runs(detour):
     file = detour.folder / "data" / "runtime.json"
     with detour:
         announced = json.loads(file.read_text())
-        variables = json.loads(command(detour, "env", "--json").stdout)
+        variables = json.loads(detour.command("env", "--json").stdout)
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
     assert announced["proxy"] == detour.proxy and announced["config"] == str(detour.config)

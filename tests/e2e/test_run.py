@@ -8,7 +8,6 @@ import signal
 import socket
 import stat
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import httpx
 import pytest
 
 from detour.fakes import Fault
+from tests.e2e import forked
 from tests.e2e.conftest import Start
 from tests.e2e.instance import ROOT, STOP, Detour, base_config
 from tests.e2e.wire import SHAPES
@@ -27,8 +27,7 @@ def run(config: Any, folder: Path) -> subprocess.CompletedProcess[str]:
     path = folder / "detour.yaml"
     path.write_text(config if isinstance(config, str) else json.dumps(config, indent=1))
     env = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "detour", "run", "--config", str(path)]
-    return subprocess.run(command, env=env, cwd=folder, capture_output=True, text=True, timeout=180)
+    return forked.run(["run", "--config", str(path)], env, folder)
 
 
 @pytest.mark.parametrize("name", ["proxy", "gateway", "admin", "transparent"])

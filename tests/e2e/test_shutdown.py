@@ -7,7 +7,6 @@ import secrets
 import signal
 import socket
 import subprocess
-import sys
 from http.client import HTTPConnection
 
 import httpx
@@ -68,8 +67,7 @@ def test_what_is_under_way_comes_to_its_end_and_nothing_new_begins(start: Start,
             socket.create_connection(address(detour.gateway))
         assert admin.get("/healthz").json() == {"status": "draining"}
         assert admin.get("/readyz").status_code == 503
-        command = [sys.executable, "-m", "detour", "health", "--config", str(detour.config)]
-        health = subprocess.run(command, env=detour.env, capture_output=True, text=True, timeout=180)
+        health = detour.command("health")
         assert (health.returncode, health.stdout) == (1, "is ending\n")
         assert not http2.going_away
         fake.open("rest")

@@ -17,6 +17,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.e2e import forked
 from tests.e2e.instance import ROOT, Detour, base_config
 from tests.e2e.wire import SHAPES
 from tests.upstream import FakeThread
@@ -93,8 +94,7 @@ def run(config: dict, where: Path, *options: str) -> subprocess.CompletedProcess
     path = where / "detour.yaml"
     path.write_text(json.dumps(config))
     env = {"PATH": "/usr/bin:/bin", "HOME": str(where), "PYTHONPATH": str(ROOT), "E2E_0": "secret"}
-    command = [sys.executable, "-m", "detour", "run", "--config", str(path), *options]
-    return subprocess.run(command, env=env, cwd=where, capture_output=True, text=True, timeout=180)
+    return forked.run(["run", "--config", str(path), *options], env, where)
 
 
 def test_one_that_cannot_serve_leaves_the_running_one_as_it_is(config: dict, tmp_path: Path) -> None:

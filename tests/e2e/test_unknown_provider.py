@@ -12,6 +12,7 @@ import httpx
 import pytest
 import yaml
 
+from tests.e2e import forked
 from tests.e2e.conftest import Start
 from tests.e2e.instance import ROOT, TIMEOUT, Detour
 from tests.upstream import FakeThread
@@ -29,8 +30,7 @@ with httpx.Client(proxy=os.environ["HTTPS_PROXY"], verify=os.environ["SSL_CERT_F
 
 
 def run(detour: Detour, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "detour", *arguments]
-    return subprocess.run(command, env=detour.env | env, capture_output=True, text=True, cwd=ROOT)
+    return forked.run(arguments, detour.env | env, ROOT)
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")

@@ -269,10 +269,7 @@ def test_a_credential_stays_out_of_use_over_a_restart(start: Start, fakes: FakeT
 
 
 def credentials(detour: Detour, *arguments: str) -> Any:
-    command = [sys.executable, "-m", "detour", "credentials", *arguments, "--config", str(detour.config)]
-    done = subprocess.run(
-        [*command, "--json"], env=detour.env, cwd=ROOT, capture_output=True, text=True, timeout=TIMEOUT * 3
-    )
+    done = detour.command("credentials", *arguments, "--json")
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
