@@ -146,6 +146,14 @@ class Scheduler:
             mask = known
         return mask if prefix is None else mask & self._prefixes.get(prefix, 0)
 
+    def weightless(self, model: Key) -> bool:
+        """Whether there are credentials that would serve `model` if their weight were not 0."""
+        refused = self._refused_weight
+        for i, accepts in self._filters:
+            if model is not None and not accepts(model):
+                refused &= ~(1 << i)
+        return refused != 0
+
     def websocket(self, endpoint: bool) -> int:
         """Those that take WebSockets where their endpoint does (or does not) by itself."""
         return self._websocket.get(True, 0) | (self._websocket.get(None, 0) if endpoint else 0)

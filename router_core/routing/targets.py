@@ -151,11 +151,13 @@ def _target(
     if scheduler is None:
         return Skipped(leaf.name, "it has no active credential", Why.NO_CREDENTIAL)
     if not scheduler.members(leaf.model, leaf.prefix):
-        return Skipped(leaf.name, "none of its credentials serves the model", Why.EXCLUDED)
+        weightless = scheduler.weightless(leaf.model)
+        reason = "its credentials have weight 0" if weightless else "none of its credentials serves the model"
+        return Skipped(leaf.name, reason, Why.EXCLUDED)
     if needs is not None:
-        reason = incapable(provider.model(leaf.model) if leaf.model else None, needs)
-        if reason is not None:
-            return Skipped(leaf.name, reason, Why.INCAPABLE)
+        lacking = incapable(provider.model(leaf.model) if leaf.model else None, needs)
+        if lacking is not None:
+            return Skipped(leaf.name, lacking, Why.INCAPABLE)
     endpoint = _endpoint(exchange, provider, scheduler, translatable)
     if endpoint is not None:
         return Target(leaf, endpoint)

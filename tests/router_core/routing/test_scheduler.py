@@ -60,6 +60,15 @@ async def test_weight_0_is_never_picked() -> None:
         assert await w.asks(3) == ["b"] * 3
 
 
+def test_weight_0_is_told_from_a_model_that_is_left_out() -> None:
+    w = World(credential("a", weight=0), credential("b", models={"exclude": ["claude-a"]}))
+    assert "its credentials have weight 0" in w.refusal("claude-a").message
+    w.reload(credential("a", weight=0, models={"exclude": ["claude-a"]}), credential("b", weight=0))
+    assert "its credentials have weight 0" in w.refusal("claude-a").message
+    w.reload(credential("a", weight=0, models={"exclude": ["claude-a"]}))
+    assert "none of its credentials serves the model" in w.refusal("claude-a").message
+
+
 async def test_what_rested_does_not_get_its_turns_back_in_a_burst() -> None:
     w = world("weighted", credential("a"), credential("b"))
     await w.ask("claude-a", limited(60))
