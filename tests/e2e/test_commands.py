@@ -66,7 +66,8 @@ def test_cooldowns_are_shown_and_ended(detour, upstream):
     head, one, window, error, _ = table.stdout.splitlines()
     assert table.stderr == ""
     assert head.split() == ["ID", "PROVIDER", "STATE", "SINCE", "BACK", "IN", "PRIORITY", "WHY"]
-    assert re.fullmatch(r"one +anthropic +cooling +\d+ s ago +30 min +0 +401 authentication_error", one)
+    # Two seconds at most are added by chance, and minutes are rounded up.
+    assert re.fullmatch(r"one +anthropic +cooling +\d+ s ago +3[01] min +0 +401 authentication_error", one)
     assert re.fullmatch(r" +window 5h +42% +\d+ (h|min).*", window)
     assert re.fullmatch(r" +last error +\d+ s ago +401 authentication_error", error)
     assert "one cools until" in detour.log.read_text()
