@@ -169,6 +169,14 @@ class Candidates:
         self.tried = tried
         return shortest
 
+    def any_ready(self) -> bool:
+        """Whether one that has not had its turn could serve now."""
+        only = self.held()
+        return any(
+            scheduler.ready(target.leaf.model, self.members(target, scheduler) & scheduler.only(only))
+            for target, scheduler in self.reachable()
+        )
+
     # -- for people
 
     def unready(self, most: int) -> list[Skipped]:

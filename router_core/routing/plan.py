@@ -9,11 +9,12 @@ follow every attempt, or in `close`.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 from typing import Final
 
-from router_core.credentials.model import Credential, CredentialError
+from router_core.credentials.model import Credential, CredentialError, Token
 from router_core.errors import Code, Refusal
 from router_core.exchange import Attempt, Exchange, Headers, Outcome
 from router_core.routing.affinity import Binding, SessionName, answer_names
@@ -32,6 +33,9 @@ logger = logging.getLogger(__name__)
 
 MIN_PAUSE: Final = 0.05
 """Seconds between two rounds at least."""
+
+TOKEN_PATIENCE: Final = 5.0
+"""Seconds for which a token is waited for where another credential could serve."""
 
 FULL_PAUSE: Final = 0.5
 """The same where a place was taken in another process, which does not tell when it is free."""
@@ -141,7 +145,7 @@ class Plan:
                 self._skip(choice, refused)
                 self._pause = FULL_PAUSE
                 return None
-            token = credential.source.current() or await credential.source.token()
+            token = credential.source.current() or await self._token(credential)
         except CredentialError as e:
             running.release()
             self._without_token(choice, e, started)
@@ -170,6 +174,16 @@ class Plan:
             reason=choice.reason,
             started=started,
         )
+
+    async def _token(self, credential: Credential) -> Token:
+        """Waits for as long as it takes, or for a moment where another credential is ready; the fetch goes on then.
+        Raises CredentialError."""
+        patience = TOKEN_PATIENCE if self._candidates.any_ready() else None
+        try:
+            async with asyncio.timeout(patience):
+                return await credential.source.token()
+        except TimeoutError:
+            raise CredentialError(f"its token did not come within {patience:g} s") from None
 
     def _without_token(self, choice: Choice, error: CredentialError, started: float) -> None:
         credential_id = choice.state.credential.id

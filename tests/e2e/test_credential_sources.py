@@ -163,6 +163,7 @@ def test_a_token_that_is_refused_is_refreshed_and_the_request_goes_on(
 
 COMMANDS = {
     "words": "echo please log in",
+    "hangs": "exec sleep 60",
     "nothing": "true",
     "fails": "echo secret-oops >&2; exit 3",
     "binary": r"printf 'a\000b'",

@@ -17,6 +17,7 @@ from router_core.credentials.pool import Pool
 from router_core.credentials.token_source import TokenSource
 from router_core.errors import Code
 from router_core.exchange import Attempt
+from router_core.routing import plan as plan_module
 from tests.router_core.conftest import Clock
 from tests.router_core.credentials.token_server import TokenServer
 from tests.router_core.routing.build import World, answer, attempt, credential, ok, registry
@@ -227,6 +228,30 @@ async def test_a_dead_token_passes_to_the_next_credential() -> None:
     assert [s.reason for s in plan.skipped] == ["the refresh token was refused (invalid_grant); log in again"]
     await plan.report(taken, ok())
     assert world.until("a") == 1800
+
+
+async def test_a_token_that_does_not_come_is_not_waited_for_where_another_is_ready(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(plan_module, "TOKEN_PATIENCE", 0.02)
+    server = TokenServer()
+    server.gate = threading.Event()
+    world = World({**oauth("a", server), "priority": 9}, credential("b"), routing={"max_wait": 0})
+    pool = through(world.router.live.pool, server)
+    plan, taken = await world.take()
+    assert taken.credential_id == "b"
+    assert [s.reason for s in plan.skipped] == ["its token did not come within 0.02 s"]
+    await plan.report(taken, ok())
+    assert world.state("a") == "cooling"
+    # The one fetch goes on, and what comes of it is used.
+    await pool.start()
+    try:
+        server.gate.set()
+        await eventually(lambda: world.state("a") == "ready")
+        assert await world.asks(1) == ["a"]
+        assert len(server.asked) == 1
+    finally:
+        await pool.close()
 
 
 async def test_waiting_for_a_token_can_be_given_up() -> None:
