@@ -33,37 +33,78 @@ def names(*read: str, **within: Fields | ByType) -> Fields:
     return Fields(frozenset((*read, *within)), within)
 
 
+def check(value: dict[str, Any], table: Fields | ByType, place: str, found: list[str]) -> None:
+    """The same as `find` of one of the objects of an array, for readers that have it at hand."""
+    _look(value, table, (place,), found, "[]")
+
+
 def find(value: Any, table: Fields | ByType, place: str, found: list[str]) -> None:
     """Adds the fields of an object, or of all objects of an array, that are not in `table`, once each."""
-    if type(value) is list:
-        for item in value:
-            if type(item) is dict:
-                _find(item, table, f"{place}[]", found)
-    elif type(value) is dict:
-        _find(value, table, place, found)
+    if type(value) is dict:
+        _look(value, table, (place,), found)
+    elif type(value) is list:
+        _look_through(value, table, (place,), found)
 
 
-def _find(value: dict[str, Any], table: Fields | ByType, place: str, found: list[str]) -> None:
-    if type(table) is ByType:
+type _Place = tuple[Any, ...]
+"""(place of the object around it, field): joined only where something is found, which is hardly ever."""
+
+
+def _look_through(values: list[Any], table: Fields | ByType, place: _Place, found: list[str]) -> None:
+    tables = table.tables if type(table) is ByType else None
+    for value in values:
+        if type(value) is not dict:
+            continue
+        if tables is not None:
+            kind = value.get("type")
+            known = tables.get(kind) if kind is None or type(kind) is str else None
+            # Conversations have thousands of objects: most are as they should be, and hold no others.
+            if known is not None and not known.within and value.keys() <= known.read:
+                continue
+        _look(value, table, place, found, "[]")
+
+
+def _look(
+    value: dict[str, Any], table: Fields | ByType, place: _Place, found: list[str], array: str = ""
+) -> None:
+    if isinstance(table, Fields):
+        known, label = table, array
+    else:
         kind = value.get("type")
-        known = table.tables.get(kind) if kind is None or type(kind) is str else None
-        if known is None:
-            name = f"{place.removesuffix('[]')}[{kind}]"
-            if table.complete and name not in found:
-                found.append(name)
+        typed = table.tables.get(kind) if kind is None or type(kind) is str else None
+        if typed is None:
+            if table.complete:
+                _add(found, place, f"[{kind}]")
             return
-        if kind is not None:
-            place = f"{place.removesuffix('[]')}[{kind}]"
-        table = known
-    assert isinstance(table, Fields)
-    if not value.keys() <= table.read:
-        for key in value.keys() - table.read:
-            name = f"{place}.{key}"
-            if not _empty(value[key]) and name not in found:
-                found.append(name)
-    for key, inner in table.within.items():
-        if key in value:
-            find(value[key], inner, f"{place}.{key}", found)
+        known, label = typed, f"[{kind}]" if kind else ""
+    if not value.keys() <= known.read:
+        for key in value.keys() - known.read:
+            if not _empty(value[key]):
+                _add(found, (place, label), key)
+    within = known.within
+    if within:
+        for key, inner in within.items():
+            given = value.get(key)
+            if type(given) is list:
+                _look_through(given, inner, ((place, label), key), found)
+            elif type(given) is dict:
+                _look(given, inner, ((place, label), key), found)
+
+
+def _add(found: list[str], place: _Place, field: str) -> None:
+    name = _name((place, field))
+    if name not in found:
+        found.append(name)
+
+
+def _name(place: _Place) -> str:
+    """``messages[].content[text].citations``"""
+    if len(place) == 1:
+        return str(place[0])
+    around, field = place
+    if not field or field.startswith("["):
+        return _name(around) + (field or "")
+    return f"{_name(around)}.{field}"
 
 
 def _empty(value: Any) -> bool:

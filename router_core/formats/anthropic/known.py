@@ -34,8 +34,8 @@ _BLOCKS: Final = {
     "redacted_thinking": names("type", "data"),
     "compaction": names("type", "content"),
 }
-_USER: Final = ByType(_BLOCKS, complete=True)
-_MODEL: Final = ByType(_BLOCKS)
+USER: Final = ByType(_BLOCKS, complete=True)
+MODEL: Final = ByType(_BLOCKS)
 """Other blocks of the model's are its server tools', which have notes of their own."""
 _TOOL: Final = names("type", "name", "description", "input_schema", "strict", "cache_control")
 _TYPED_TOOL: Final = names("type", "name", "cache_control")
@@ -48,12 +48,8 @@ _REST: Final = names(
 
 
 def unread(document: dict[str, Any]) -> list[str]:
-    """Fields within the document's fields that are not read, by their places."""
+    """Fields that are not read within the document's fields, other than its messages, by their places."""
     found: list[str] = []
-    for message in document["messages"]:
-        content = message.get("content")
-        if type(content) is list:
-            find(content, _MODEL if message["role"] == "assistant" else _USER, "messages[].content", found)
     for tool in document.get("tools") or ():
         type_ = tool.get("type")
         if type_ in (None, "custom", "function"):

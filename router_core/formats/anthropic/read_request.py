@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from router_core.formats import carrier, ir
 from router_core.formats.anthropic.client_tools import client_tool
-from router_core.formats.anthropic.known import unread
+from router_core.formats.anthropic.known import MODEL, USER, unread
 from router_core.formats.anthropic.media import read_media
 from router_core.formats.anthropic.server_tools import read_server_block
 from router_core.formats.ir import Format
@@ -22,6 +22,7 @@ from router_core.formats.shape import (
     read_arguments,
     string,
 )
+from router_core.formats.unread import find
 
 _READ: Final = frozenset(
     {"model", "messages", "system", "max_tokens", "metadata", "stop_sequences", "stream", "temperature"}
@@ -35,7 +36,9 @@ BILLING_HEADER: Final = "x-anthropic-billing-header"
 
 
 def read_request(document: dict[str, Any]) -> ir.Request:
-    request = ir.Request(turns=each(array(document.get("messages"), "messages"), "messages", _turn))
+    request = ir.Request(turns=[])
+    messages = array(document.get("messages"), "messages")
+    request.turns = each(messages, "messages", partial(_turn, request))
     request.model = document.get("model")
     request.system = _system(document.get("system"))
     _tools(request, document)
@@ -55,7 +58,7 @@ def read_request(document: dict[str, Any]) -> ir.Request:
     elif document.get("service_tier") == "standard_only":
         request.service_tier = "default"
     known = _READ | _SILENT
-    request.unread = [key for key, value in document.items() if key not in known and value is not None]
+    request.unread += [key for key, value in document.items() if key not in known and value is not None]
     request.unread += unread(document)
     return request
 
@@ -73,14 +76,16 @@ def _system_text(block: dict[str, Any]) -> ir.Text | None:
     return None if text.startswith(BILLING_HEADER) else ir.Text(text, _cache(block))
 
 
-def _turn(message: dict[str, Any]) -> ir.Turn:
+def _turn(request: ir.Request, message: dict[str, Any]) -> ir.Turn:
     role = message.get("role")
     if role not in ("user", "assistant", "system"):
         raise ir.Malformed("expected user, assistant or system", "role")
     content = message.get("content")
     if isinstance(content, str):
         return ir.Turn(role, [ir.Text(content)])
-    return ir.Turn(role, each(array(content, "content"), "content", read_block))
+    parts: list[ir.Part] = each(array(content, "content"), "content", read_block)
+    find(content, MODEL if role == "assistant" else USER, "messages[].content", request.unread)
+    return ir.Turn(role, parts)
 
 
 def read_block(block: dict[str, Any]) -> ir.Part | None:

@@ -14,8 +14,7 @@ def _both(*read: str, **within: Fields | ByType) -> Fields:
     return names(*read, *map(snake, read), **spelled)
 
 
-_PLAIN: Final = frozenset({"text"})
-_PART: Final = _both(
+PART: Final = _both(
     "text",
     "thought",
     "thoughtSignature",
@@ -42,13 +41,8 @@ _THINKING: Final = _both("thinkingBudget", "thinkingLevel", "includeThoughts")
 
 
 def unread(document: dict[str, Any]) -> list[str]:
-    """Fields within the document's fields that are not read, by their places."""
+    """Fields that are not read within the document's fields, other than its contents, by their places."""
     found: list[str] = []
-    contents = document.get("contents")
-    for content in contents if type(contents) is list else ():
-        parts = content.get("parts")
-        if type(parts) is list and not (len(parts) == 1 and parts[0].keys() == _PLAIN):
-            find(parts, _PART, "contents[].parts", found)
     tools = document.get("tools")
     for tool in tools if type(tools) is list else ():
         find(get(tool, "functionDeclarations"), _DECLARATIONS, "functionDeclarations", found)

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from router_core.formats import ir
 from router_core.formats.gemini.fields import camel, get
-from router_core.formats.gemini.known import unread
+from router_core.formats.gemini.known import PART, unread
 from router_core.formats.gemini.parts import read_parts
 from router_core.formats.gemini.schema import from_gemini
 from router_core.formats.shape import (
@@ -19,6 +19,7 @@ from router_core.formats.shape import (
     optional_string,
     string,
 )
+from router_core.formats.unread import find
 
 _READ: Final = frozenset(
     {
@@ -62,7 +63,7 @@ def read_request(document: dict[str, Any]) -> ir.Request:
     contents = document.get("contents")
     if isinstance(contents, dict):
         contents = [contents]
-    request.turns = each(array(contents, "contents"), "contents", _turn)
+    request.turns = each(array(contents, "contents"), "contents", partial(_turn, request))
     request.system = _system(get(document, "systemInstruction"))
     _tools(request, document)
     config = get(document, "generationConfig")
@@ -74,8 +75,11 @@ def read_request(document: dict[str, Any]) -> ir.Request:
     return request
 
 
-def _turn(content: dict[str, Any]) -> ir.Turn:
-    parts = read_parts(content.get("parts"))
+def _turn(request: ir.Request, content: dict[str, Any]) -> ir.Turn:
+    given = content.get("parts")
+    parts = read_parts(given)
+    if not (type(given) is list and len(given) == 1 and "text" in given[0] and len(given[0]) == 1):
+        find(given, PART, "contents[].parts", request.unread)
     # Only models call.
     role = content.get("role") or ("model" if any(type(part) is ir.ToolCall for part in parts) else "user")
     if role == "model":

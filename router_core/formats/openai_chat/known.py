@@ -7,7 +7,7 @@ from typing import Any, Final
 from router_core.formats.unread import ByType, find, names
 
 _MARK: Final = ("cache_control", "prompt_cache_breakpoint")
-_CONTENT: Final = ByType(
+CONTENT: Final = ByType(
     {
         "text": names("type", "text", *_MARK),
         "image_url": names("type", *_MARK, image_url=names("url", "detail")),
@@ -15,7 +15,6 @@ _CONTENT: Final = ByType(
         "file": names("type", *_MARK, file=names("filename", "file_data", "file_id")),
     }
 )
-_ANNOTATIONS: Final = "messages[].annotations"
 _FUNCTION: Final = names("name", "description", "parameters", "strict")
 _TOOLS: Final = ByType(
     {
@@ -26,14 +25,8 @@ _TOOLS: Final = ByType(
 
 
 def unread(document: dict[str, Any]) -> list[str]:
-    """Fields within the document's fields that are not read, by their places."""
+    """Fields that are not read within the document's fields, other than its messages, by their places."""
     found: list[str] = []
-    for message in document["messages"]:
-        content = message.get("content")
-        if type(content) is list:
-            find(content, _CONTENT, "messages[].content", found)
-        if message.get("annotations") and _ANNOTATIONS not in found:
-            found.append(_ANNOTATIONS)
     find(document.get("tools"), _TOOLS, "tools", found)
     find(document.get("functions"), _FUNCTION, "functions", found)
     return found

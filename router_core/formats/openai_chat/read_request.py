@@ -10,7 +10,7 @@ from router_core.formats.conversation import ERROR_PREFIX
 from router_core.formats.ir import Format
 from router_core.formats.openai_chat import reasoning
 from router_core.formats.openai_chat.content import read_content
-from router_core.formats.openai_chat.known import unread
+from router_core.formats.openai_chat.known import CONTENT, unread
 from router_core.formats.openai_chat.tool_calls import google_signature
 from router_core.formats.shape import (
     array,
@@ -22,6 +22,7 @@ from router_core.formats.shape import (
     optional_string,
     string,
 )
+from router_core.formats.unread import find
 
 SHARED: Final = (
     "store",
@@ -83,9 +84,10 @@ def read_request(document: dict[str, Any]) -> ir.Request:
 
 
 _NAMES: Final = "messages[].name"
+_ANNOTATIONS: Final = "messages[].annotations"
 _BESIDE: Final = frozenset(
     {*reasoning.FIELDS, reasoning.OPAQUE, reasoning.DETAILS, "refusal", "audio", "extra_content"}
-    | {"function_call"}
+    | {"function_call", "annotations"}
 )
 """What an assistant's message may hold beside its content and calls."""
 
@@ -106,6 +108,7 @@ def _turn(request: ir.Request, message: dict[str, Any]) -> ir.Turn:
                 return ir.Turn("assistant", reasoning.read_tags(parts))
     else:
         parts = read_content(content)
+        find(content, CONTENT, "messages[].content", request.unread)
     if message.get("name") and role not in ("tool", "function") and _NAMES not in request.unread:
         request.unread.append(_NAMES)
     if message.get("cache_control") and parts and isinstance(parts[-1], ir.Text):
@@ -126,6 +129,8 @@ def _assistant(request: ir.Request, message: dict[str, Any], parts: list[ir.Part
     calls: list[ir.ToolCall] = each(message.get("tool_calls"), "tool_calls", _call)
     if _BESIDE.isdisjoint(message):
         return [*reasoning.read_tags(parts), *calls]
+    if message.get("annotations") and _ANNOTATIONS not in request.unread:
+        request.unread.append(_ANNOTATIONS)
     written = reasoning.read_message(message)
     # The client looks for reasoning in the field that it uses itself; the last message tells.
     request.reasoning_field = next((f for f in reasoning.FIELDS if f in message), request.reasoning_field)

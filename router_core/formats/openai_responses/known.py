@@ -20,7 +20,17 @@ _CONTENT: Final = ByType(
 _OWN: Final = ("type", "id", "status")
 """What an item has for its own bookkeeping."""
 _MESSAGE: Final = names("role", *_OWN, content=_CONTENT)
-_ITEMS: Final = ByType(
+_TOOLS: Final = {
+    "function": names("type", "name", "description", "parameters", "strict"),
+    "custom": names("type", "name", "description", "format"),
+    "local_shell": names("type"),
+    "shell": names("type", environment=names("type")),
+    "apply_patch": names("type"),
+}
+_ALL_TOOLS: Final = ByType(
+    {**_TOOLS, "namespace": names("type", "name", "description", tools=ByType(_TOOLS))}
+)
+ITEMS: Final = ByType(
     {
         None: _MESSAGE,
         "message": _MESSAGE,
@@ -35,17 +45,9 @@ _ITEMS: Final = ByType(
         "apply_patch_call": names("call_id", "operation", *_OWN),
         "apply_patch_call_output": names("call_id", "output", *_OWN),
         "tool_search_call": names("call_id", "arguments", "execution", *_OWN),
+        "tool_search_output": names("call_id", "execution", *_OWN, tools=_ALL_TOOLS),
+        "additional_tools": names("role", *_OWN, tools=_ALL_TOOLS),
     }
-)
-_TOOLS: Final = {
-    "function": names("type", "name", "description", "parameters", "strict"),
-    "custom": names("type", "name", "description", "format"),
-    "local_shell": names("type"),
-    "shell": names("type", environment=names("type")),
-    "apply_patch": names("type"),
-}
-_ALL_TOOLS: Final = ByType(
-    {**_TOOLS, "namespace": names("type", "name", "description", tools=ByType(_TOOLS))}
 )
 _REST: Final = names(
     reasoning=names("effort", "summary", "generate_summary"), text=names("format", "verbosity")
@@ -53,15 +55,8 @@ _REST: Final = names(
 
 
 def unread(document: dict[str, Any]) -> list[str]:
-    """Fields within the document's fields that are not read, by their places."""
+    """Fields that are not read within the document's fields, other than its input, by their places."""
     found: list[str] = []
-    items = document.get("input")
-    for item in items if type(items) is list else ():
-        if len(item) == 3 and "type" in item and type(item.get("content")) is str:
-            continue
-        find([item], _ITEMS, "input", found)
-        if "tools" in item:
-            find(item["tools"], _ALL_TOOLS, "tools", found)
     find(document.get("tools"), _ALL_TOOLS, "tools", found)
     for name, table in _REST.within.items():
         find(document.get(name), table, name, found)

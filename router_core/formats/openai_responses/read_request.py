@@ -11,7 +11,7 @@ from router_core.formats.ir import Format
 from router_core.formats.openai_chat.read_request import SHARED
 from router_core.formats.openai_responses.client_tools import CLIENT_TOOLS
 from router_core.formats.openai_responses.content import read_content
-from router_core.formats.openai_responses.known import unread
+from router_core.formats.openai_responses.known import ITEMS, unread
 from router_core.formats.openai_responses.tools import TOOL_SEARCH, read_choice, read_tools
 from router_core.formats.shape import (
     array,
@@ -22,6 +22,7 @@ from router_core.formats.shape import (
     read_arguments,
     string,
 )
+from router_core.formats.unread import check
 from router_core.json_document import serialise
 
 _READ: Final = frozenset(
@@ -108,6 +109,7 @@ def read_request(document: dict[str, Any]) -> ir.Request:
 
 
 def _item(request: ir.Request, item: dict[str, Any]) -> None:
+    check(item, ITEMS, "input", request.unread)
     type_ = item.get("type")
     if (type_ == "message" or type_ is None) and "role" in item:
         _message(request, item)
