@@ -78,8 +78,8 @@ def _look(
             return
         known, label = typed, f"[{kind}]" if kind else ""
     if not value.keys() <= known.read:
-        for key in value.keys() - known.read:
-            if not _empty(value[key]):
+        for key, given in value.items():
+            if key not in known.read and not _empty(given):
                 _add(found, (place, label), key)
     within = known.within
     if within:

@@ -95,6 +95,12 @@ CLIENT_TOOLS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
 """Type, or its beginning where dated versions agree, to (description, schema)."""
 
 
+def display(tool: dict[str, Any]) -> str:
+    """What the computer tool's coordinates mean, as words for its description."""
+    width, height = tool.get("display_width_px"), tool.get("display_height_px")
+    return f". The display is {width} pixels wide and {height} high" if width and height else ""
+
+
 def client_tool(type_: str) -> tuple[str, dict[str, Any]] | None:
     """(description, schema) of a typed tool that the client runs, None for any other."""
     if type_.startswith(("computer_toolset", "browser_toolset")):

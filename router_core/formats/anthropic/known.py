@@ -38,7 +38,7 @@ USER: Final = ByType(_BLOCKS, complete=True)
 MODEL: Final = ByType(_BLOCKS)
 """Other blocks of the model's are its server tools', which have notes of their own."""
 _TOOL: Final = names("type", "name", "description", "input_schema", "strict", "cache_control")
-_TYPED_TOOL: Final = names("type", "name", "cache_control")
+_TYPED_TOOL: Final = names("type", "name", "cache_control", "display_width_px", "display_height_px")
 _REST: Final = names(
     "system",
     output_config=names("effort", "format"),

@@ -41,7 +41,9 @@ def read_media(block: dict[str, Any], cache: str | None) -> Part:
         case "content":
             content = source.get("content")
             if not isinstance(content, str):
-                texts = [b.get("text", "") for b in content or () if isinstance(b, dict)]
+                texts = [
+                    b["text"] for b in content or () if isinstance(b, dict) and isinstance(b.get("text"), str)
+                ]
                 content = "\n".join(texts)
             return Text(_titled(title, context, content), cache)
     return Text(f"[{block['type']}]", cache)

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, Final
 
 from router_core.formats import carrier, ir
-from router_core.formats.anthropic.client_tools import client_tool
+from router_core.formats.anthropic.client_tools import client_tool, display
 from router_core.formats.anthropic.known import MODEL, USER, unread
 from router_core.formats.anthropic.media import read_media
 from router_core.formats.anthropic.server_tools import read_server_block
@@ -185,7 +185,9 @@ def _tool(request: ir.Request, tool: dict[str, Any]) -> None:
         schema = optional_mapping(tool.get("input_schema"), "input_schema")
         request.tools.append(ir.Tool(name, text, schema, strict=tool.get("strict"), cache=_cache(tool)))
     elif known := client_tool(type_):
-        request.tools.append(ir.Tool(tool.get("name") or type_, known[0], known[1], cache=_cache(tool)))
+        text, schema = known
+        name = tool.get("name") or type_
+        request.tools.append(ir.Tool(name, text + display(tool), schema, cache=_cache(tool)))
     else:
         kind = next((k for k in ("web_search", "code_execution") if type_.startswith(k)), "other")
         options = {k: v for k, v in tool.items() if k not in ("type", "name")}

@@ -277,6 +277,42 @@ def test_namespaces_are_flattened_and_restored() -> None:
     assert (back.name, back.namespace) == ("search", "erp")
 
 
+def test_a_computer_tool_says_how_large_its_display_is() -> None:
+    tool = {
+        "type": "computer_20250124",
+        "name": "computer",
+        "display_width_px": 1024,
+        "display_height_px": 768,
+        "display_number": 1,
+    }
+    translated = asks(A, C, {**MINIMAL[A], "tools": [tool]})
+    function = translated.document["tools"][0]["function"]
+    assert function["description"].endswith("The display is 1024 pixels wide and 768 high")
+    assert translated.dropped == ["tools[computer_20250124].display_number"]
+
+
+def test_fields_that_nobody_reads_are_listed_by_their_places_once_and_in_order() -> None:
+    tool = {"name": "look", "input_examples": [{}], "defer_loading": True, "eager_input_streaming": False}
+    document = {"type": "document", "citations": {"enabled": True}, "title": "Sizes"}
+    document["source"] = {
+        "type": "content",
+        "content": [
+            {"type": "text", "text": "one"},
+            {"type": "image", "source": {}},
+            {"type": "text", "text": "two"},
+        ],
+    }
+    said = [{"role": "user", "content": [document, document]}]
+    translated = asks(A, C, {**MINIMAL[A], "tools": [tool, tool | {"name": "seek"}], "messages": said})
+    assert translated.dropped == [
+        "messages[].content[document].citations",
+        "messages[].content[document].source.content[image]",
+        "tools[].input_examples",
+        "tools[].defer_loading",
+    ]
+    assert translated.document["messages"][-1]["content"].startswith("Sizes\none\ntwo\n\nSizes")
+
+
 def test_tools_that_a_client_of_anthropic_runs_become_functions() -> None:
     tools = [
         {"type": "bash_20250124", "name": "bash"},
