@@ -83,9 +83,24 @@ def _turn(request: ir.Request, message: dict[str, Any]) -> ir.Turn:
     content = message.get("content")
     if isinstance(content, str):
         return ir.Turn(role, [ir.Text(content)])
-    parts: list[ir.Part] = each(array(content, "content"), "content", read_block)
-    find(content, MODEL if role == "assistant" else USER, "messages[].content", request.unread)
+    blocks = array(content, "content")
+    parts: list[ir.Part] = each(blocks, "content", read_block)
+    if role == "assistant" and any("citations" in block for block in blocks):
+        parts = _rejoined(parts)
+    find(blocks, MODEL if role == "assistant" else USER, "messages[].content", request.unread)
     return ir.Turn(role, parts)
+
+
+def _rejoined(parts: list[ir.Part]) -> list[ir.Part]:
+    """`parts` with texts in one piece again that were cut where a source is cited, in the middle of sentences."""
+    whole: list[ir.Part] = []
+    for part in parts:
+        last = whole[-1] if whole else None
+        if type(part) is ir.Text and type(last) is ir.Text and (part.citations or last.citations):
+            whole[-1] = ir.Text(last.text + part.text, part.cache, part.citations)
+        else:
+            whole.append(part)
+    return whole
 
 
 def read_block(block: dict[str, Any]) -> ir.Part | None:
@@ -99,7 +114,13 @@ def _text(block: dict[str, Any]) -> ir.Text:
     text = block.get("text")
     if not isinstance(text, str):
         raise ir.Malformed("expected a string", "text")
-    return ir.Text(text, _cache(block) if "cache_control" in block else None)
+    if len(block) == 2:
+        return ir.Text(text)
+    return ir.Text(text, _cache(block), each(block.get("citations"), "citations", _citation) or None)
+
+
+def _citation(cited: dict[str, Any]) -> ir.Citation:
+    return ir.Citation(cited.get("url"), cited.get("title"), cited.get("cited_text"))
 
 
 def _media(block: dict[str, Any]) -> ir.Part:

@@ -277,6 +277,23 @@ def test_namespaces_are_flattened_and_restored() -> None:
     assert (back.name, back.namespace) == ("search", "erp")
 
 
+@pytest.mark.parametrize("upstream", [C, R, G])
+def test_a_text_that_was_cut_by_its_sources_is_one_again(upstream: Format) -> None:
+    source = {"type": "web_search_result_location", "url": "https://a.test", "title": "A", "cited_text": "c"}
+    pieces = [
+        {"type": "text", "text": "According to the survey, "},
+        {"type": "text", "text": "most do", "citations": [source | {"encrypted_index": "e"}]},
+        {"type": "text", "text": ", and some do not."},
+        {"type": "text", "text": "Shall I go on?"},
+    ]
+    said = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": pieces}]
+    translated = asks(A, upstream, {**MINIMAL[A], "messages": [*said, {"role": "user", "content": "yes"}]})
+    document = json.dumps(translated.document)
+    assert "According to the survey, most do, and some do not." in document
+    assert "not.Shall" not in document
+    assert translated.dropped == ["messages[].content[text].citations"]
+
+
 def test_a_computer_tool_says_how_large_its_display_is() -> None:
     tool = {
         "type": "computer_20250124",
