@@ -60,7 +60,6 @@ class Pool:
         self._folder, self._env, self._wall = folder, env, wall
         self._tls: ssl.SSLContext | None = None
         self._tasks: list[asyncio.Task[None]] = []
-        self._signatures: dict[Path, Signature] = {}
         self.credentials: dict[str, Credential] = {}
         """All that are configured, by id, in the order of the configuration."""
         known = {c.id: c for c in previous.credentials.values()} if previous else {}
@@ -154,7 +153,6 @@ class Pool:
         for credential in self.credentials.values():
             if isinstance(credential.source, Renewing):
                 credential.source.renewed = _calling(self._tell, credential.id)
-        self._signatures = await asyncio.to_thread(self._look)
         self._tasks = [asyncio.create_task(self._watch()), asyncio.create_task(self._renew_ahead())]
 
     async def close(self) -> None:
@@ -169,34 +167,30 @@ class Pool:
         running = [c.source.running for c in self.credentials.values() if isinstance(c.source, Renewing)]
         await asyncio.gather(*(t for t in running if t is not None), return_exceptions=True)
 
-    def _watched(self) -> dict[Path, list[Credential]]:
-        found: dict[Path, list[Credential]] = {}
-        for credential in self.credentials.values():
-            source = credential.source
-            if isinstance(source, FileSource | TokenSource) and source.path is not None:
-                found.setdefault(source.path, []).append(credential)
-        return found
+    def _watched(self) -> list[tuple[Credential, FileSource | TokenSource, Path]]:
+        return [
+            (credential, source, source.path)
+            for credential in self.credentials.values()
+            if isinstance(source := credential.source, FileSource | TokenSource) and source.path is not None
+        ]
 
     def _look(self) -> dict[Path, Signature]:
-        return {path: signature(path) for path in self._watched()}
+        return {path: signature(path) for path in {path for _, _, path in self._watched()}}
 
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(TICK)
             try:
                 seen = await asyncio.to_thread(self._look)
-                changed = [p for p, s in seen.items() if s != self._signatures.get(p)]
-                self._signatures = seen
-                watched = self._watched()
-                for path in changed:
-                    for credential in watched.get(path, ()):
-                        await self._reload(credential)
+                # Each source knows what it has read, so that no change is lost between two pools.
+                for credential, source, path in self._watched():
+                    if path in seen and source.seen != seen[path]:
+                        source.seen = seen[path]
+                        await self._reload(credential, source)
             except Exception:
                 logger.exception("watching the files of credentials failed")
 
-    async def _reload(self, credential: Credential) -> None:
-        source = credential.source
-        assert isinstance(source, FileSource | TokenSource)
+    async def _reload(self, credential: Credential, source: FileSource | TokenSource) -> None:
         news = await asyncio.to_thread(source.reload)
         if news or self._inactive(credential.config, source) != credential.inactive:
             logger.info("%s: %s changed", credential.id, source.path)

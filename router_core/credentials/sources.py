@@ -14,6 +14,7 @@ import orjson
 from router_core.config import secrets
 from router_core.config.schema import SecretRef
 from router_core.config.secrets import SecretError
+from router_core.config.watch import signature
 from router_core.credentials.model import CredentialError, Token
 from router_core.credentials.oauth import claims
 from router_core.credentials.renewing import Renewing
@@ -81,6 +82,8 @@ class FileSource:
         self._token: Token | None = None
         self._error = ""
         self.path = Path(ref.name).expanduser()
+        self.seen = signature(self.path)
+        """The file as it was before it was last read; what differs from it has not been read yet."""
         self.reload()
 
     def reload(self) -> bool:

@@ -16,6 +16,7 @@ import orjson
 from router_core.config import secrets
 from router_core.config.schema import OAuth, SecretRef
 from router_core.config.secrets import SecretError
+from router_core.config.watch import signature
 from router_core.credentials import files
 from router_core.credentials.aside import aside
 from router_core.credentials.model import CredentialError, Token
@@ -53,6 +54,8 @@ class TokenSource(Renewing):
         self._file_error = ""
         self._unsaved = False
         self._read: dict[str, Any] = {}
+        self.seen = signature(path) if path is not None else None
+        """The file as it was before it was last looked at for changes."""
         self.reload()
         tokens.join(self)
 

@@ -19,7 +19,7 @@ from router_core.errors import Code
 from router_core.exchange import Attempt
 from router_core.routing import plan as plan_module
 from tests.router_core.conftest import Clock
-from tests.router_core.credentials.token_server import TokenServer
+from tests.router_core.credentials.token_server import TokenServer, now
 from tests.router_core.routing.build import World, answer, attempt, credential, ok, registry
 
 NOW = 1_800_000_000.0
@@ -151,6 +151,29 @@ async def test_files_are_watched(tmp_path: Path) -> None:
         await eventually(lambda: world.state("a") == "ready")
     finally:
         await pool.close()
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_change_between_two_configurations_is_not_lost(tmp_path: Path) -> None:
+    """The file changes when the old pool has looked for the last time, and the new one has read it already."""
+    key, token = tmp_path / "key", tmp_path / "token.json"
+    key.write_text("first")
+    token.write_bytes(orjson.dumps({"access_token": "first"}))
+    known = (
+        credential("a", api_key=f"file:{key}"),
+        {"id": "t", "provider": "anthropic", "token_file": str(token)},
+    )
+    old = make(*known)
+    new = make(*known, credential("b"), previous=old)
+    key.write_text("second key")
+    token.write_bytes(orjson.dumps({"access_token": "second token"}))
+    await new.start()
+    try:
+        await eventually(
+            lambda: [now(new.credentials[i].source).secret for i in "at"] == ["second key", "second token"]
+        )
+    finally:
+        await new.close()
 
 
 @pytest.mark.usefixtures("quick")
