@@ -57,11 +57,11 @@ class Relay:
             headers = pairs(flow.response.headers)
             exchange.plan.answered(exchange.attempt, headers, flow.response.status_code)
         call.next_responder(flow.response)
-        if flow.response.status_code == 101:
-            return
         assert call.responder
         flow.response.status_code = call.responder.status
         flow.response.headers = to_headers([*call.responder.headers, *self._own_headers(call)])
+        if flow.response.status_code == 101:
+            return  # what follows are frames
         if call.whole:
             return  # `response` changes it in one piece
         if "event-stream" in flow.response.headers.get("content-type", ""):

@@ -243,6 +243,8 @@ def match_host(registry: Registry, host: str, method: str, path: str) -> Match:
 
 def match_gateway(registry: Registry, method: str, path: str) -> Match:
     """What `path` (with its query) means on the gateway; None where there is nothing."""
+    if method == "HEAD":
+        method = "GET"  # RFC 9110 9.3.2: the same, but for the body
     index = _compile(registry)
     path, mark, query = path.partition("?")
     if "//" in path:

@@ -109,6 +109,7 @@ def turn(socket: ClientConnection, text: str) -> list[dict[str, Any]]:
 def test_the_next_credential_gets_the_handshake(pairs: dict[str, Pair], number: int, via: str) -> None:
     pair = pairs[f"{via}-{number}"]
     with open_socket(pair, via) as socket:
+        assert socket.response and len(socket.response.headers["x-detour-id"]) == 18
         for text in ("one", "two", "umlaut: ü " * 3000):
             events = turn(socket, text)
             assert "".join(e["delta"] for e in events if "delta" in e) == pair.fake.text
