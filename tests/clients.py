@@ -34,3 +34,13 @@ def google_sdk(
 ) -> Any:
     args = {"verify": ca, "proxy": proxy, "timeout": TIMEOUT}
     return genai.Client(api_key=key, http_options=types.HttpOptions(base_url=base_url, client_args=args))
+
+
+def for_threads(context: ssl.SSLContext) -> ssl.SSLContext:
+    """`context` for a client that reads in one thread and writes in another, as `websockets.sync` does.
+
+    With TLS 1.3 the server's session tickets come after the handshake; where the `ssl` module has no lock of its own
+    (Python before 3.13.1), reading them while the request is written now and then loses the request.
+    """
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    return context

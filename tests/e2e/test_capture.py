@@ -23,7 +23,7 @@ from router_core.capture.fixture import pytest_file
 from router_core.capture.folder import Folders, paths
 from router_core.capture.reader import read
 from router_core.capture.record import Record
-from tests.clients import anthropic_sdk, google_sdk, openai_sdk
+from tests.clients import anthropic_sdk, for_threads, google_sdk, openai_sdk
 from tests.e2e.instance import ROOT, Detour
 from tests.e2e.wire import SHAPES
 from tests.upstream import FakeThread
@@ -182,7 +182,10 @@ def test_websocket_messages_are_recorded(house):
         "metadata": {"client_secret": "planted"},
     }
     with connect(
-        url, ssl=detour.tls(), proxy=detour.proxy_url, additional_headers={"Authorization": f"Bearer {OWN}"}
+        url,
+        ssl=for_threads(detour.tls()),
+        proxy=detour.proxy_url,
+        additional_headers={"Authorization": f"Bearer {OWN}"},
     ) as socket:
         socket.send(json.dumps(secret))
         got = [json.loads(socket.recv(timeout=60))]

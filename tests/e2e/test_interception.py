@@ -13,6 +13,7 @@ from websockets.sync.client import connect
 
 from detour.fakes import FakeUpstream, Fault
 from detour.fakes.steps import Reply
+from tests.clients import for_threads
 from tests.e2e.conftest import House, Start
 from tests.e2e.wire import SHAPES, address, fresh_model, tunnel
 from tests.upstream import FakeThread
@@ -240,7 +241,7 @@ def test_streams_arrive_as_they_happen(house: House, client: httpx.Client) -> No
 def test_a_websocket_gets_the_configured_credential(house: House) -> None:
     with connect(
         "wss://api.openai.com/v1/responses",
-        ssl=house.detour.tls(),
+        ssl=for_threads(house.detour.tls()),
         proxy=house.detour.proxy_url,
         additional_headers={"Authorization": "Bearer clients-own-key"},
     ) as websocket:

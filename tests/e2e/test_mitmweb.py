@@ -24,6 +24,7 @@ from websockets.sync.client import connect
 from router_core.capture.folder import Folders, paths
 from router_core.capture.reader import read
 from router_core.capture.record import Record
+from tests.clients import for_threads
 from tests.e2e.instance import ROOT, TIMEOUT, base_config
 from tests.e2e.wire import SHAPES
 from tests.upstream import FakeThread
@@ -168,7 +169,10 @@ def test_a_session_on_a_websocket_is_shown_message_by_message(mitmweb: Mitmweb) 
     url = "wss://api.openai.com/v1/responses"
     sent = {"type": "response.create", "model": "gpt-x", "input": "How do you do?"}
     with connect(
-        url, ssl=mitmweb.tls(), proxy=mitmweb.proxy, additional_headers={"Authorization": "Bearer own"}
+        url,
+        ssl=for_threads(mitmweb.tls()),
+        proxy=mitmweb.proxy,
+        additional_headers={"Authorization": "Bearer own"},
     ) as client:
         client.send(json.dumps(sent))
         got = [json.loads(client.recv(timeout=60))]

@@ -18,6 +18,7 @@ import pytest
 from websockets.sync.client import connect
 
 from detour.fakes import FakeUpstream, Fault
+from tests.clients import for_threads
 from tests.e2e.instance import Detour, base_config
 from tests.e2e.wire import SHAPES
 from tests.upstream import FakeThread
@@ -195,7 +196,7 @@ def test_a_stream_arrives_event_by_event(front: Front) -> None:
 def test_a_websocket_goes_through(front: Front) -> None:
     with connect(
         f"wss://localhost:{front.port}/sockets/v1/responses",
-        ssl=front.fakes.ca.client_context(),
+        ssl=for_threads(front.fakes.ca.client_context()),
         proxy=None,
         additional_headers={"Authorization": f"Bearer {KEY}"},
     ) as session:

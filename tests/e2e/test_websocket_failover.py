@@ -15,6 +15,7 @@ from websockets.sync.client import ClientConnection, connect
 from detour.fakes import Fault
 from detour.fakes.call import Call
 from detour.fakes.steps import Data, End, Reply, Step
+from tests.clients import for_threads
 from tests.e2e.pair import Pair, secret, serve_pairs
 from tests.upstream import FakeThread
 
@@ -93,7 +94,9 @@ def open_socket(pair: Pair, via: str) -> ClientConnection:
         url = f"{pair.detour.gateway_url.replace('http', 'ws', 1)}/{pair.name}/v1/responses"
         return connect(url, proxy=None, additional_headers=headers)
     url = f"wss://{pair.host}/v1/responses"
-    return connect(url, ssl=pair.detour.tls(), proxy=pair.detour.proxy_url, additional_headers=headers)
+    return connect(
+        url, ssl=for_threads(pair.detour.tls()), proxy=pair.detour.proxy_url, additional_headers=headers
+    )
 
 
 def turn(socket: ClientConnection, text: str) -> list[dict[str, Any]]:

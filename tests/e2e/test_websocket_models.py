@@ -12,6 +12,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from detour.fakes import FakeUpstream
+from tests.clients import for_threads
 from tests.e2e.instance import Detour, base_config
 from tests.upstream import FakeThread
 
@@ -34,7 +35,7 @@ class Lab:
             headers["x-codex-turn-metadata"] = json.dumps({"session_id": "s", "model": model})
         return connect(
             "wss://sockets.test/v1/responses",
-            ssl=self.detour.tls(),
+            ssl=for_threads(self.detour.tls()),
             proxy=self.detour.proxy_url,
             additional_headers=headers,
             open_timeout=60,

@@ -10,6 +10,7 @@ import pytest
 from websockets.sync.client import ClientConnection, connect
 
 from detour.fakes import Fault
+from tests.clients import for_threads
 from tests.e2e.wire import fresh_model
 from tests.gateway.conftest import CODEX_HOST, CODEX_KEYS, Box
 from tests.gateway.network import PROVIDER, TIMEOUT
@@ -20,7 +21,7 @@ def codex(box: Box, version: int) -> ClientConnection:
     return connect(
         f"wss://{CODEX_HOST}/backend-api/codex/responses",
         sock=box.network.connect("client", PROVIDER[version], 443),
-        ssl=ssl.create_default_context(cafile=str(box.detour.ca_file)),
+        ssl=for_threads(ssl.create_default_context(cafile=str(box.detour.ca_file))),
         additional_headers={"Authorization": "Bearer clients-own-token", "Originator": "codex_cli_rs"},
         open_timeout=TIMEOUT,
     )

@@ -17,6 +17,7 @@ from detour.fakes import FakeUpstream, Fault
 from detour.fakes.steps import Framing, Reply
 from detour.fakes.upstream import Listener
 from tests import clients
+from tests.clients import for_threads
 from tests.upstream import FakeThread
 
 FORMATS = ("anthropic", "openai-chat", "openai-responses", "gemini")
@@ -264,7 +265,7 @@ def test_google_sdk(fake: FakeUpstream, fakes: FakeThread) -> None:
 def responses_socket(fake: FakeUpstream, fakes: FakeThread, key: str = "k") -> ClientConnection:
     return connect(
         fake.base_url("openai").replace("https", "wss") + "/responses",
-        ssl=fakes.ca.client_context(),
+        ssl=for_threads(fakes.ca.client_context()),
         additional_headers={"Authorization": f"Bearer {key}"},
         proxy=None,
     )
