@@ -17,6 +17,8 @@ from router_core.child import Child, command
 
 logger = logging.getLogger(__name__)
 
+LISTEN: Final = 1.0
+"""Seconds between two looks at what the writer says when there is nothing to tell it."""
 INTERVAL: Final = 0.2
 """Seconds that reports are gathered before they are handed over."""
 RESTART: Final = 10.0
@@ -82,8 +84,9 @@ class Pump:
 
     def _run(self) -> None:
         while not self._closing.is_set():
-            self._queue.filled.wait()
-            self._closing.wait(INTERVAL)
+            # What it says of the last records comes after them, and perhaps nothing is recorded any more.
+            if self._queue.filled.wait(LISTEN if self._process else None):
+                self._closing.wait(INTERVAL)
             self._hand_over()
         self._hand_over()
         if self._process:

@@ -53,6 +53,8 @@ class Writer:
     def open(self, url: str, spool_folder: str, usage: UsageConfig) -> None:
         self._ledger = Ledger.configured(url, Path(spool_folder), usage, priced=self._priced)
         self._ledger.start()
+        # Not before: a proxy that ends waits for what it has told, and that waits for the database to be open.
+        give_way()
 
     def apply(self, generation: int, usage: UsageConfig, used: list[tuple[str, int]]) -> None:
         assert self._ledger
@@ -117,7 +119,6 @@ class _Forwarding(logging.Handler):
 
 def serve(source: int, sink: int) -> None:
     """Keeps the ledger until the end of `source`."""
-    give_way()
     writer = Writer(sink)
     logging.basicConfig(handlers=[_Forwarding(writer)], format="%(message)s", level=logging.WARNING)
     writer.greet()

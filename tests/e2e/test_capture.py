@@ -489,8 +489,7 @@ def test_capture_run_records_on_when_the_configuration_changes(start, fakes):
 
 
 def capture(detour: Detour, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "detour", "capture", *arguments, "--config", str(detour.config)]
-    return subprocess.run(command, env=detour.env, capture_output=True, text=True, cwd=detour.folder)
+    return detour.command("capture", *arguments)
 
 
 def test_the_mode_is_switched_while_it_runs(house):
@@ -511,5 +510,5 @@ def test_the_mode_is_switched_while_it_runs(house):
     assert record.opening.model == "claude-while"
     deadline = time.monotonic() + PATIENCE
     while json.loads(capture(detour, "mode", "--json").stdout)["counters"]["recorded"] != 1:
-        assert time.monotonic() < deadline
+        assert time.monotonic() < deadline, "nobody asks the writer, since nothing is recorded any more"
     assert "no mode 'some'" in capture(detour, "mode", "some").stderr

@@ -32,8 +32,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.root)
-            # They share the network; to make one for each worker would only take longer.
-            item.add_marker(pytest.mark.xdist_group("gateway"))
 
 
 @dataclass(frozen=True, slots=True)
