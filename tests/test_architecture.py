@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -84,3 +86,14 @@ def _imports_of(path: Path, modules: set[str]) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             below = (f"{node.module}.{alias.name}" for alias in node.names)
             yield from (name if name in modules else node.module for name in below)
+
+
+def test_serving_imports_nothing_that_only_some_need() -> None:
+    """Each of these takes a tenth of a start or more, which the user of `detour exec` waits for."""
+    heavy = {"httpx", "rich", "sqlalchemy", "alembic", "redis", "opentelemetry", "psycopg", "flask"}
+    program = "import sys, detour.launcher; print(*sys.modules)"
+    imported = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert "mitmproxy" in (modules := set(imported.stdout.split()))
+    assert not heavy & modules

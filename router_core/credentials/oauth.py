@@ -6,13 +6,15 @@ import base64
 import ipaddress
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import urlsplit
 
-import httpx
 import orjson
 
 from router_core.credentials.model import CredentialError
+
+if TYPE_CHECKING:
+    import httpx
 
 TIMEOUT: Final = 30.0
 MAX_ANSWER: Final = 256 << 10
@@ -92,6 +94,8 @@ async def refresh(grant: Grant, client: Client, now: Callable[[], float]) -> Gra
 
 
 async def _post(grant: Grant, body: Mapping[str, str], client: Client) -> tuple[int, Any]:
+    import httpx  # not above: a tenth of every command's start, which most have no use for
+
     sent: dict[str, Any] = {"json": body} if grant.encoding == "json" else {"data": body}
     try:
         async with (

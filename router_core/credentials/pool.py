@@ -9,10 +9,9 @@ import ssl
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import certifi
-import httpx
 
 from router_core.config import secrets
 from router_core.config.schema import Config, CredentialConfig
@@ -26,6 +25,9 @@ from router_core.credentials.renewing import Renewing
 from router_core.credentials.sources import CommandSource, FileSource, KeySource, NoSource
 from router_core.credentials.token_source import TokenSource
 from router_core.providers.registry import Registry
+
+if TYPE_CHECKING:
+    import httpx
 
 logger = logging.getLogger(__name__)
 
@@ -132,6 +134,8 @@ class Pool:
         return source.inactive() if isinstance(source, FileSource | TokenSource) else None
 
     def _client_of(self, entry: CredentialConfig) -> Callable[[], httpx.AsyncClient]:
+        import httpx  # here and not at the first refresh, which would hold up the traffic for it
+
         proxy = self.config.upstream.proxy if entry.proxy is None else entry.proxy
         if proxy in ("direct", "none"):
             proxy = None
