@@ -82,6 +82,9 @@ def _joined(old: list[Json] | None, new: list[Json] | None) -> list[Json] | None
             and "thoughtSignature" not in last
         ):
             parts[-1] = last | part | {"text": last["text"] + part["text"]}
+        elif parts and part == {"text": ""}:
+            # The last chunk of a stream has some part, if only an empty one.
+            continue
         else:
             parts.append(part)
     return parts

@@ -24,7 +24,7 @@ can be forgotten then. Longer calls are passed on while they come.
 class _Block:
     """One content block under way."""
 
-    __slots__ = ("held", "index", "input", "native", "size", "written")
+    __slots__ = ("held", "index", "input", "native", "size", "sources", "written")
 
     def __init__(self, index: int, native: dict[str, Any]):
         self.index = index
@@ -32,6 +32,8 @@ class _Block:
         self.held: list[ir.Event] | None = None
         self.size = 0
         self.input: list[str] = []
+        self.sources: list[ir.Event] = []
+        """Of its whole text, and so known to belong to it when the text is complete: they may come before it."""
         self.written = False
 
 
@@ -124,7 +126,7 @@ class EventReader:
         text = native.get("text") or native.get("thinking")
         if text:
             events.append(ir.Delta(block.index, text))
-        events += [ir.Cite(block.index, _citation(item)) for item in native.get("citations") or ()]
+        block.sources += [ir.Cite(block.index, _citation(item)) for item in native.get("citations") or ()]
         return events
 
     def _delta(self, event: dict[str, Any]) -> list[ir.Event]:
@@ -146,7 +148,7 @@ class EventReader:
         if type_ == "signature_delta":
             block.native = {**block.native, "signature": delta.get("signature")}
         elif type_ == "citations_delta" and isinstance(delta.get("citation"), dict) and block.written:
-            return [ir.Cite(block.index, _citation(delta["citation"]))]
+            block.sources.append(ir.Cite(block.index, _citation(delta["citation"])))
         return []
 
     def _input(self, block: _Block, text: str | None) -> list[ir.Event]:
@@ -168,7 +170,7 @@ class EventReader:
         native = block.native
         if not block.written:
             return self._server_block(block)
-        events = block.held or []
+        events = [*(block.held or ()), *block.sources]
         value = native.get("signature")
         signature = (
             ir.Signature(Format.ANTHROPIC, value, model=self._context.upstream_model) if value else None

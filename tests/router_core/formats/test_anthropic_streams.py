@@ -1,5 +1,6 @@
 """What Anthropic and gateways in front of it really stream, as clients of other formats get it."""
 
+import json
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from router_core.formats import Format
 from router_core.formats.anthropic.read_events import HOLD
 from tests.router_core.formats import clients
-from tests.router_core.formats.translated import events
+from tests.router_core.formats.translated import events, translated
 from tests.router_core.formats.wire.anthropic import (
     OTHERS,
     TEXT,
@@ -99,6 +100,26 @@ def test_a_search_is_a_search_for_responses() -> None:
     written = events(Format.OPENAI_RESPONSES, Format.ANTHROPIC, body)
     assert b'"type":"web_search_call"' in written
     assert b'"query":"cats"' in written
+
+
+@pytest.mark.parametrize("first", ["source", "text"])
+@pytest.mark.parametrize("client", [Format.OPENAI_CHAT, Format.OPENAI_RESPONSES])
+def test_a_source_is_of_its_whole_block_whichever_comes_first(client: Format, first: str) -> None:
+    citation = {"type": "web_search_result_location", "url": "https://a.test", "title": "A"}
+    deltas = [{"type": "citations_delta", "citation": citation}, said("it is so")]
+    cited = block(1, TEXT, *(deltas if first == "source" else reversed(deltas)))
+    answer = stream(start(), *block(0, TEXT, said("By A, ")), *cited, *block(2, TEXT, said(".")), *end())
+    body = translated(client, Format.ANTHROPIC, answer, streamed=True, streaming=False)[1]
+    document = json.loads(body)
+    if client is Format.OPENAI_CHAT:
+        message = document["choices"][0]["message"]
+        text, annotations = message["content"], [a["url_citation"] for a in message["annotations"]]
+    else:
+        part = document["output"][0]["content"][1]
+        text, annotations = part["text"], part["annotations"]
+    (found,) = annotations
+    assert found["url"] == "https://a.test"
+    assert text[found["start_index"] : found["end_index"]] == "it is so"
 
 
 def test_a_call_of_code_execution_has_its_input_at_once() -> None:

@@ -131,6 +131,13 @@ def test_choices_stay_apart(client: Format, streamed: bool, streaming: bool) -> 
     assert read(answer, streaming) == [("AB", [], ends[0]), ("X", [("look", {"at": 1})], ends[1])]
 
 
+def test_a_call_is_the_last_part_of_a_body_that_was_streamed() -> None:
+    lines = b"".join(b"data: %s\n\n" % json.dumps(line).encode() for line in CHAT_STREAM)
+    body = translated(G, C, lines + b"data: [DONE]\n\n", streamed=True, streaming=False, **TWO[G])[1]
+    second = json.loads(body)["candidates"][1]
+    assert [list(part) for part in second["content"]["parts"]] == [["text"], ["functionCall"]]
+
+
 @pytest.mark.parametrize("streaming", [True, False])
 def test_a_format_of_one_answer_has_the_first(streaming: bool) -> None:
     body = json.dumps(CHAT_BODY).encode()
