@@ -88,7 +88,9 @@ class Core:
         self.access_keys = {key.name: await secrets.resolve(key.key) for key in self.config.access.keys}
         await self.pool.start()
         await self.store.start(self.router)
-        self._watching = asyncio.create_task(watch(lambda: self.loaded.watched, self.read_again))
+        self._watching = asyncio.create_task(
+            watch(lambda: self.loaded.watched, self.read_again, since=self.loaded.read_at or None)
+        )
 
     async def stop(self) -> None:
         """Save what is worth keeping. Does nothing before `start`."""

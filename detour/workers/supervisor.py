@@ -78,7 +78,9 @@ class Supervisor:
         if not every.done():
             every.cancel()
             raise StartError("a worker cannot serve")
-        watching = asyncio.create_task(watch(lambda: self.context.loaded.watched, self.read_again))
+        watching = asyncio.create_task(
+            watch(lambda: self.context.loaded.watched, self.read_again, since=self._loaded.read_at or None)
+        )
         stack.callback(watching.cancel)
 
     async def _all_serve(self) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 
@@ -37,6 +38,8 @@ class Loaded:
     inactive: dict[str, str]
     """Id of a credential that cannot be used to the reason, e.g. an unset variable."""
     tree: Node = field(repr=False)
+    read_at: int = 0
+    """When the reading began, in nanoseconds since the epoch."""
 
     @property
     def watched(self) -> tuple[Path, ...]:
@@ -78,11 +81,12 @@ def load(path: Path | None = None, env: Mapping[str, str] = os.environ) -> Loade
     """
     path = find(env) if path is None else path
     path = path / "detour.yaml" if path.is_dir() else path
+    began = time.time_ns()
     try:
         data = path.read_bytes()
     except OSError as error:
         raise ConfigError([_unreadable(path, error)]) from None
-    return parse(data, path, env)
+    return replace(parse(data, path, env), read_at=began)
 
 
 def parse(data: bytes, path: Path, env: Mapping[str, str] = os.environ) -> Loaded:

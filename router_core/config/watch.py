@@ -36,17 +36,21 @@ async def watch(
     *,
     interval: float = INTERVAL,
     settle: float = SETTLE,
+    since: int | None = None,
 ) -> None:
     """Calls `changed` after any of `paths` has changed, until it is cancelled.
 
     `paths` is asked each time, since a new configuration may be made of other files. What `changed` raises
-    is logged, and the watching goes on.
+    is logged, and the watching goes on. `since` is when they were read, in nanoseconds since the epoch: what has
+    changed until the first look counts too.
     """
 
     def look() -> dict[Path, Signature]:
         return {path: signature(path) for path in paths()}
 
     seen = await asyncio.to_thread(look)
+    if since is not None and any(found is not None and found[0] > since for found in seen.values()):
+        seen = {}
     while True:
         await asyncio.sleep(interval)
         now = await asyncio.to_thread(look)

@@ -98,3 +98,25 @@ async def test_the_files_may_change(tmp_path: Path) -> None:
         await eventually(lambda: told == 1)
         (tmp_path / "b").write_text("x")
         await eventually(lambda: told == 2)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_a_change_before_the_first_look_is_not_lost(tmp_path: Path, when: str) -> None:
+    """A process that starts reads the file a while before it begins to watch."""
+    path = tmp_path / "detour.yaml"
+    path.write_text("one")
+    read_at = path.stat().st_mtime_ns + (10**9 if when == "before" else -(10**9))
+    seen: list[str] = []
+
+    async def changed() -> None:
+        seen.append(path.read_text())
+
+    task = asyncio.create_task(watch(lambda: [path], changed, interval=0.01, settle=0.01, since=read_at))
+    try:
+        if when == "after":
+            await eventually(lambda: seen)
+        await asyncio.sleep(0.1)
+        assert seen == (["one"] if when == "after" else [])
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
