@@ -32,14 +32,14 @@ def command(module: str) -> list[str]:
     return [sys.executable, "-P", "-O", "-c", _PROGRAM, root, module]
 
 
-def give_way() -> None:
+def give_way(nice: int = NICE) -> None:
     """For the child itself, before its work: where there is not enough for both, the traffic goes first."""
     with contextlib.suppress(OSError, AttributeError):
-        os.nice(NICE)
+        os.nice(nice)
     # Linux first shares the processors among sessions (sched(7), "The autogroup feature"), and a child has its
     # own, in which it is as nice as it likes.
     with contextlib.suppress(OSError):
-        Path("/proc/self/autogroup").write_text(str(NICE))
+        Path("/proc/self/autogroup").write_text(str(nice))
     # What comes here refers to nothing that refers to it, and comes hundreds at a time: looking for circles
     # among it would be a third of the work.
     gc.set_threshold(50_000)

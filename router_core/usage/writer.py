@@ -53,8 +53,8 @@ class Writer:
     def open(self, url: str, spool_folder: str, usage: UsageConfig) -> None:
         self._ledger = Ledger.configured(url, Path(spool_folder), usage, priced=self._priced)
         self._ledger.start()
-        # Not before: a proxy that ends waits for what it has told, and that waits for the database to be open.
-        give_way()
+        # Not before, and not by much: a proxy that ends waits until what it has told is written.
+        give_way(5)
 
     def apply(self, generation: int, usage: UsageConfig, used: list[tuple[str, int]]) -> None:
         assert self._ledger
