@@ -17,6 +17,8 @@ class Fields:
 
     read: frozenset[str]
     within: Mapping[str, Fields | ByType] = field(default_factory=dict)
+    least: int = 0
+    """How many of them every such object has: one with no more fields than these has no others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +30,9 @@ class ByType:
     """Whether objects without a table are not read at all; else they are read by other rules."""
 
 
-def names(*read: str, **within: Fields | ByType) -> Fields:
+def names(*read: str, least: int = 0, **within: Fields | ByType) -> Fields:
     """A table of fields that are `read`, and of objects `within` others."""
-    return Fields(frozenset((*read, *within)), within)
+    return Fields(frozenset((*read, *within)), within, least)
 
 
 def check(value: dict[str, Any], table: Fields | ByType, place: str, found: list[str]) -> None:
@@ -59,7 +61,7 @@ def _look_through(values: list[Any], table: Fields | ByType, place: _Place, foun
             kind = value.get("type")
             known = tables.get(kind) if kind is None or type(kind) is str else None
             # Conversations have thousands of objects: most are as they should be, and hold no others.
-            if known is not None and not known.within and value.keys() <= known.read:
+            if known is not None and len(value) <= known.least and not known.within:
                 continue
         _look(value, table, place, found, "[]")
 
@@ -77,7 +79,7 @@ def _look(
                 _add(found, place, f"[{kind}]")
             return
         known, label = typed, f"[{kind}]" if kind else ""
-    if not value.keys() <= known.read:
+    if len(value) > known.least and not value.keys() <= known.read:
         for key, given in value.items():
             if key not in known.read and not _empty(given):
                 _add(found, (place, label), key)

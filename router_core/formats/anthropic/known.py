@@ -7,7 +7,7 @@ from typing import Any, Final
 from router_core.formats.anthropic.client_tools import client_tool
 from router_core.formats.unread import ByType, find, names
 
-_TEXT: Final = names("type", "text", "cache_control")
+_TEXT: Final = names("type", "text", "cache_control", least=2)
 _WORDS: Final = ByType({"text": names("type", "text")}, complete=True)
 """Texts within a document or a search result, of which nothing but the words is read."""
 _DOCUMENT: Final = names(
@@ -26,11 +26,16 @@ _GIVEN: Final = {
 }
 _BLOCKS: Final = {
     **_GIVEN,
-    "tool_use": names("type", "id", "name", "input", "cache_control"),
+    "tool_use": names("type", "id", "name", "input", "cache_control", least=4),
     "tool_result": names(
-        "type", "tool_use_id", "is_error", "cache_control", content=ByType(_GIVEN, complete=True)
+        "type",
+        "tool_use_id",
+        "is_error",
+        "cache_control",
+        least=2,
+        content=ByType(_GIVEN, complete=True),
     ),
-    "thinking": names("type", "thinking", "signature"),
+    "thinking": names("type", "thinking", "signature", least=3),
     "redacted_thinking": names("type", "data"),
     "compaction": names("type", "content"),
 }

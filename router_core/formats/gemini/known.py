@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any, Final
 
 from router_core.formats.gemini.fields import get, snake
-from router_core.formats.unread import ByType, Fields, find, names
+from router_core.formats.unread import ByType, Fields, find
 
 
 def _both(*read: str, **within: Fields | ByType) -> Fields:
     """A table of fields (camelCase) in either spelling."""
     spelled = {**within, **{snake(name): table for name, table in within.items()}}
-    return names(*read, *map(snake, read), **spelled)
+    return Fields(frozenset((*read, *map(snake, read), *spelled)), spelled)
 
 
 PART: Final = _both(

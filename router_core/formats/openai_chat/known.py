@@ -9,7 +9,7 @@ from router_core.formats.unread import ByType, find, names
 _MARK: Final = ("cache_control", "prompt_cache_breakpoint")
 CONTENT: Final = ByType(
     {
-        "text": names("type", "text", *_MARK),
+        "text": names("type", "text", *_MARK, least=2),
         "image_url": names("type", *_MARK, image_url=names("url", "detail")),
         "input_audio": names("type", *_MARK, input_audio=names("data", "format")),
         "file": names("type", *_MARK, file=names("filename", "file_data", "file_id")),

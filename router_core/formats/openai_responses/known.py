@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from router_core.formats.unread import ByType, find, names
 
-_TEXT: Final = names("type", "text", "prompt_cache_breakpoint")
+_TEXT: Final = names("type", "text", "prompt_cache_breakpoint", least=2)
 _CONTENT: Final = ByType(
     {
         "input_text": _TEXT,
@@ -19,7 +19,7 @@ _CONTENT: Final = ByType(
 )
 _OWN: Final = ("type", "id", "status")
 """What an item has for its own bookkeeping."""
-_MESSAGE: Final = names("role", *_OWN, content=_CONTENT)
+_MESSAGE: Final = names("role", *_OWN, content=_CONTENT, least=2)
 _TOOLS: Final = {
     "function": names("type", "name", "description", "parameters", "strict"),
     "custom": names("type", "name", "description", "format"),
@@ -34,8 +34,8 @@ ITEMS: Final = ByType(
     {
         None: _MESSAGE,
         "message": _MESSAGE,
-        "function_call": names("call_id", "name", "namespace", "arguments", *_OWN),
-        "function_call_output": names("call_id", "name", "namespace", *_OWN, output=_CONTENT),
+        "function_call": names("call_id", "name", "namespace", "arguments", *_OWN, least=4),
+        "function_call_output": names("call_id", "name", "namespace", *_OWN, output=_CONTENT, least=3),
         "custom_tool_call": names("call_id", "name", "namespace", "input", *_OWN),
         "custom_tool_call_output": names("call_id", "name", "namespace", *_OWN, output=_CONTENT),
         "local_shell_call": names("call_id", "action", *_OWN),

@@ -109,8 +109,9 @@ def read_request(document: dict[str, Any]) -> ir.Request:
 
 
 def _item(request: ir.Request, item: dict[str, Any]) -> None:
-    check(item, ITEMS, "input", request.unread)
     type_ = item.get("type")
+    if not (len(item) == 3 and type_ == "message" and type(item.get("content")) is str):
+        check(item, ITEMS, "input", request.unread)
     if (type_ == "message" or type_ is None) and "role" in item:
         _message(request, item)
         return
