@@ -85,8 +85,10 @@ def _look(
                 _add(found, (place, label), key)
     within = known.within
     if within:
-        for key, inner in within.items():
-            given = value.get(key)
+        for key, given in value.items():
+            inner = within.get(key)
+            if inner is None:
+                continue
             if type(given) is list:
                 _look_through(given, inner, ((place, label), key), found)
             elif type(given) is dict:
