@@ -103,14 +103,14 @@ class Telemetry:
     def _turn(self) -> None:
         if self._reports and self._process is None and self._clock() >= self._next_start:
             self._begin()
-        while self._reports and self._process:
+        while self._reports and (process := self._process):
             batch = [self._reports.popleft() for _ in range(min(BATCH, len(self._reports)))]
             try:
-                self._process.tell(marshal.dumps(batch))
+                process.tell(marshal.dumps(batch))
             except OSError:
                 self._dropped += len(batch)
-                self._listen(self._process, 0)
-                self._lost(self._process)
+                self._listen(process, 0)
+                self._lost(process)
         if self._process:
             self._listen(self._process, 0)
         if self._dropped:

@@ -202,6 +202,31 @@ def test_an_exporter_that_dies_is_said_and_what_it_misses_is_counted(
     assert "telemetry: 2 exchanges were dropped" in caplog.text
 
 
+def test_an_exporter_that_is_gone_when_it_is_told_is_replaced(caplog: pytest.LogCaptureFixture) -> None:
+    class Gone:
+        killed = 0
+
+        def tell(self, _message: bytes) -> None:
+            raise BrokenPipeError
+
+        def heard(self, _timeout: float | None) -> Iterator[dict[str, Any]]:
+            raise EOFError
+
+        def kill(self) -> int:
+            self.killed += 1
+            return 3
+
+    told, gone = Telemetry(lambda: []), Gone()
+    told.close()  # its thread is to leave the turn to this one
+    told._process = gone  # type: ignore[assignment]
+    over = exchange(attempt())
+    told.finished(entry_of(over).entry, over)
+    with caplog.at_level(logging.WARNING):
+        told._turn()
+    assert (told._process, gone.killed) == (None, 1)
+    assert "1 exchanges were dropped" in caplog.text
+
+
 def test_the_proxy_itself_loads_nothing_of_opentelemetry() -> None:
     program = (
         "import sys, detour.launcher, detour.telemetry\n"
