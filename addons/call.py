@@ -70,7 +70,7 @@ class Call:
     last_byte: float = 0.0
     """Monotonic seconds of the last piece of the answer."""
     due: float = 0.0
-    """The event loop's time of the deadline; 0 is none."""
+    """The event loop's time of the deadline, while there is a `timer`, which may be set for earlier."""
     timer: asyncio.TimerHandle | None = None
     on_deadline: Callable[[], None] | None = None
     message: Event | None = None
@@ -121,7 +121,6 @@ class Call:
         if loop.time() < self.due - EARLY:
             self._set_timer(loop)
         elif self.on_deadline:
-            self.due = 0.0
             self.on_deadline()
 
     def relay(self, data: bytes) -> bytes:
@@ -139,7 +138,6 @@ class Call:
         return [out] if out else []
 
     def disarm(self) -> None:
-        self.due = 0.0
         if self.timer:
             self.timer.cancel()
             self.timer = None

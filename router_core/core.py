@@ -89,7 +89,7 @@ class Core:
         await self.pool.start()
         await self.store.start(self.router)
         self._watching = asyncio.create_task(
-            watch(lambda: self.loaded.watched, self.read_again, since=self.loaded.read_at or None)
+            watch(lambda: self.loaded.watched, self.read_again, since=self.loaded.read_at)
         )
 
     async def stop(self) -> None:

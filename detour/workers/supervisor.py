@@ -79,7 +79,7 @@ class Supervisor:
             every.cancel()
             raise StartError("a worker cannot serve")
         watching = asyncio.create_task(
-            watch(lambda: self.context.loaded.watched, self.read_again, since=self._loaded.read_at or None)
+            watch(lambda: self.context.loaded.watched, self.read_again, since=self._loaded.read_at)
         )
         stack.callback(watching.cancel)
 

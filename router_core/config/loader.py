@@ -38,8 +38,8 @@ class Loaded:
     inactive: dict[str, str]
     """Id of a credential that cannot be used to the reason, e.g. an unset variable."""
     tree: Node = field(repr=False)
-    read_at: int = 0
-    """When the reading began, in nanoseconds since the epoch."""
+    read_at: int | None = None
+    """When the reading began, in nanoseconds since the epoch; None of what is no file."""
 
     @property
     def watched(self) -> tuple[Path, ...]:

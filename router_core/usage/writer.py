@@ -2,9 +2,9 @@
 
 It reads from its standard input, in the frames of `router_core.frames` and pickled (both ends are one
 program): ("open", URL, spool folder, UsageConfig) first, then ("apply", generation, UsageConfig, what the
-budgets have counted) and ("take", a `router_core.usage.batch`). It answers in lines of JSON, see `LedgerPump`; the first is
-said when it begins to read. It
-outlives a proxy that is killed for as long as it takes to write what it was told.
+budgets have counted) and ("take", a `router_core.usage.batch`). It answers in lines of JSON, see `LedgerPump`;
+the first is said when it begins to read. It outlives a proxy that is killed for as long as it takes to write what
+it was told.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from router_core.usage.batch import unpack
 from router_core.usage.entry import Entry
 from router_core.usage.ledger import Ledger
 
+NICE: Final = 5
+"""Less than other children are: it has little to do, and a proxy that ends waits for it."""
 REPORT: Final = 1.0
 """Seconds between two looks at whether there is news without a batch."""
 CLOSE: Final = 60.0
@@ -53,8 +55,8 @@ class Writer:
     def open(self, url: str, spool_folder: str, usage: UsageConfig) -> None:
         self._ledger = Ledger.configured(url, Path(spool_folder), usage, priced=self._priced)
         self._ledger.start()
-        # Not before, and not by much: a proxy that ends waits until what it has told is written.
-        give_way(5)
+        # Not before: a proxy that ends waits until what it has told is written.
+        give_way(NICE)
 
     def apply(self, generation: int, usage: UsageConfig, used: list[tuple[str, int]]) -> None:
         assert self._ledger

@@ -21,6 +21,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import IO
+from unittest import mock
 
 from detour import __main__ as program
 
@@ -74,9 +75,6 @@ class ForkedProcess:
             if self.poll() is None:
                 os.kill(self.pid, number)
 
-    def terminate(self) -> None:
-        self.send_signal(signal.SIGTERM)
-
     def kill(self) -> None:
         self.send_signal(signal.SIGKILL)
 
@@ -108,14 +106,8 @@ def _server() -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(IMPORTED))
     # The server takes its optimisation from the environment that it is started in.
-    kept = os.environ.get("PYTHONOPTIMIZE")
-    os.environ["PYTHONOPTIMIZE"] = "1"
-    try:
+    with mock.patch.dict(os.environ, PYTHONOPTIMIZE="1"):
         multiprocessing.forkserver.ensure_running()
-    finally:
-        del os.environ["PYTHONOPTIMIZE"]
-        if kept is not None:
-            os.environ["PYTHONOPTIMIZE"] = kept
     return context
 
 
