@@ -164,9 +164,7 @@ def _sign_calls(calls: list[ir.ToolCall], written: list[ir.Part]) -> None:
 
 def _call(call: dict[str, Any]) -> ir.ToolCall:
     signature = google_signature(call) if "extra_content" in call else None
-    id = call.get("id") or ""
-    if type(id) is not str:
-        raise ir.Malformed("expected a string", "id")
+    id = optional_string(call.get("id"), "id") or ""
     if isinstance(custom := call.get("custom"), dict):
         text = custom.get("input")
         name = string(custom.get("name"), "custom.name")
