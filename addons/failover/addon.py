@@ -13,8 +13,9 @@ from mitmproxy.proxy import commands, layer
 from mitmproxy.proxy.layers.http import HttpLayer
 from mitmproxy.proxy.server import ConnectionHandler
 
+from addons import handlers
 from addons.call import Call
-from addons.failover.clients import install
+from addons.failover import clients
 from addons.failover.events import DeadlinePassed, HookFinished
 from addons.failover.layer import FailoverLayer
 from addons.failover.selfcheck import problems
@@ -37,7 +38,8 @@ class Failover:
         for problem in self.problems:
             logger.warning("serving without failover: %s", problem)
         if self.installed:
-            install()
+            clients.install()
+            handlers.install()
 
     def next_layer(self, nextlayer: layer.NextLayer) -> None:
         if self.problems:

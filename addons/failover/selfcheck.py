@@ -72,7 +72,14 @@ USED: dict[str, tuple[str, ...]] = {
     "mitmproxy.proxy.layers.websocket:WebsocketConnection": ("send2",),
     "mitmproxy.proxy.layer:NextLayer": ("_ask",),
     "mitmproxy.proxy.layer:Layer": ("_paused",),
-    "mitmproxy.proxy.server:ConnectionHandler": ("server_event", "open_connection", "close_connection"),
+    "mitmproxy.proxy.server:ConnectionHandler": (
+        "server_event",
+        "open_connection",
+        "close_connection",
+        "handle_client",
+        "transports",
+    ),
+    "mitmproxy.proxy.mode_servers": ("ProxyConnectionHandler",),
     "mitmproxy.addons.next_layer:NextLayer": ("next_layer",),
     "mitmproxy.addons.proxyserver:Proxyserver": ("register_connection",),
 }
