@@ -161,7 +161,8 @@ def told(exchange: Exchange) -> str:
     if exchange.attempt and exchange.attempt.rewriting is not None:
         context = exchange.attempt.rewriting
         lines += [f"{rule}: {context.reasons.get(rule, '')}" for rule in context.fired]
-        lines += [f"note: {note}" for note in context.notes]
+        # Fields that nobody asked for are not looked for at the end of each exchange.
+        lines += [f"note: {note}" for note in context.said]
     return "\n".join(lines)
 
 

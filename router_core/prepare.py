@@ -90,9 +90,12 @@ class Outgoing:
     body: bytes = field(repr=False)
     fired: list[str]
     """Names of the rules that changed something, in order."""
-    notes: list[str]
-    """Why a rule left the request alone."""
     context: Context = field(repr=False)
+
+    @property
+    def notes(self) -> list[str]:
+        """Why a rule left the request alone, and what a translation could not express."""
+        return self.context.notes
 
     @property
     def reasons(self) -> dict[str, str]:
@@ -159,9 +162,7 @@ def prepare(
     else:
         suffix = _suffix(exchange, attempt, translates, context)
         url = attempt.endpoint.base_url.rstrip("/") + suffix + _query(context, own, translates, suffix)
-    return Outgoing(
-        exchange.request.method, url, headers.items, body.bytes, context.fired, context.notes, context
-    )
+    return Outgoing(exchange.request.method, url, headers.items, body.bytes, context.fired, context)
 
 
 class _Body:

@@ -286,5 +286,3 @@ class Request:
     """The field in which a Chat Completions client looks for reasoning."""
     echo: dict[str, Any] = field(default_factory=dict)
     """Fields that the client's format repeats in its answers (Responses)."""
-    unread: list[str] = field(default_factory=list)
-    """Fields of the document that this form does not hold."""

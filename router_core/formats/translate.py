@@ -7,9 +7,10 @@ comes here; bytes are kept then.
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from router_core.errors import Code, Refusal
 from router_core.formats import Format, Operation, counting, effort, embeddings, ir
@@ -28,10 +29,16 @@ class TranslatedRequest:
     """The upstream's body."""
     context: Context
     """For the `Answer`."""
-    dropped: list[str] = field(default_factory=list)
-    """Fields of the client's document that the upstream cannot be told."""
+    unsaid: list[str] = field(default_factory=list)
+    """What was read of the client's document and the upstream cannot be told."""
+    unread: Callable[[], list[str]] = list
+    """Finds what was not read of it, for which all of it is looked through."""
     notes: list[str] = field(default_factory=list)
     """What was approximated, in words."""
+
+    def dropped(self) -> list[str]:
+        """Fields of the client's document that the upstream is not told."""
+        return list(dict.fromkeys((*self.unsaid, *self.unread())))
 
 
 def translatable(client: Format, upstream: Format, operation: Operation) -> bool:
@@ -78,21 +85,26 @@ def request(
         if operation is Operation.EMBEDDINGS:
             return _embeddings(client, document, target)
         with _uncollected():
-            wanted = CODECS[client].read_request(document)
-            context.model = client_model or wanted.model or model
-            _settings(wanted, client, effort, target)
-            written = write(wanted, target)
+            written = write(_wanted(client, document, target, effort, client_model), target)
     except ir.Unsupported as refusal:
         return Refusal(Code.UNSUPPORTED, f"{model} ({upstream}) cannot serve this request: {refusal}")
     except ir.Malformed as problem:
         return Refusal(Code.INVALID_REQUEST, str(problem))
     except (TypeError, ValueError, KeyError, AttributeError, IndexError, RecursionError) as problem:
         return Refusal(Code.INVALID_REQUEST, f"the request is no {client} request ({type(problem).__name__})")
-    for name in wanted.unread:
-        target.drop(name)
     if counts:
         written = counting.request(upstream, written, model)
-    return TranslatedRequest(written, context, target.dropped, target.notes)
+    unread = partial(CODECS[client].unread, document)
+    return TranslatedRequest(written, context, target.dropped, unread, target.notes)
+
+
+def _wanted(
+    client: Format, document: Document, target: Target, effort: str | None, client_model: str | None
+) -> ir.Request:
+    wanted = CODECS[client].read_request(document)
+    target.context.model = client_model or wanted.model or target.model
+    _settings(wanted, effort, target)
+    return wanted
 
 
 @contextmanager
@@ -113,7 +125,7 @@ def _embeddings(client: Format, document: Document, target: Target) -> Translate
     return TranslatedRequest(written, target.context, wanted.unread)
 
 
-def _settings(wanted: ir.Request, client: Format, asked: str | None, target: Target) -> None:
+def _settings(wanted: ir.Request, asked: str | None, target: Target) -> None:
     """What the target and the session say beside the document."""
     context = target.context
     if asked is not None:

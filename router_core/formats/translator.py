@@ -57,10 +57,11 @@ class FormatTranslator:
             context.include_usage = True
         if rewriting is not None:
             rewriting.state[STATE] = context
-            for name in translated.dropped:
+            for name in translated.unsaid:
                 rewriting.note("translate", f"{name} is dropped")
             for note in translated.notes:
                 rewriting.note("translate", note)
+            rewriting.find_later("translate", lambda: [f"{name} is dropped" for name in translated.dropped()])
         return translated.document
 
     def answer(self, exchange: Exchange, attempt: Attempt) -> Answer:

@@ -2,13 +2,14 @@
 
 Each format has a table of what is read of its objects. What is listed is what would have told the model, or
 its provider, something: ids and states that a client only repeats are in the tables as if they were read.
+A document is looked through when somebody asks what was lost, not when it is read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +36,18 @@ def names(*read: str, least: int = 0, **within: Fields | ByType) -> Fields:
     return Fields(frozenset((*read, *within)), within, least)
 
 
+WHOLE: Final = Fields(frozenset())
+"""Of objects whose fields are all read, or that have notes of their own."""
+
+
 def check(value: dict[str, Any], table: Fields | ByType, place: str, found: list[str]) -> None:
-    """The same as `find` of one of the objects of an array, for readers that have it at hand."""
+    """The same as `find` of one of the objects of an array."""
     _look(value, table, (place,), found, "[]")
+
+
+def others(document: dict[str, Any], read: frozenset[str], spelled: Callable[[str], str] = str) -> list[str]:
+    """The fields of a whole document that are not `read`, which names them as `spelled`."""
+    return [key for key, value in document.items() if spelled(key) not in read and value is not None]
 
 
 def find(value: Any, table: Fields | ByType, place: str, found: list[str]) -> None:
@@ -79,6 +89,8 @@ def _look(
                 _add(found, place, f"[{kind}]")
             return
         known, label = typed, f"[{kind}]" if kind else ""
+    if known is WHOLE:
+        return
     if len(value) > known.least and not value.keys() <= known.read:
         for key, given in value.items():
             if key not in known.read and not _empty(given):

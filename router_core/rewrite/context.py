@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -37,8 +38,17 @@ class Context:
     """Names of the rules that changed something, in order and once."""
     reasons: dict[str, str] = field(default_factory=dict)
     """Why each of them did."""
-    notes: list[str] = field(default_factory=list)
-    """Why a rule left something alone."""
+    said: list[str] = field(default_factory=list)
+    """What rules have said so far of what they left alone."""
+    unfound: list[Callable[[], None]] = field(default_factory=list)
+    """Says what takes time to find out."""
+
+    @property
+    def notes(self) -> list[str]:
+        """Why rules left something alone: all that was `said`, and what is found out now."""
+        while self.unfound:
+            self.unfound.pop(0)()
+        return self.said
 
     @property
     def format(self) -> Format:
@@ -75,9 +85,21 @@ class Context:
     def note(self, rule: str, text: str) -> None:
         line = f"{rule}: {text}"
         # A stream may meet the same with every event.
-        if line not in self.notes and len(self.notes) < MAX_NOTES:
-            self.notes.append(line)
+        if line not in self.said and len(self.said) < MAX_NOTES:
+            self.said.append(line)
             logger.debug("%s %s", self.exchange.id, line)
+
+    def find_later(self, rule: str, find: Callable[[], list[str]]) -> None:
+        """Notes the texts that `find` returns, when somebody asks for `notes`; at once where they are logged."""
+
+        def note() -> None:
+            for text in find():
+                self.note(rule, text)
+
+        if logger.isEnabledFor(logging.DEBUG):
+            note()
+        else:
+            self.unfound.append(note)
 
     def mark(self, rule: str, reason: str) -> None:
         if rule not in self.reasons:

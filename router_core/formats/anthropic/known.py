@@ -1,12 +1,19 @@
-"""What is read of the objects in Anthropic Messages requests; everything else is listed as dropped."""
+"""What is read of Anthropic Messages requests; everything else is listed as dropped."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
 from router_core.formats.anthropic.client_tools import client_tool
-from router_core.formats.unread import ByType, find, names
+from router_core.formats.unread import ByType, find, names, others
 
+_READ: Final = frozenset(
+    {"model", "messages", "system", "max_tokens", "metadata", "stop_sequences", "stream", "temperature"}
+    | {"top_k", "top_p", "tools", "tool_choice", "thinking", "output_config", "output_format"}
+    | {"service_tier", "speed"}
+    # About the transport: their loss changes no answer.
+    | {"betas", "anthropic_version"}
+)
 _TEXT: Final = names("type", "text", "cache_control", least=2)
 _WORDS: Final = ByType({"text": names("type", "text")}, complete=True)
 """Texts within a document or a search result, of which nothing but the words is read."""
@@ -39,8 +46,8 @@ _BLOCKS: Final = {
     "redacted_thinking": names("type", "data"),
     "compaction": names("type", "content"),
 }
-USER: Final = ByType(_BLOCKS, complete=True)
-MODEL: Final = ByType(_BLOCKS)
+_USER: Final = ByType(_BLOCKS, complete=True)
+_MODEL: Final = ByType(_BLOCKS)
 """Other blocks of the model's are its server tools', which have notes of their own."""
 _TOOL: Final = names("type", "name", "description", "input_schema", "strict", "cache_control")
 _TYPED_TOOL: Final = names("type", "name", "cache_control", "display_width_px", "display_height_px")
@@ -53,8 +60,11 @@ _REST: Final = names(
 
 
 def unread(document: dict[str, Any]) -> list[str]:
-    """Fields that are not read within the document's fields, other than its messages, by their places."""
-    found: list[str] = []
+    """Fields that are not read, by their places. The document is one that `read_request` has read."""
+    found = others(document, _READ)
+    for message in document["messages"]:
+        blocks = _MODEL if message["role"] == "assistant" else _USER
+        find(message.get("content"), blocks, "messages[].content", found)
     for tool in document.get("tools") or ():
         type_ = tool.get("type")
         if type_ in (None, "custom", "function"):

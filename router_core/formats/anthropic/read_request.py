@@ -8,7 +8,6 @@ from typing import Any, Final
 
 from router_core.formats import carrier, ir
 from router_core.formats.anthropic.client_tools import client_tool, display
-from router_core.formats.anthropic.known import MODEL, USER, unread
 from router_core.formats.anthropic.media import read_media
 from router_core.formats.anthropic.server_tools import read_server_block
 from router_core.formats.ir import Format
@@ -22,15 +21,7 @@ from router_core.formats.shape import (
     read_arguments,
     string,
 )
-from router_core.formats.unread import find
 
-_READ: Final = frozenset(
-    {"model", "messages", "system", "max_tokens", "metadata", "stop_sequences", "stream", "temperature"}
-    | {"top_k", "top_p", "tools", "tool_choice", "thinking", "output_config", "output_format"}
-    | {"service_tier", "speed"}
-)
-_SILENT: Final = frozenset({"betas", "anthropic_version"})
-"""Fields about the transport, whose loss changes no answer."""
 BILLING_HEADER: Final = "x-anthropic-billing-header"
 """Opens a system text that Claude Code writes for Anthropic's billing alone."""
 
@@ -57,9 +48,6 @@ def read_request(document: dict[str, Any]) -> ir.Request:
         request.service_tier = "priority"
     elif document.get("service_tier") == "standard_only":
         request.service_tier = "default"
-    known = _READ | _SILENT
-    request.unread += [key for key, value in document.items() if key not in known and value is not None]
-    request.unread += unread(document)
     return request
 
 
@@ -87,7 +75,6 @@ def _turn(request: ir.Request, message: dict[str, Any]) -> ir.Turn:
     parts: list[ir.Part] = each(blocks, "content", read_block)
     if role == "assistant" and any("citations" in block for block in blocks):
         parts = _rejoined(parts)
-    find(blocks, MODEL if role == "assistant" else USER, "messages[].content", request.unread)
     return ir.Turn(role, parts)
 
 

@@ -21,3 +21,12 @@ def get(fields: dict[str, Any], name: str) -> Any:
 def camel(name: str) -> str:
     """``max_output_tokens`` as ``maxOutputTokens``."""
     return re.sub(r"_([a-z])", lambda match: match[1].upper(), name)
+
+
+def content_request(document: dict[str, Any]) -> dict[str, Any]:
+    """The generateContent request in `document`: itself, or what Code Assist or countTokens wrapped."""
+    inner = document.get("request")
+    if isinstance(inner, dict) and "contents" in inner:
+        document = inner
+    counted = get(document, "generateContentRequest")
+    return counted if isinstance(counted, dict) else document

@@ -6,8 +6,7 @@ from functools import partial
 from typing import Any, Final
 
 from router_core.formats import ir
-from router_core.formats.gemini.fields import camel, get
-from router_core.formats.gemini.known import PART, unread
+from router_core.formats.gemini.fields import camel, content_request, get
 from router_core.formats.gemini.parts import read_parts
 from router_core.formats.gemini.schema import from_gemini
 from router_core.formats.shape import (
@@ -19,26 +18,7 @@ from router_core.formats.shape import (
     optional_string,
     string,
 )
-from router_core.formats.unread import find
 
-_READ: Final = frozenset(
-    {
-        "contents",
-        "systemInstruction",
-        "tools",
-        "toolConfig",
-        "generationConfig",
-        "model",
-        "generateContentRequest",
-    }
-)
-_SILENT: Final = frozenset({"labels", "sessionId", "userPromptId"})
-"""Fields about Google's own bookkeeping."""
-_CONFIG_READ: Final = frozenset(
-    {"temperature", "topP", "topK", "maxOutputTokens", "stopSequences", "candidateCount", "seed"}
-    | {"presencePenalty", "frequencyPenalty", "responseLogprobs", "logprobs", "responseMimeType"}
-    | {"responseSchema", "responseJsonSchema", "responseModalities", "thinkingConfig"}
-)
 _SERVER_TOOLS: Final = {
     "googleSearch": "web_search",
     "googleSearchRetrieval": "web_search",
@@ -50,14 +30,10 @@ _MODES: Final = {"AUTO": "auto", "VALIDATED": "auto", "ANY": "required", "NONE":
 
 def read_request(document: dict[str, Any]) -> ir.Request:
     request = ir.Request(turns=[])
-    inner = document.get("request")
-    if isinstance(inner, dict) and "contents" in inner:
+    if isinstance(document.get("request"), dict):
         # Code Assist's envelope; the rule code-assist-answer puts the answer into one.
         request.model = document.get("model")
-        document = inner
-    counted = get(document, "generateContentRequest")
-    if isinstance(counted, dict):
-        document = counted
+    document = content_request(document)
     if get(document, "cachedContent"):
         raise ir.Unsupported("cachedContent, which is stored at Google")
     contents = document.get("contents")
@@ -69,17 +45,11 @@ def read_request(document: dict[str, Any]) -> ir.Request:
     config = get(document, "generationConfig")
     if isinstance(config, dict):
         _config(request, config)
-    known = _READ | _SILENT
-    request.unread += [k for k, v in document.items() if camel(k) not in known and v is not None]
-    request.unread += unread(document)
     return request
 
 
 def _turn(request: ir.Request, content: dict[str, Any]) -> ir.Turn:
-    given = content.get("parts")
-    parts = read_parts(given)
-    if not (type(given) is list and len(given) == 1 and "text" in given[0] and len(given[0]) == 1):
-        find(given, PART, "contents[].parts", request.unread)
+    parts = read_parts(content.get("parts"))
     # Only models call.
     role = content.get("role") or ("model" if any(type(part) is ir.ToolCall for part in parts) else "user")
     if role == "model":
@@ -150,9 +120,6 @@ def _config(request: ir.Request, config: dict[str, Any]) -> None:
     thinking = get(config, "thinkingConfig")
     if isinstance(thinking, dict):
         request.reasoning = _reasoning(thinking)
-    if get(config, "responseMimeType") not in (None, "application/json", "text/plain"):
-        request.unread.append("responseMimeType")
-    request.unread += [k for k, v in config.items() if camel(k) not in _CONFIG_READ and v is not None]
 
 
 def _response_format(config: dict[str, Any]) -> ir.ResponseFormat | None:

@@ -3,18 +3,10 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 from router_core.formats import ir
 from router_core.formats.shape import array, each, mapping, optional_float, optional_int, string
-
-_READ: Final = frozenset({"model", "messages", "tools", "format", "options", "stream", "think"})
-_SILENT: Final = frozenset({"keep_alive"})
-_OPTIONS: Final = frozenset(
-    {"temperature", "top_p", "top_k", "num_predict", "stop", "seed", "presence_penalty", "frequency_penalty"}
-)
-_MACHINE: Final = frozenset({"num_ctx", "num_gpu", "num_thread", "num_batch", "main_gpu", "use_mmap", "numa"})
-"""Options about the machine that runs the model."""
 
 
 def read_request(document: dict[str, Any]) -> ir.Request:
@@ -34,9 +26,6 @@ def read_request(document: dict[str, Any]) -> ir.Request:
     request.response_format = _response_format(document.get("format"))
     request.reasoning = _reasoning(document.get("think"))
     request.stream = document.get("stream") is not False
-    known = _READ | _SILENT
-    request.unread = [key for key, value in document.items() if key not in known and value is not None]
-    request.unread += [f"options.{key}" for key in options if key not in _OPTIONS and key not in _MACHINE]
     return request
 
 

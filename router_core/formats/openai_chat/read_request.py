@@ -10,7 +10,7 @@ from router_core.formats.conversation import ERROR_PREFIX
 from router_core.formats.ir import Format
 from router_core.formats.openai_chat import reasoning
 from router_core.formats.openai_chat.content import read_content
-from router_core.formats.openai_chat.known import CONTENT, unread
+from router_core.formats.openai_chat.known import SHARED
 from router_core.formats.openai_chat.tool_calls import google_signature
 from router_core.formats.shape import (
     array,
@@ -21,26 +21,6 @@ from router_core.formats.shape import (
     optional_mapping,
     optional_string,
     string,
-)
-from router_core.formats.unread import find
-
-SHARED: Final = (
-    "store",
-    "metadata",
-    "safety_identifier",
-    "prompt_cache_key",
-    "prompt_cache_retention",
-    "prompt_cache_options",
-)
-"""Fields that Chat Completions and Responses spell alike."""
-
-_READ: Final = frozenset(
-    {"model", "messages", "max_tokens", "max_completion_tokens", "temperature", "top_p", "top_k", "stop"}
-    | {"seed", "presence_penalty", "frequency_penalty", "logprobs", "top_logprobs", "n", "tools"}
-    | {"tool_choice", "parallel_tool_calls", "functions", "function_call", "response_format", "modalities"}
-    | {"reasoning_effort", "reasoning", "thinking", "enable_thinking", "thinking_budget", "user"}
-    | {"include_reasoning", "verbosity", "service_tier", "stream", "stream_options", "web_search_options"}
-    | {"usage", *SHARED}
 )
 
 
@@ -78,16 +58,12 @@ def read_request(document: dict[str, Any]) -> ir.Request:
     request.include_usage = bool(isinstance(options, dict) and options.get("include_usage")) or bool(
         isinstance(usage, dict) and usage.get("include")
     )
-    request.unread += [key for key, value in document.items() if key not in _READ and value is not None]
-    request.unread += unread(document)
     return request
 
 
-_NAMES: Final = "messages[].name"
-_ANNOTATIONS: Final = "messages[].annotations"
 _BESIDE: Final = frozenset(
     {*reasoning.FIELDS, reasoning.OPAQUE, reasoning.DETAILS, "refusal", "audio", "extra_content"}
-    | {"function_call", "annotations"}
+    | {"function_call"}
 )
 """What an assistant's message may hold beside its content and calls."""
 
@@ -108,9 +84,6 @@ def _turn(request: ir.Request, message: dict[str, Any]) -> ir.Turn:
                 return ir.Turn("assistant", reasoning.read_tags(parts))
     else:
         parts = read_content(content)
-        find(content, CONTENT, "messages[].content", request.unread)
-    if message.get("name") and role not in ("tool", "function") and _NAMES not in request.unread:
-        request.unread.append(_NAMES)
     if message.get("cache_control") and parts and isinstance(parts[-1], ir.Text):
         parts[-1].cache = "5m"
     match role:
@@ -129,8 +102,6 @@ def _assistant(request: ir.Request, message: dict[str, Any], parts: list[ir.Part
     calls: list[ir.ToolCall] = each(message.get("tool_calls"), "tool_calls", _call)
     if _BESIDE.isdisjoint(message):
         return [*reasoning.read_tags(parts), *calls]
-    if message.get("annotations") and _ANNOTATIONS not in request.unread:
-        request.unread.append(_ANNOTATIONS)
     written = reasoning.read_message(message)
     # The client looks for reasoning in the field that it uses itself; the last message tells.
     request.reasoning_field = next((f for f in reasoning.FIELDS if f in message), request.reasoning_field)

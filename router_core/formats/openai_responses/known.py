@@ -1,11 +1,19 @@
-"""What is read of the objects in Responses requests; everything else is listed as dropped."""
+"""What is read of Responses requests; everything else is listed as dropped."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-from router_core.formats.unread import ByType, find, names
+from router_core.formats import compaction
+from router_core.formats.openai_chat.known import SHARED
+from router_core.formats.unread import WHOLE, ByType, find, names, others
 
+_READ: Final = frozenset(
+    {"model", "input", "instructions", "tools", "tool_choice", "parallel_tool_calls", "temperature", "top_p"}
+    | {"max_output_tokens", "top_logprobs", "reasoning", "text", "stream", "user", "service_tier", *SHARED}
+    # About the transport, or without a meaning for the answer.
+    | {"include", "stream_options", "truncation", "type", "generate", "client_metadata"}
+)
 _TEXT: Final = names("type", "text", "prompt_cache_breakpoint", least=2)
 _CONTENT: Final = ByType(
     {
@@ -30,8 +38,15 @@ _TOOLS: Final = {
 _ALL_TOOLS: Final = ByType(
     {**_TOOLS, "namespace": names("type", "name", "description", tools=ByType(_TOOLS))}
 )
-ITEMS: Final = ByType(
+MODEL_ITEMS: Final = frozenset(
+    {"reasoning", "function_call", "custom_tool_call", "tool_search_call", "local_shell_call", "shell_call"}
+    | {"apply_patch_call", "web_search_call", "file_search_call", "code_interpreter_call", "program"}
+    | {"image_generation_call", "mcp_call", "mcp_list_tools", "mcp_approval_request", "computer_call"}
+)
+"""Items of the model's turn, beside its messages. Those of its provider's tools have notes of their own."""
+_ITEMS: Final = ByType(
     {
+        **dict.fromkeys((*MODEL_ITEMS, "agent_message", compaction.TRIGGER, *compaction.ITEMS), WHOLE),
         None: _MESSAGE,
         "message": _MESSAGE,
         "function_call": names("call_id", "name", "namespace", "arguments", *_OWN, least=4),
@@ -47,7 +62,9 @@ ITEMS: Final = ByType(
         "tool_search_call": names("call_id", "arguments", "execution", *_OWN),
         "tool_search_output": names("call_id", "execution", *_OWN, tools=_ALL_TOOLS),
         "additional_tools": names("role", *_OWN, tools=_ALL_TOOLS),
-    }
+    },
+    # What OpenAI's own tools put in: other models cannot read it, and their texts tell of it.
+    complete=True,
 )
 _REST: Final = names(
     reasoning=names("effort", "summary", "generate_summary"), text=names("format", "verbosity")
@@ -55,8 +72,9 @@ _REST: Final = names(
 
 
 def unread(document: dict[str, Any]) -> list[str]:
-    """Fields that are not read within the document's fields, other than its input, by their places."""
-    found: list[str] = []
+    """Fields that are not read, by their places. The document is one that `read_request` has read."""
+    found = others(document, _READ)
+    find(document["input"], _ITEMS, "input", found)
     find(document.get("tools"), _ALL_TOOLS, "tools", found)
     for name, table in _REST.within.items():
         find(document.get(name), table, name, found)

@@ -8,10 +8,10 @@ from typing import Any, Final
 from router_core.formats import carrier, compaction, ir
 from router_core.formats.conversation import ERROR_PREFIX
 from router_core.formats.ir import Format
-from router_core.formats.openai_chat.read_request import SHARED
+from router_core.formats.openai_chat.known import SHARED
 from router_core.formats.openai_responses.client_tools import CLIENT_TOOLS
 from router_core.formats.openai_responses.content import read_content
-from router_core.formats.openai_responses.known import ITEMS, unread
+from router_core.formats.openai_responses.known import MODEL_ITEMS
 from router_core.formats.openai_responses.tools import TOOL_SEARCH, read_choice, read_tools
 from router_core.formats.shape import (
     array,
@@ -22,15 +22,8 @@ from router_core.formats.shape import (
     read_arguments,
     string,
 )
-from router_core.formats.unread import check
 from router_core.json_document import serialise
 
-_READ: Final = frozenset(
-    {"model", "input", "instructions", "tools", "tool_choice", "parallel_tool_calls", "temperature", "top_p"}
-    | {"max_output_tokens", "top_logprobs", "reasoning", "text", "stream", "user", "service_tier", *SHARED}
-)
-_SILENT: Final = frozenset({"include", "stream_options", "truncation", "type", "generate", "client_metadata"})
-"""Fields about the transport, or whose loss changes no answer."""
 _STATE: Final = ("previous_response_id", "conversation", "prompt")
 """Fields that stand for content which only the provider has."""
 _ECHO: Final = (
@@ -51,12 +44,6 @@ _ECHO: Final = (
     "user",
 )
 
-_MODEL_ITEMS: Final = frozenset(
-    {"reasoning", "function_call", "custom_tool_call", "tool_search_call", "local_shell_call", "shell_call"}
-    | {"apply_patch_call", "web_search_call", "file_search_call", "code_interpreter_call", "program"}
-    | {"image_generation_call", "mcp_call", "mcp_list_tools", "mcp_approval_request", "computer_call"}
-)
-"""Items of the model's turn, beside its messages."""
 _CALLS: Final = {f"{name}_call": name for name in CLIENT_TOOLS}
 """Calls of OpenAI's typed tools that the client ran, and the name that they get as functions."""
 
@@ -99,25 +86,17 @@ def read_request(document: dict[str, Any]) -> ir.Request:
     request.openai = {name: document[name] for name in SHARED if document.get(name) is not None}
     request.stream = bool(document.get("stream"))
     request.echo = {name: document[name] for name in _ECHO if document.get(name) is not None}
-    request.unread += [
-        key
-        for key, value in document.items()
-        if key not in _READ and key not in _SILENT and value is not None
-    ]
-    request.unread += unread(document)
     return request
 
 
 def _item(request: ir.Request, item: dict[str, Any]) -> None:
     type_ = item.get("type")
-    if not (len(item) == 3 and type_ == "message" and type(item.get("content")) is str):
-        check(item, ITEMS, "input", request.unread)
     if (type_ == "message" or type_ is None) and "role" in item:
         _message(request, item)
         return
     if type(type_) is not str:
         raise ir.Malformed("expected a string", "type")
-    if type_ in _MODEL_ITEMS:
+    if type_ in MODEL_ITEMS:
         part = _model_part(item)
         if part is not None:
             _turn(request, "assistant").parts.append(part)
@@ -158,9 +137,6 @@ def _item(request: ir.Request, item: dict[str, Any]) -> None:
             if summary is None:
                 raise ir.Unsupported("a conversation that only OpenAI can read (compaction)")
             request.turns.append(ir.Turn("user", [ir.Text(summary)]))
-        case _:
-            # What OpenAI's own tools put in: other models cannot read it, and their texts tell of it.
-            request.unread.append(f"input[{type_}]")
 
 
 def _turn(request: ir.Request, role: ir.Role) -> ir.Turn:

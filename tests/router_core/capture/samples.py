@@ -65,7 +65,7 @@ def attempt(
 
 def outgoing(of: Attempt, body: bytes = BODY) -> Outgoing:
     context = Context(exchange(), of, HeaderEdit([]))
-    return Outgoing("POST", URL, [*JSON, *of.auth], body, [], [], context)
+    return Outgoing("POST", URL, [*JSON, *of.auth], body, [], context)
 
 
 def record(id: str = "01rec", created: float = 1_700_000_000.0) -> Record:

@@ -44,7 +44,7 @@ def test_google_for_openai(packed: bool) -> None:
     assert asked.document == {
         "requests": [{"model": "models/up", "content": {"parts": [{"text": text}]}} for text in ("a", "b")]
     }
-    assert asked.dropped == ["user"]
+    assert asked.dropped() == ["user"]
     read = Answer(C, G, asked.context).body(GOOGLE)
     assert (read["model"], read["usage"]) == ("mine", {"prompt_tokens": 7, "total_tokens": 7})
     found = [entry["embedding"] for entry in read["data"]]
@@ -58,7 +58,7 @@ def test_openai_for_google_one_and_many() -> None:
     one = {"content": content, "taskType": "RETRIEVAL_QUERY", "outputDimensionality": 2}
     asked = translated(G, C, one)
     assert asked.document == {"model": "up", "input": ["ab"], "encoding_format": "float", "dimensions": 2}
-    assert asked.dropped == ["taskType"]
+    assert asked.dropped() == ["taskType"]
     assert Answer(G, C, asked.context).body(OPENAI) == {"embedding": {"values": VECTORS[0]}}
     asked = translated(G, C, {"requests": [one, {"content": content, "output_dimensionality": 2}]})
     assert asked.document["input"] == ["ab", "ab"]

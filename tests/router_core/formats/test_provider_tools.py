@@ -86,7 +86,7 @@ def test_what_has_no_counterpart_is_dropped_by_name(
 ) -> None:
     for upstream in UPSTREAMS:
         if upstream is not client:
-            assert set(sent(client, upstream, document).dropped) == names
+            assert set(sent(client, upstream, document).dropped()) == names
 
 
 SERVER_TURNS = [

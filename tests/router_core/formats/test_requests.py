@@ -217,7 +217,7 @@ def test_parallel_calls_can_be_forbidden() -> None:
     document = with_tools(A, {"type": "auto", "disable_parallel_tool_use": True})
     assert asks(A, C, document).document["parallel_tool_calls"] is False
     assert asks(A, R, document).document["parallel_tool_calls"] is False
-    assert asks(A, G, document).dropped == ["parallel_tool_calls"]
+    assert asks(A, G, document).dropped() == ["parallel_tool_calls"]
     written = asks(C, A, {**with_tools(C), "parallel_tool_calls": False}).document
     assert written["tool_choice"] == {"type": "auto", "disable_parallel_tool_use": True}
 
@@ -291,7 +291,7 @@ def test_a_text_that_was_cut_by_its_sources_is_one_again(upstream: Format) -> No
     document = json.dumps(translated.document)
     assert "According to the survey, most do, and some do not." in document
     assert "not.Shall" not in document
-    assert translated.dropped == ["messages[].content[text].citations"]
+    assert translated.dropped() == ["messages[].content[text].citations"]
 
 
 def test_a_computer_tool_says_how_large_its_display_is() -> None:
@@ -305,7 +305,7 @@ def test_a_computer_tool_says_how_large_its_display_is() -> None:
     translated = asks(A, C, {**MINIMAL[A], "tools": [tool]})
     function = translated.document["tools"][0]["function"]
     assert function["description"].endswith("The display is 1024 pixels wide and 768 high")
-    assert translated.dropped == ["tools[computer_20250124].display_number"]
+    assert translated.dropped() == ["tools[computer_20250124].display_number"]
 
 
 def test_fields_that_nobody_reads_are_listed_by_their_places_once_and_in_order() -> None:
@@ -321,7 +321,7 @@ def test_fields_that_nobody_reads_are_listed_by_their_places_once_and_in_order()
     }
     said = [{"role": "user", "content": [document, document]}]
     translated = asks(A, C, {**MINIMAL[A], "tools": [tool, tool | {"name": "seek"}], "messages": said})
-    assert translated.dropped == [
+    assert translated.dropped() == [
         "messages[].content[document].citations",
         "messages[].content[document].source.content[image]",
         "tools[].input_examples",
@@ -339,7 +339,10 @@ def test_tools_that_a_client_of_anthropic_runs_become_functions() -> None:
     translated = asks(A, C, {**MINIMAL[A], "tools": tools})
     names = [tool["function"]["name"] for tool in translated.document["tools"]]
     assert names == ["bash", "str_replace_based_edit_tool"]
-    assert translated.dropped == ["tools[web_search_20250305]", "tools[text_editor_20250728].max_characters"]
+    assert translated.dropped() == [
+        "tools[web_search_20250305]",
+        "tools[text_editor_20250728].max_characters",
+    ]
     assert "command" in translated.document["tools"][0]["function"]["parameters"]["properties"]
 
 
@@ -355,7 +358,7 @@ def test_web_search_is_web_search_where_the_provider_has_one() -> None:
     back = {**MINIMAL[R], "tools": [{"type": "web_search"}]}
     written = asks(R, A, back, model="claude-sonnet-4-5").document
     assert unmarked(written["tools"]) == [{"type": "web_search_20250305", "name": "web_search"}]
-    assert asks(R, A, back, model="glm-4.7").dropped == ["tools[web_search]"]
+    assert asks(R, A, back, model="glm-4.7").dropped() == ["tools[web_search]"]
     forced = {**document, "tool_choice": {"type": "any"}}
     assert "runs at another provider" in refused(A, C, forced).message
 
@@ -520,7 +523,7 @@ def test_limits_and_sampling() -> None:
     assert "top_p" not in claude.document
     assert claude.document["top_k"] == 5
     assert claude.document["stop_sequences"] == ["X"]
-    assert set(claude.dropped) == {"top_p", "seed", "presence_penalty"}
+    assert set(claude.dropped()) == {"top_p", "seed", "presence_penalty"}
     new = asks(C, A, chat, model="claude-opus-4-8")
     assert not {"temperature", "top_p", "top_k"} & new.document.keys()
     assert asks(C, G, chat).document["generationConfig"] == {
@@ -561,7 +564,7 @@ def test_anthropic_needs_a_token_limit(model: str, info: ModelInfo | None, limit
 def test_openai_reasoning_models_take_no_sampling_and_no_stops() -> None:
     translated = asks(A, C, {**MINIMAL[A], "temperature": 0.5, "stop_sequences": ["X"]}, model="gpt-5.2")
     assert not {"temperature", "stop"} & translated.document.keys()
-    assert "temperature" in translated.dropped
+    assert "temperature" in translated.dropped()
     assert translated.context.stop == ["X"]
 
 
@@ -569,16 +572,16 @@ def test_openai_fields_pass_between_its_formats_and_end_elsewhere() -> None:
     fields = {"prompt_cache_key": "k", "metadata": {"a": "b"}, "safety_identifier": "s"}
     assert fields.items() <= asks(C, R, {**MINIMAL[C], **fields}).document.items()
     assert fields.items() <= asks(R, C, {**MINIMAL[R], **fields}).document.items()
-    assert set(fields) <= set(asks(C, A, {**MINIMAL[C], **fields}).dropped)
+    assert set(fields) <= set(asks(C, A, {**MINIMAL[C], **fields}).dropped())
 
 
 def test_fields_that_nobody_knows_are_listed() -> None:
-    assert asks(A, C, {**MINIMAL[A], "diagnostics": {}, "context_management": {"edits": []}}).dropped == [
+    assert asks(A, C, {**MINIMAL[A], "diagnostics": {}, "context_management": {"edits": []}}).dropped() == [
         "diagnostics",
         "context_management",
     ]
     named = {"messages": [{"role": "user", "content": "hi", "name": "Ann"}], "logit_bias": {"1": 2}}
-    assert set(asks(C, A, named).dropped) == {"logit_bias", "messages[].name"}
+    assert set(asks(C, A, named).dropped()) == {"logit_bias", "messages[].name"}
 
 
 def test_streaming_upstreams_are_asked_for_usage() -> None:

@@ -40,7 +40,7 @@ def test_claude(model: str, thinking: Any, config: Any) -> None:
 def test_claude_has_no_room_or_no_leave_to_think() -> None:
     small = asks(C, A, {**CHAT_HIGH, "max_tokens": 1000}, model="claude-sonnet-4-5")
     assert "thinking" not in small.document
-    assert "reasoning" in small.dropped
+    assert "reasoning" in small.dropped()
     fitting = asks(C, A, {**CHAT_HIGH, "max_tokens": 10000}, model="claude-sonnet-4-5").document
     assert 1024 <= fitting["thinking"]["budget_tokens"] < 10000
     tool = {"type": "function", "function": {"name": "f"}}

@@ -259,7 +259,7 @@ def test_18_cache_marks_stand_on_everything_and_at_the_top(ttl: dict[str, str]) 
     for upstream in (Format.OPENAI_CHAT, Format.OPENAI_RESPONSES, Format.GEMINI):
         translated = asks(Format.ANTHROPIC, upstream, asked)
         assert "cache_control" not in json.dumps(translated.document)
-        assert "cache_control" in translated.dropped
+        assert "cache_control" in translated.dropped()
     kept = asks(Format.ANTHROPIC, Format.OPENAI_CHAT, asked, quirks=frozenset({"cache_control"})).document
     assert "cache_control" in json.dumps(kept)
 
