@@ -44,6 +44,7 @@ class LogError(Exception):
 class HumanFormatter(logging.Formatter):
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(level)s%(message)s", "%H:%M:%S")
+        self._second, self._time = -1, ""
 
     def format(self, record: logging.LogRecord) -> str:
         record.level = "" if record.levelno == logging.INFO else f"{record.levelname.lower()}: "
@@ -51,8 +52,15 @@ class HumanFormatter(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         # Clients choose some of the words, and must not paint the terminal or forge a line.
-        record.message = record.message.translate(_LINE if hasattr(record, "exchange") else _LINES)
+        if not record.message.isprintable():
+            record.message = record.message.translate(_LINE if hasattr(record, "exchange") else _LINES)
         return super().formatMessage(record)
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
+        second = int(record.created)
+        if second != self._second:
+            self._second, self._time = second, super().formatTime(record, datefmt)
+        return self._time
 
 
 class JsonFormatter(logging.Formatter):
