@@ -27,6 +27,11 @@ class DecodingError(ValueError):
 
 
 class Decoder(Protocol):
+    @property
+    def plain(self) -> bool:
+        """Whether what comes from now on is what it decodes to, so that `feed` need not be asked."""
+        ...
+
     def feed(self, data: bytes) -> bytes:
         """What `data` decodes to. Raises DecodingError."""
         ...
@@ -38,6 +43,8 @@ class Decoder(Protocol):
 
 class _Bounded:
     """Counts what a decoder returns against the limits."""
+
+    plain = False
 
     def __init__(self, limit: int | None) -> None:
         self._left = limit
@@ -54,6 +61,10 @@ class _Bounded:
 
 
 class _Identity(_Bounded):
+    def __init__(self, limit: int | None) -> None:
+        super().__init__(limit)
+        self.plain = limit is None
+
     def feed(self, data: bytes) -> bytes:
         self._count(len(data))
         return data
@@ -156,6 +167,10 @@ class _Sniffing:
         self._head = b""
         self._decoder: Decoder | None = None
 
+    @property
+    def plain(self) -> bool:
+        return self._decoder is not None and self._decoder.plain
+
     def feed(self, data: bytes) -> bytes:
         if self._decoder is not None:
             return self._decoder.feed(data)
@@ -216,6 +231,8 @@ def codings(content_encoding: str | None) -> tuple[str, ...]:
 
 
 class _Chain:
+    plain = False
+
     def __init__(self, decoders: list[Decoder]) -> None:
         self._decoders = decoders
 

@@ -35,9 +35,18 @@ class BodyLines:
             return
         self._last = at
         try:
-            self._fresh.append(Chunk(at, self._decoder.feed(data)))
+            self._fresh.append((at, self._decoder.feed(data)))
         except DecodingError as error:
             self.unreadable = str(error)
+
+    def extend(self, chunks: list[Chunk]) -> None:
+        """`add` for each of `chunks`."""
+        if self.unreadable is None and self._decoder.plain:
+            self._last = chunks[-1][0]
+            self._fresh += chunks
+        else:
+            for chunk in chunks:
+                self.add(*chunk)
 
     def lines(self) -> list[dict[str, Any]]:
         """What can be written now."""
@@ -47,7 +56,7 @@ class BodyLines:
     def close(self, at: float) -> list[dict[str, Any]]:
         """What was held back."""
         if not self.unreadable and (rest := self._decoder.close()):
-            self._fresh.append(Chunk(at, rest))
+            self._fresh.append((at, rest))
         lines = self.lines()
         return lines + self._lines(self._redacted.close())
 

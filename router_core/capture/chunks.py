@@ -20,10 +20,8 @@ WINDOW: Final = 16 << 10
 """Bytes behind a slice that are looked at; a longer secret inside one line may be found only in part."""
 
 
-class Chunk(NamedTuple):
-    at: float
-    """Seconds since the exchange began."""
-    data: bytes
+type Chunk = tuple[float, bytes]
+"""When it came, in seconds since the exchange began, and what it is."""
 
 
 class Piece(NamedTuple):
@@ -40,16 +38,22 @@ class ChunkRedactor:
     def __init__(self, redactor: Redactor, place: Place) -> None:
         self._redactor = redactor
         self._place = place
-        self._chunks: deque[Chunk] = deque()
+        self._times: deque[float] = deque()
+        self._sizes: deque[int] = deque()
+        """Of the chunks that are pending; of the first one, what is left."""
         self._pending = b""
         self._begun = 0
+        """Redacted bytes of the first one that have left already."""
         self.finished: deque[int] = deque()
         """Redacted bytes of each chunk that has left as a whole, in order; whoever cares takes them out."""
 
     def feed(self, chunks: list[Chunk]) -> list[Piece]:
         """The pieces that `chunks` complete."""
-        self._chunks.extend(chunks)
-        self._pending = b"".join((self._pending, *(c.data for c in chunks)))
+        if chunks:
+            times, pieces = zip(*chunks, strict=True)
+            self._times.extend(times)
+            self._sizes.extend(map(len, pieces))
+            self._pending = b"".join((self._pending, *pieces))
         return self._drain(closing=False)
 
     def close(self) -> list[Piece]:
@@ -67,10 +71,8 @@ class ChunkRedactor:
             pieces.append(self._take(data, cut, spans))
             position += cut
         if closing:
-            while self._chunks:
-                self.finished.append(self._begun)
-                self._begun = 0
-                self._chunks.popleft()
+            while self._times:
+                self._leave(0)
         self._pending = self._pending[position:]
         return pieces
 
@@ -92,15 +94,16 @@ class ChunkRedactor:
 
     def _take(self, data: bytes, cut: int, spans: list[Span]) -> Piece:
         """Replaces `spans` in the first `cut` bytes and maps the chunks' ends to the redacted bytes."""
+        if not spans and cut == len(data) == sum(self._sizes):
+            return self._take_all(data)
         pieces: list[bytes] = []
         marks: list[tuple[float, int]] = []
         position = written = marked = 0
         remaining = iter(spans)
         span = next(remaining, None)
         chunk_end = 0
-        while position < cut or self._chunks:
-            chunk = self._chunks[0]
-            chunk_end += len(chunk.data)
+        while position < cut or self._times:
+            chunk_begin, chunk_end = chunk_end, chunk_end + self._sizes[0]
             end = min(chunk_end, cut)
             while span and span.start < end:
                 stand_in = self._redactor.stand_in(data, span)
@@ -115,18 +118,33 @@ class ChunkRedactor:
             size, marked = written - marked, written
             if chunk_end > cut:
                 # The rest of this chunk stays, and keeps its time.
-                if size or cut > chunk_end - len(chunk.data):
-                    marks.append((chunk.at, size))
+                if size or cut > chunk_begin:
+                    marks.append((self._times[0], size))
                 self._begun += size
-                self._chunks[0] = Chunk(chunk.at, chunk.data[len(chunk.data) - (chunk_end - cut) :])
+                self._sizes[0] = chunk_end - cut
                 break
-            marks.append((chunk.at, size))
-            self.finished.append(self._begun + size)
-            self._begun = 0
-            self._chunks.popleft()
-            if chunk_end == cut and not (self._chunks and not self._chunks[0].data):
+            marks.append((self._times[0], size))
+            self._leave(size)
+            if chunk_end == cut and not (self._sizes and not self._sizes[0]):
                 break
         return Piece(marks, b"".join(pieces))
+
+    def _take_all(self, data: bytes) -> Piece:
+        """`_take` where everything that is pending leaves as it is, as nearly all events do."""
+        marks = list(zip(self._times, self._sizes, strict=True))
+        self._sizes[0] += self._begun
+        self._begun = 0
+        self.finished.extend(self._sizes)
+        self._times.clear()
+        self._sizes.clear()
+        return Piece(marks, data)
+
+    def _leave(self, size: int) -> None:
+        """The last `size` redacted bytes of the first chunk have left."""
+        self.finished.append(self._begun + size)
+        self._begun = 0
+        self._times.popleft()
+        self._sizes.popleft()
 
 
 def _whole_lines(data: bytes, limit: int) -> int:

@@ -26,9 +26,13 @@ from router_core.capture.spans import (
     value_behind,
 )
 
-MAX_CLEAN: Final = 16384
-"""Runs of token characters that were found harmless, so that a stream's repeated ids are judged once."""
+MAX_HARMLESS: Final = 16384
+"""Words that are remembered as part of no secret: a stream consists of the same ones again and again."""
+MAX_WORD: Final = 256
+"""Bytes of a word that is remembered."""
 
+_WORDS: Final = bytes(b if b in patterns.TOKEN_BYTES or b == 0x5C else 0x20 for b in range(256))
+"""Leaves words: what may be (part of) a credential or a key's name, and the escapes before them."""
 _MASK: Final = bytes(0x61 if b in patterns.TOKEN_BYTES else 0x20 for b in range(256))
 _RUN: Final = b"a" * patterns.RUN
 
@@ -41,13 +45,22 @@ class Detector:
         self._known = known
         self._names = frozenset(plain_name(n.encode()) for n in names)
         self._roots = patterns.KEY_ROOTS + tuple(n.lower().encode() for n in names)
+        self._wordly = all(patterns.TOKEN_BYTES.issuperset(root) for root in self._roots)
+        """Whether no name goes over several words, as a user's might."""
         self._user = [re.compile(p.encode()) for p in user_patterns]
-        self._clean: set[bytes] = set()
-        self._clean_version = 0
+        self._harmless: set[bytes] = set()
+        self._harmless_version = 0
 
     def spans(self, data: bytes, place: Place = BODY) -> list[Span]:
         """Every secret in `data`, in order and without overlap."""
-        found = [*self._runs(data), *self._keys(data, place), *mails(data)]
+        fresh = self._fresh_words(data)
+        tokens = any(len(word) >= patterns.RUN and self._runs(word) for word in fresh)
+        keys = self._names_a_secret(fresh)
+        if not tokens and not keys:
+            self._remember(fresh)
+        found = [*(self._runs(data) if tokens else ()), *mails(data)]
+        if keys or place.login or place.accounts:
+            found += self._keys(data, place)
         for value in self._known.odd:
             found += occurrences(data, value)
         lowered = data.lower()
@@ -80,32 +93,37 @@ class Detector:
         known = key.endswith(patterns.ACCOUNT_ENDINGS) or key in place.accounts
         return "account" if known else None
 
-    def _harmless_runs(self) -> set[bytes]:
-        if self._clean_version != self._known.version:
-            self._clean_version, self._clean = self._known.version, set()
-        return self._clean
+    def _fresh_words(self, data: bytes) -> set[bytes]:
+        """The words of `data` of which it is not known that they are harmless."""
+        if self._harmless_version != self._known.version:
+            self._harmless_version, self._harmless = self._known.version, set()
+        return set(data.translate(_WORDS).split()) - self._harmless
+
+    def _names_a_secret(self, words: set[bytes]) -> bool:
+        """Whether one of `words` holds the name of a key whose value is a secret in any body."""
+        if not self._wordly:
+            return True
+        data = b" ".join((*words, b""))
+        return any(self.kind(data[start:end], BODY) for start, end in key_names(data, self._roots))
+
+    def _remember(self, words: set[bytes]) -> None:
+        if len(self._harmless) + len(words) > MAX_HARMLESS:
+            self._harmless = set()
+        if len(words) <= MAX_HARMLESS:
+            self._harmless.update(word for word in words if len(word) <= MAX_WORD)
 
     def _runs(self, data: bytes) -> list[Span]:
         """Credentials by their shape, and known ones by their value."""
         found: list[Span] = []
         masked = data.translate(_MASK)
-        clean = self._harmless_runs()
         position = 0
         while (start := masked.find(_RUN, position)) >= 0:
             end = masked.find(b" ", start)
             position = end = len(data) if end < 0 else end
             if start and data[start - 1] == 0x5C:
-                # The first letters belong to an escape of JSON: \n, A.
+                # The first letters belong to an escape of JSON: \n, \u0041.
                 start += 5 if data[start] == 0x75 else 1
-            run = data[start:end]
-            if run in clean:
-                continue
-            spans = self._judge(run)
-            found += (Span(start + s, start + e, kind) for s, e, kind in spans)
-            if not spans and len(run) <= 256:
-                if len(clean) >= MAX_CLEAN:
-                    clean.clear()
-                clean.add(run)
+            found += (Span(start + s, start + e, kind) for s, e, kind in self._judge(data[start:end]))
         return found
 
     def _judge(self, run: bytes) -> list[tuple[int, int, Kind]]:

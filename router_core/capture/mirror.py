@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
+from itertools import repeat
 from typing import Final
 
 from router_core.capture.chunks import Chunk
@@ -23,7 +25,17 @@ class Mirror:
         self._ahead: deque[bytes] = deque()
         self._ahead_size = 0
         self._matched: deque[tuple[Chunk, int]] = deque()
+        """What went to the client, and of how many chunks of the upstream's it consists."""
         self.broken = False
+
+    @property
+    def level(self) -> bool:
+        """Whether the client has everything that came, as it came."""
+        return not self.broken and not self._ahead
+
+    def passed(self, chunks: Iterable[Chunk]) -> None:
+        """Chunks came, and each went to the client at the time that stands with it; `level` before and after."""
+        self._matched.extend(zip(chunks, repeat(1)))
 
     def upstream(self, data: bytes) -> None:
         """A chunk came from upstream."""
@@ -38,9 +50,10 @@ class Mirror:
         """A chunk goes to the client. False, and from then on, when it is not what came from upstream."""
         if self.broken:
             return False
+        _, data = chunk
         size = count = 0
-        while size < len(chunk.data):
-            if not self._ahead or not chunk.data.startswith(self._ahead[0], size):
+        while size < len(data):
+            if not self._ahead or not data.startswith(self._ahead[0], size):
                 self.broken = True
                 return False
             size += len(self._ahead.popleft())
@@ -52,9 +65,11 @@ class Mirror:
     def marks(self) -> list[tuple[float, int]]:
         """(arrival, recorded bytes) of the client's chunks whose upstream chunks have been recorded since."""
         marks: list[tuple[float, int]] = []
-        while self._matched and len(self._finished) >= self._matched[0][1]:
-            chunk, count = self._matched.popleft()
-            marks.append((chunk.at, sum(self._finished.popleft() for _ in range(count))))
+        matched, finished = self._matched, self._finished
+        while matched and len(finished) >= matched[0][1]:
+            (at, _), count = matched.popleft()
+            size = finished.popleft() if count == 1 else sum([finished.popleft() for _ in range(count)])
+            marks.append((at, size))
         return marks
 
     def rest(self) -> list[Chunk]:

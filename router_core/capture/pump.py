@@ -7,11 +7,11 @@ import logging
 import marshal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
-from router_core.capture.queue import Item, Queue
+from router_core.capture.queue import Batch, Queue
 from router_core.capture.writer import Stats
 from router_core.child import Child, command
 
@@ -30,10 +30,12 @@ SAY_INTERVAL: Final = 30.0
 class Pump:
     """Starts the writer with the first report, and again should it die."""
 
-    def __init__(self, queue: Queue, introduction: Callable[[], list[Item]]) -> None:
-        """`introduction` is what a writer is told first that takes the place of one that died."""
+    def __init__(self, queue: Queue, settings: Callable[[], dict[str, Any]]) -> None:
+        """`settings` gives those that are in force, as plain values."""
         self._queue = queue
-        self._introduction = introduction
+        self._settings = settings
+        self._secrets: dict[str, None] = {}
+        """All that a writer must know, in their order."""
         self._thread: threading.Thread | None = None
         self._process: Child | None = None
         self._closing = threading.Event()
@@ -43,8 +45,6 @@ class Pump:
         self._started_at = -RESTART
         self._said_at = -SAY_INTERVAL
         self._said = 0
-        self.generation = 0
-        """Which writer it is; recordings that an earlier one began are lost."""
         self.refused = 0
         """Records that the proxy's side dropped, for want of room in the queue."""
         self.problem: str | None = None
@@ -71,6 +71,21 @@ class Pump:
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
             self._thread.start()
+            self.configure()
+            self._queue.know(self._secrets)
+
+    def configure(self) -> None:
+        """Other settings are in force, for the recordings that begin from now on."""
+        if self.running:
+            self._queue.put_last(self._queue.open(0), ("configure", self._settings()))
+
+    def know(self, secrets: Iterable[str]) -> None:
+        """Secrets that are never written, wherever they appear. Any thread may call it."""
+        fresh = [secret for secret in secrets if secret not in self._secrets]
+        if fresh:
+            self._secrets.update(dict.fromkeys(fresh))
+            if self.running:
+                self._queue.know(fresh)
 
     def close(self, timeout: float) -> None:
         """Hands over what is queued and waits, at most `timeout` seconds, until it is written."""
@@ -99,34 +114,36 @@ class Pump:
 
     def _hand_over(self) -> None:
         self._queue.filled.clear()
-        while operations := self._queue.take():
+        while batch := self._queue.take():
             try:
-                self._tell(operations)
+                self._tell(batch)
             except (OSError, ValueError) as error:
                 self._lost(error)
-                self.refused += sum(operation[0] == "finish" for operation in operations)
+                self.refused += sum(
+                    type(item) is tuple and item[0] == "finish" for _, items in batch[1] for item in items
+                )
         if self._process:
             with contextlib.suppress(EOFError):
                 self._listen(self._process, 0)
         self._say()
 
-    def _tell(self, operations: list[Item]) -> None:
+    def _tell(self, batch: Batch) -> None:
         """Waits for the writer, for as long as it takes. Raises OSError when there is none."""
         process = self._process or self._start()
-        process.tell(marshal.dumps(operations))
+        process.tell(marshal.dumps(batch))
 
     def _start(self) -> Child:
         if time.monotonic() - self._started_at < RESTART:
             raise OSError("the writer has just died")
         self._started_at = time.monotonic()
         process = self._process = Child(command("router_core.capture.writer"))
-        if self.generation:
-            self._tell(self._introduction())
+        if self._queue.generation:
+            self._tell((list(self._secrets), [(0, [("configure", self._settings())])]))
         return process
 
     def _lost(self, error: Exception) -> None:
         """The writer died, and with it what it was writing."""
-        self.generation += 1
+        self._queue.generation += 1
         self.problem = f"the writer's process ended ({error})"
         if self._process:
             with contextlib.suppress(EOFError):

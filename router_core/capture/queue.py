@@ -1,57 +1,120 @@
-"""What waits to be recorded: bounded in bytes and in number, filled by one thread and emptied by another."""
+"""What waits to be recorded: bounded in bytes, filled by one thread and emptied by another.
+
+Each recording has a `Lane` of its own, so that what it reports is handed over together and in its order, and an
+event of a stream costs little more than being appended.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Iterable
 from typing import Any, Final
 
 MAX_BYTES: Final = 64 << 20
-MAX_ITEMS: Final = 200_000
+ITEM_BYTES: Final = 320
+"""What an item counts for besides its data, so that a limit of bytes also limits the number."""
 
-type Item = tuple[Any, ...]
-"""(operation, number of the recording, arguments ...): plain values only, see `router_core.capture.writer`."""
+type Item = tuple[Any, ...] | float
+"""Plain values only. What a lane holds:
+
+- (name of an operation, arguments ...), see `router_core.capture.writer`;
+- (number of a hop, seconds, bytes): a piece of an answer came over it;
+- seconds: the piece that came last from upstream went to the client as it was.
+"""
+type Batch = tuple[list[str], list[tuple[int, list[Item]]]]
+"""Secrets to be known first, and what recordings have reported, by their numbers."""
+
+
+class Lane:
+    """What one recording has reported and nobody has taken yet."""
+
+    __slots__ = ("generation", "items", "number", "waits")
+
+    def __init__(self, number: int, generation: int) -> None:
+        self.number = number
+        self.generation = generation
+        self.items: deque[Item] = deque()
+        self.waits = False
+        """Whether the queue knows that there is something to take."""
 
 
 class Queue:
-    """Only one thread may `put`, so its counters need no lock."""
+    """Only one thread may `put` and `open`, so its counters need no lock."""
 
-    def __init__(self, max_bytes: int = MAX_BYTES, max_items: int = MAX_ITEMS) -> None:
+    def __init__(self, max_bytes: int = MAX_BYTES) -> None:
         self._max_bytes = max_bytes
-        self._max_items = max_items
-        self._items: deque[tuple[Item, int]] = deque()
+        self._lanes: deque[Lane] = deque()
+        self._secrets: deque[str] = deque()
         self._in = 0
         self._out = 0
+        self.generation = 0
+        """Which writer it is that takes; recordings that an earlier one began are lost."""
         self.filled = threading.Event()
         """Set when there is something to take."""
 
     @property
     def size(self) -> int:
-        """Bytes that wait. Bodies are counted, the small rest is not."""
+        """Bytes that wait."""
         return self._in - self._out
 
-    def put(self, item: Item, size: int) -> bool:
-        """False, and nothing is queued, when there is no room."""
-        if self._in - self._out + size > self._max_bytes or len(self._items) >= self._max_items:
+    def open(self, number: int) -> Lane:
+        """The lane of another recording."""
+        return Lane(number, self.generation)
+
+    def put(self, lane: Lane, item: Item, size: int) -> bool:
+        """`size` is that of the bytes in it. False, and nothing is queued, when there is no room, or when the
+        writer that knew the recording is gone."""
+        if self._in - self._out + size > self._max_bytes or lane.generation != self.generation:
             return False
-        self._in += size
-        self._items.append((item, size))
-        if not self.filled.is_set():
-            self.filled.set()
+        self._in += size + ITEM_BYTES
+        lane.items.append(item)
+        # After the append: `take` forgets the sign first and takes then, so that one of the two sees the item.
+        if not lane.waits:
+            self._call(lane)
         return True
 
-    def put_always(self, item: Item) -> None:
-        """For what must not be lost, and is small and rare: ends of records, secrets. Any thread may call it."""
-        self._items.append((item, 0))
+    def put_last(self, lane: Lane, item: Item) -> None:
+        """For the end of a recording, which must not be lost."""
+        self._in += ITEM_BYTES
+        lane.items.append(item)
+        self._call(lane)
+
+    def know(self, secrets: Iterable[str]) -> None:
+        """The writer knows them before anything that is put afterwards. Any thread may call it."""
+        self._secrets.extend(secrets)
         self.filled.set()
 
-    def take(self, max_items: int = 4096, max_bytes: int = 1 << 20) -> list[Item]:
-        """The oldest items, at most so many, and no further one once there are so many bytes."""
-        taken: list[Item] = []
+    def take(self, max_bytes: int = 1 << 20) -> Batch | None:
+        """What came first, and no more once there are so many bytes; None where nothing waits."""
+        taken: list[tuple[int, list[Item]]] = []
         size = 0
-        while self._items and len(taken) < max_items and size < max_bytes:
-            item, item_size = self._items.popleft()
-            taken.append(item)
-            size += item_size
+        while self._lanes and size < max_bytes:
+            lane = self._lanes.popleft()
+            lane.waits = False
+            items: list[Item] = []
+            while lane.items and size < max_bytes:
+                item = lane.items.popleft()
+                size += ITEM_BYTES + _bytes_of(item)
+                items.append(item)
+            if lane.items:
+                lane.waits = True
+                self._lanes.appendleft(lane)
+            if items:
+                taken.append((lane.number, items))
         self._out += size
-        return taken
+        # After the lanes: what was put since a secret became known has been taken at most with it.
+        secrets = [self._secrets.popleft() for _ in range(len(self._secrets))]
+        return (secrets, taken) if secrets or taken else None
+
+    def _call(self, lane: Lane) -> None:
+        lane.waits = True
+        self._lanes.append(lane)
+        if not self.filled.is_set():
+            self.filled.set()
+
+
+def _bytes_of(item: Item) -> int:
+    if isinstance(item, float):
+        return 0
+    return sum([len(value) for value in item if isinstance(value, bytes)])

@@ -13,19 +13,16 @@ import logging
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from router_core.capture.pump import Pump
-from router_core.capture.queue import Item, Queue
+from router_core.capture.queue import Queue
 from router_core.capture.record import Opening
-from router_core.capture.recording import SLOW, Recording
+from router_core.capture.recording import Recording
 from router_core.capture.selection import Selection
 from router_core.capture.writer import Settings, Stats
 from router_core.config.schema import Capture
 from router_core.exchange import Exchange
-
-if TYPE_CHECKING:
-    pass
 
 logger = logging.getLogger(__name__)
 
@@ -52,10 +49,10 @@ class Recorder:
         self._folder = folder
         self._key_file = key_file
         self._headers = tuple(headers)
-        self._secrets = list(secrets)
         self._queue = Queue()
         self._numbers = itertools.count(1)
-        self._pump = Pump(self._queue, self._introduction)
+        self._pump = Pump(self._queue, self._settings)
+        self._pump.know(secrets)
         self.configure(capture)
 
     @property
@@ -72,15 +69,11 @@ class Recorder:
         """Another configuration from the next exchange on; those under way are recorded to their end."""
         self._capture = capture
         self._selection = Selection(capture)
-        if self._pump.running:
-            self._queue.put_always(self._introduction()[0])
+        self._pump.configure()
 
     def know(self, secrets: Iterable[str]) -> None:
         """Further secrets that are never written, wherever they appear. Any thread may call it."""
-        fresh = list(secrets)
-        self._secrets += fresh
-        if self._pump.running:
-            self._queue.put_always(("know", 0, fresh))
+        self._pump.know(secrets)
 
     def start(self, exchange: Exchange, url: str) -> Recording | None:
         """A recording of `exchange`, whose client asked for `url`; None when it is not to be recorded."""
@@ -95,18 +88,11 @@ class Recorder:
             if mode == "off":
                 return None
             opening.run = self.run
-            if not self._pump.running:
-                for item in self._introduction():
-                    self._queue.put_always(item)
-                self._pump.start()
+            self._pump.start()
             recording = Recording(
                 next(self._numbers), opening, started, self._selection, self._queue, self._pump
             )
-            item = ("begin", recording._number, opening.values(), mode != "all")
-            if not self._queue.put(item, 0):
-                recording.drop(SLOW)
-                return None
-            return recording
+            return recording if recording.begin(spooled=mode != "all") else None
         except Exception:
             logger.exception("recording cannot start")
             return None
@@ -115,8 +101,7 @@ class Recorder:
         """Writes what is queued and stops; blocks for at most `timeout` seconds."""
         self._pump.close(timeout)
 
-    def _introduction(self) -> list[Item]:
-        """What the writer must know before anything else."""
+    def _settings(self) -> dict[str, Any]:
         retain, capture = self._capture.retain, self._capture
         settings = Settings(
             str(self._folder),
@@ -128,4 +113,4 @@ class Recorder:
             self._headers,
             dict(capture.dirs),
         )
-        return [("configure", 0, asdict(settings)), ("know", 0, list(self._secrets))]
+        return asdict(settings)

@@ -9,7 +9,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Concatenate, Final
 
 from router_core.capture.pump import Pump
-from router_core.capture.queue import Item, Queue
+from router_core.capture.queue import Queue
 from router_core.capture.record import Opening
 from router_core.capture.selection import Selection
 from router_core.exchange import Attempt, Exchange, Headers, Request
@@ -48,9 +48,8 @@ class Recording:
 
     __slots__ = (
         "_body",
-        "_generation",
+        "_lane",
         "_last",
-        "_number",
         "_opening",
         "_pump",
         "_queue",
@@ -67,16 +66,22 @@ class Recording:
         self.id = opening.id
         self.live = True
         """False when nothing more is recorded."""
-        self._number = number
         self._opening = opening
         self._started = started
         self._selection = selection
         self._queue = queue
         self._pump = pump
-        self._generation = pump.generation
+        self._lane = queue.open(number)
         self._urls: dict[int, str] = {0: opening.url}
         self._body: bytes | None = None
         self._last: bytes | None = None
+
+    def begin(self, spooled: bool) -> bool:
+        """The first that the writer is told. `spooled`: it may turn out that nothing is kept. False, and nothing
+        is recorded, when there is no room."""
+        if not self._queue.put(self._lane, ("begin", self._opening.values(), spooled), 0):
+            self.drop(SLOW)
+        return self.live
 
     @quiet
     def client_request(self, request: Request) -> None:
@@ -97,7 +102,7 @@ class Recording:
     @quiet
     def attempt_request(self, attempt: Attempt, outgoing: Outgoing) -> None:
         """What goes upstream."""
-        self._queue.put_always(("know", 0, [bare(secret) for _, secret in attempt.auth]))
+        self._pump.know([bare(secret) for _, secret in attempt.auth])
         about = {
             "provider": attempt.provider.name,
             "credential": attempt.credential_id,
@@ -125,8 +130,8 @@ class Recording:
         # This and `client_data` are called for each event of each stream.
         if self.live:
             self._last = data
-            item = ("data", self._number, monotonic() - self._started, attempt.number, data)
-            if self._generation != self._pump.generation or not self._queue.put(item, len(data)):
+            item = (attempt.number, monotonic() - self._started, data)
+            if not self._queue.put(self._lane, item, len(data)):
                 self._give_up()
 
     @quiet
@@ -138,10 +143,10 @@ class Recording:
         if self.live:
             at = monotonic() - self._started
             if data == self._last:
-                item: Item = ("echo", self._number, at)
+                kept = self._queue.put(self._lane, at, 0)
             else:
-                item = ("data", self._number, at, 0, data)
-            if self._generation != self._pump.generation or not self._queue.put(item, len(data)):
+                kept = self._queue.put(self._lane, (0, at, data), len(data))
+            if not kept:
                 self._give_up()
 
     @quiet
@@ -155,7 +160,7 @@ class Recording:
     def timing(self, name: str, attempt: Attempt | None = None, at: float | None = None) -> None:
         """Something happened now, or at `at` (wall clock, seconds since the epoch): ``connected``, ``tls`` ..."""
         offset = self._now() if at is None else at - self._opening.created
-        self._queue.put(("timing", self._number, offset, attempt.number if attempt else 0, name), 0)
+        self._queue.put(self._lane, ("timing", offset, attempt.number if attempt else 0, name), 0)
 
     @quiet
     def finish(self, exchange: Exchange) -> None:
@@ -177,7 +182,7 @@ class Recording:
         failed = failed or bool(error) or status is None or status >= 400
         keep = mode == "all" or (mode == "errors" and failed)
         ending = {"status": status, "error": error, **values}
-        self._queue.put_always(("finish", self._number, self._now(), ending, keep))
+        self._queue.put_last(self._lane, ("finish", self._now(), ending, keep))
 
     def drop(self, reason: str) -> None:
         """Stops recording; what has been recorded stays, with the reason."""
@@ -185,7 +190,7 @@ class Recording:
             self.live = False
             self._pump.refused += 1
             self._pump.problem = reason
-            self._queue.put_always(("cut", self._number, self._now(), reason))
+            self._queue.put_last(self._lane, ("cut", self._now(), reason))
 
     def _request(
         self, number: int, method: str, url: str, headers: Headers, body: bytes | None, about: dict[str, Any]
@@ -197,12 +202,11 @@ class Recording:
         return monotonic() - self._started
 
     def _put(self, size: int, operation: str, *arguments: Any) -> None:
-        item = (operation, self._number, self._now(), *arguments)
-        if self._generation != self._pump.generation or not self._queue.put(item, size):
+        if not self._queue.put(self._lane, (operation, self._now(), *arguments), size):
             self._give_up()
 
     def _give_up(self) -> None:
-        lost = self._generation != self._pump.generation
+        lost = self._lane.generation != self._queue.generation
         self.drop("the writer's process ended" if lost else SLOW)
 
 

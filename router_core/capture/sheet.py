@@ -120,9 +120,22 @@ class Sheet:
             if self._mirror and number == self._mirrored:
                 self._mirror.upstream(data)
             body.add(at, data)
-        elif not (self._mirror and self._mirror.client(Chunk(at, data))):
+        elif not (self._mirror and self._mirror.client((at, data))):
             self._leave_mirror(body)
             body.add(at, data)
+
+    def passed(self, number: int, chunks: list[Chunk], echoes: list[float]) -> None:
+        """Pieces of an answer's body came over hop `number`, and each went to the client at its time in
+        `echoes`, before the next one came."""
+        upstream, mirror = self._bodies.get((number, "response")), self._mirror
+        if upstream and mirror and mirror.level and number == self._mirrored and self._answered:
+            self._latest = chunks[-1][1]
+            upstream.extend(chunks)
+            mirror.passed([(at, data) for at, (_, data) in zip(echoes, chunks, strict=True)])
+        else:
+            for (at, data), echo in zip(chunks, echoes, strict=True):
+                self.data(at, number, data)
+                self.echo(echo)
 
     def echo(self, at: float) -> None:
         """The client gets the piece that came last from upstream."""
@@ -207,7 +220,7 @@ class Sheet:
 
     def _redacted(self, data: bytes) -> bytes:
         chunks = ChunkRedactor(self.redactor, BODY)
-        return b"".join(p.data for p in (*chunks.feed([Chunk(0.0, data)]), *chunks.close()))
+        return b"".join(p.data for p in (*chunks.feed([(0.0, data)]), *chunks.close()))
 
     def _place(self, url: str, headers: Headers) -> Place:
         host = url.partition("://")[2].partition("/")[0]

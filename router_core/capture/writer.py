@@ -4,8 +4,9 @@ Redaction is work, and in the proxy's own process every microsecond of it would 
 So it is done by a child that reads operations from its standard input and writes records. It outlives a
 proxy that is killed for as long as it takes to write what it was told, and a disk that hangs stops only it.
 
-The protocol: the frames of `router_core.frames`, each a list of operations in `marshal` form (both ends are one interpreter).
-An operation is (name, number of the recording, arguments ...). On standard output, lines of JSON: `Stats`.
+The protocol: the frames of `router_core.frames`, each a `router_core.capture.queue.Batch` in `marshal` form (both
+ends are one interpreter). Operations are named like the methods that they call, of `Writer` or of `Sheet`. On
+standard output, lines of JSON: `Stats`.
 """
 
 from __future__ import annotations
@@ -26,9 +27,10 @@ import orjson
 
 from router_core.capture import folder as captures
 from router_core.capture.file import RecordFile
-from router_core.capture.queue import Item
+from router_core.capture.queue import Batch
 from router_core.capture.record import Opening
 from router_core.capture.redaction import Redactor
+from router_core.capture.runs import operations
 from router_core.capture.sheet import Sheet
 from router_core.child import give_way
 from router_core.frames import decode
@@ -78,7 +80,7 @@ class Settings:
 
 
 class Writer:
-    """Owns the folder, the redactor and the open sheets. Methods named in `OPERATIONS` are called by number."""
+    """Owns the folder, the redactor and the open sheets."""
 
     def __init__(self) -> None:
         self.stats = Stats()
@@ -95,17 +97,21 @@ class Writer:
         """Whether there is something to flush."""
         return bool(self._dirty)
 
-    def handle(self, operations: list[Item]) -> None:
+    def handle(self, batch: Batch) -> None:
         """Carries out what the proxy reported. Never raises."""
-        for name, number, *arguments in operations:
-            try:
-                if name in OF_WRITER:
-                    getattr(self, name)(number, *arguments)
-                elif sheet := self._sheets.get(number):
-                    getattr(sheet, name)(*arguments)
-                    self._dirty.add(number)
-            except Exception as error:
-                self._failed(number, error)
+        secrets, lanes = batch
+        if secrets:
+            self._know(secrets)
+        for number, items in lanes:
+            for name, *arguments in operations(items):
+                try:
+                    if name in OF_WRITER:
+                        getattr(self, name)(number, *arguments)
+                    elif sheet := self._sheets.get(number):
+                        getattr(sheet, name)(*arguments)
+                        self._dirty.add(number)
+                except Exception as error:
+                    self._failed(number, error)
 
     def flush(self) -> None:
         """Writes what has come since the last time, and removes what is too old. Never raises."""
@@ -132,12 +138,6 @@ class Writer:
     def configure(self, _: int, settings: dict[str, Any]) -> None:
         self._settings = Settings(**settings)
         self._redactor = None
-
-    def know(self, _: int, secrets: list[str]) -> None:
-        self._secrets += secrets
-        for redactor in {self._redactor, *(sheet.redactor for sheet in self._sheets.values())}:
-            if redactor:
-                redactor.know(secrets)
 
     def begin(self, number: int, opening: dict[str, Any], spooled: bool) -> None:
         if len(self._sheets) >= MAX_OPEN:
@@ -178,6 +178,12 @@ class Writer:
 
     # -- the rest -------------------------------------------------------------------------------------
 
+    def _know(self, secrets: list[str]) -> None:
+        self._secrets += secrets
+        for redactor in {self._redactor, *(sheet.redactor for sheet in self._sheets.values())}:
+            if redactor:
+                redactor.know(secrets)
+
     def _open(self) -> Redactor:
         """Opens the folder. Raises OSError."""
         settings = self._settings
@@ -217,8 +223,8 @@ class Writer:
         self._dirty.discard(number)
 
 
-OF_WRITER: Final = frozenset({"configure", "know", "begin", "finish", "cut"})
-"""The operations that are the writer's; the others are methods of `Sheet`."""
+OF_WRITER: Final = frozenset({"configure", "begin", "finish", "cut"})
+"""What a recording reports that is the writer's; the rest are methods of its `Sheet`."""
 
 
 def serve(source: int, sink: int) -> None:
@@ -238,8 +244,8 @@ def serve(source: int, sink: int) -> None:
                 if not data:
                     break
                 pending += data
-                for operations in decode(pending):
-                    writer.handle(marshal.loads(operations))
+                for batch in decode(pending):
+                    writer.handle(marshal.loads(batch))
                 if idle:
                     flush_at = time.monotonic() + FLUSH_INTERVAL
             if time.monotonic() >= flush_at:

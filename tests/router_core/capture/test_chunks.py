@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from router_core.capture.chunks import SLICE, WINDOW, Chunk, ChunkRedactor
+from router_core.capture.chunks import SLICE, WINDOW, ChunkRedactor
 from router_core.capture.redaction import Redactor
 from router_core.capture.spans import BODY, LOGIN
 
@@ -28,7 +28,7 @@ def pieces(redactor: Redactor, chunks: list[bytes], place=BODY):
     stream = ChunkRedactor(redactor, place)
     found = []
     for number, chunk in enumerate(chunks):
-        found += stream.feed([Chunk(float(number), chunk)])
+        found += stream.feed([(float(number), chunk)])
     return found + stream.close(), stream
 
 
@@ -60,9 +60,9 @@ def test_a_secret_cut_in_two_is_one_secret(cut):
 
 def test_a_finished_line_leaves_at_once_and_an_unfinished_one_waits():
     stream = ChunkRedactor(Redactor(b"k" * 32), BODY)
-    assert [p.data for p in stream.feed([Chunk(0, b"data: a\n\ndata: b")])] == [b"data: a\n\n"]
-    assert stream.feed([Chunk(1, b"c")]) == []
-    [piece] = stream.feed([Chunk(2, b"\n")])
+    assert [p.data for p in stream.feed([(0, b"data: a\n\ndata: b")])] == [b"data: a\n\n"]
+    assert stream.feed([(1, b"c")]) == []
+    [piece] = stream.feed([(2, b"\n")])
     assert piece == ([(0, 7), (1, 1), (2, 1)], b"data: bc\n")
 
 
@@ -78,7 +78,7 @@ def test_a_secret_across_the_slices_of_a_long_line(offset):
 def test_memory_is_bounded_on_a_line_without_an_end():
     stream = ChunkRedactor(Redactor(b"k" * 32), BODY)
     for number in range(200):
-        stream.feed([Chunk(number, b"word " * 1000)])
+        stream.feed([(number, b"word " * 1000)])
         assert len(stream._pending) <= SLICE + WINDOW
 
 

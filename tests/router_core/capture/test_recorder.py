@@ -8,6 +8,7 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -17,10 +18,11 @@ from pathlib import Path
 import pytest
 
 from router_core.capture import folder as captures
-from router_core.capture.queue import Queue
+from router_core.capture.queue import ITEM_BYTES, Queue
 from router_core.capture.reader import read
 from router_core.capture.record import Opening, Record
 from router_core.capture.recorder import Recorder
+from router_core.capture.runs import operations
 from router_core.capture.writer import Settings, Writer
 from router_core.config.schema import Capture
 from router_core.exchange import Exchange
@@ -328,13 +330,123 @@ def test_a_slow_disk_drops_records_and_never_traffic(house, caplog):
     assert recorder.stats.dropped == 1
 
 
-def test_the_queue_counts_what_waits():
-    queue = Queue(max_bytes=10, max_items=3)
-    assert queue.put(("a",), 6) and not queue.put(("b",), 6) and queue.put(("c",), 4)
-    assert queue.size == 10
-    queue.put_always(("end",))
-    assert queue.take() == [("a",), ("c",), ("end",)]
-    assert queue.size == 0 and queue.take() == []
+def test_the_queue_is_bounded_in_bytes_and_in_number():
+    queue = Queue(max_bytes=2 * ITEM_BYTES + 30)
+    one = queue.open(1)
+    assert queue.put(one, (1, 0.0, b"x" * 20), 20)
+    assert not queue.put(one, (1, 0.1, b"y" * 20 * ITEM_BYTES), 20 * ITEM_BYTES)
+    assert queue.put(one, 0.2, 0) and queue.put(one, 0.3, 0)
+    assert not queue.put(one, 0.4, 0)
+    queue.put_last(one, ("finish",))
+    assert queue.size == 4 * ITEM_BYTES + 20
+    assert queue.take() == ([], [(1, [(1, 0.0, b"x" * 20), 0.2, 0.3, ("finish",)])])
+    assert queue.size == 0 and queue.take() is None
+
+
+def test_a_lane_is_taken_in_parts_and_the_others_have_their_turns():
+    queue = Queue()
+    lanes = [queue.open(number) for number in (1, 2)]
+    for at in range(3):
+        for lane in lanes:
+            queue.put(lane, (1, float(at), b"x" * 1000), 1000)
+    taken = []
+    while batch := queue.take(max_bytes=2 * (1000 + ITEM_BYTES)):
+        taken.append([(number, [item[1] for item in items]) for number, items in batch[1]])
+    assert taken == [[(1, [0.0, 1.0])], [(1, [2.0]), (2, [0.0])], [(2, [1.0, 2.0])]]
+
+
+def test_a_secret_is_told_before_the_request_that_it_goes_with():
+    """Although the recording has been waiting to be taken since before there was the secret."""
+    queue = Queue()
+    lane = queue.open(1)
+    queue.put(lane, ("begin",), 0)
+    queue.know(["secret"])
+    queue.put(lane, ("request", "secret"), 0)
+    assert queue.take() == (["secret"], [(1, [("begin",), ("request", "secret")])])
+
+
+def test_recordings_of_a_writer_that_is_gone_are_refused():
+    queue = Queue()
+    old = queue.open(1)
+    queue.generation += 1
+    assert not queue.put(old, 0.1, 0) and queue.put(queue.open(2), 0.1, 0)
+
+
+def test_nothing_is_lost_between_two_threads():
+    queue = Queue()
+    lanes = [queue.open(number) for number in range(5)]
+    taken: dict[int, list] = {lane.number: [] for lane in lanes}
+    done = threading.Event()
+
+    def take() -> None:
+        while True:
+            last = done.is_set()
+            while batch := queue.take(5000):
+                for number, items in batch[1]:
+                    taken[number] += items
+            if last:
+                return
+
+    thread = threading.Thread(target=take)
+    thread.start()
+    for at in range(20_000):
+        while not queue.put(lanes[at % 5], float(at), 0):
+            time.sleep(0.001)
+    done.set()
+    thread.join()
+    assert taken == {n: [float(at) for at in range(n, 20_000, 5)] for n in range(5)}
+    assert queue.size == 0
+
+
+PASSING = [(1, 0.1, b"a"), 0.2, (1, 0.3, b"b"), 0.4]
+
+
+@pytest.mark.parametrize(
+    ("items", "expected"),
+    [
+        (PASSING, [("passed", 1, [(0.1, b"a"), (0.3, b"b")], [0.2, 0.4])]),
+        ([("begin", 1), *PASSING[:2]], [("begin", 1), ("passed", 1, [(0.1, b"a")], [0.2])]),
+        (PASSING[:3], [("passed", 1, [(0.1, b"a")], [0.2]), ("data", 0.3, 1, b"b")]),
+        (PASSING[1:3], [("echo", 0.2), ("data", 0.3, 1, b"b")]),
+        (
+            [(1, 0.1, b"a"), (1, 0.2, b"b"), 0.3],
+            [("data", 0.1, 1, b"a"), ("passed", 1, [(0.2, b"b")], [0.3])],
+        ),
+        ([(1, 0.1, b"a"), (0, 0.2, b"A")], [("data", 0.1, 1, b"a"), ("data", 0.2, 0, b"A")]),
+        (
+            [*PASSING[:2], (2, 0.3, b"b"), 0.4],
+            [("passed", 1, [(0.1, b"a")], [0.2]), ("passed", 2, [(0.3, b"b")], [0.4])],
+        ),
+        ([(0, 0.1, b"a"), 0.2], [("data", 0.1, 0, b"a"), ("echo", 0.2)]),
+    ],
+)
+def test_pieces_that_only_passed_are_put_together(items, expected):
+    assert list(operations(items)) == expected
+
+
+@pytest.mark.parametrize("held", range(6))
+def test_a_record_is_the_same_however_its_reports_are_handed_over(house, held):
+    """The writer may get them in any number of batches, and the client its pieces late."""
+    recorder, one, tried = house.recorder(), exchange(), attempt()
+    recording = recorder.start(one, URL)
+    recording.attempt_response_headers(tried, 200, STREAM)
+    for event in EVENTS[:held]:
+        recording.attempt_data(tried, event)
+    recording.client_response(200, STREAM)
+    if held:
+        recording.client_data(b"".join(EVENTS[:held]))
+    for event in EVENTS[held:]:
+        recording.attempt_data(tried, event)
+        recording.client_data(event)
+    one.status = 200
+    recording.finish(one)
+    recorder.close()
+    [record] = house.records()
+    assert record.attempts[0].response.body.data == record.client.response.body.data == b"".join(EVENTS)
+    sizes = [size for _, size in record.client.response.body.chunks]
+    first = [len(b"".join(EVENTS[:held]))] if held else []
+    assert sizes == first + [len(e) for e in EVENTS[held:]]
+    assert [size for _, size in record.attempts[0].response.body.chunks] == [len(e) for e in EVENTS]
 
 
 def test_a_writer_that_dies_is_replaced_and_its_records_counted(house, monkeypatch, caplog):
@@ -345,7 +457,7 @@ def test_a_writer_that_dies_is_replaced_and_its_records_counted(house, monkeypat
     eventually(lambda: bool(captures.paths(captures.Folders(house.folder))))
     os.kill(recorder._pump._process.pid, signal.SIGKILL)
     lost.client_data(b"data: 1\n\n")
-    eventually(lambda: recorder._pump.generation > 0)
+    eventually(lambda: recorder._queue.generation > 0)
     lost.client_data(b"data: 2\n\n")
     assert not lost.live
     run(recorder, exchange("01next"))
@@ -372,6 +484,7 @@ KILLED = """
 import os, signal, sys, time
 from pathlib import Path
 from router_core.capture.recorder import Recorder
+from router_core.capture.runs import operations
 from router_core.capture.writer import Settings, Writer
 from router_core.config.schema import Capture
 from tests.router_core.capture.samples import EVENTS, STREAM, URL, exchange
@@ -381,7 +494,7 @@ for id, mode in (("01all", "all"), ("01errors", "errors")):
     recording = recorder.start(exchange(id), URL)
     recording.client_response(200, STREAM)
     recording.client_data(EVENTS[0])
-    while recorder._queue._items or recorder._pump._process is None:
+    while recorder._queue.size or recorder._pump._process is None:
         time.sleep(0.01)
 time.sleep(0.1)
 os.kill(os.getpid(), signal.SIGKILL)
