@@ -8,8 +8,10 @@ The instance is nobody's child by then: a command that waits for all its childre
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import selectors
+import signal
 import subprocess
 import sys
 import time
@@ -31,8 +33,29 @@ class StartError(Exception):
     """The instance did not start; the message holds its last words."""
 
 
-def start(config: Path, folder: Path, options: Sequence[str] = (), path: str | None = None) -> dict[str, str]:
-    """Start an instance that lives as long as this process; its addresses by name. Raises StartError, OSError.
+class Private:
+    """An instance that lives as long as this process."""
+
+    def __init__(self, addresses: dict[str, str], pid: int, output: int) -> None:
+        """`output` is what it writes to, and lets go of when it ends."""
+        self.addresses = addresses
+        """By name, as its first line has them."""
+        self._pid = pid
+        self._output = output
+
+    def end(self, patience: float) -> bool:
+        """Have it finish what is under way, for at most so many seconds, and end. Whether it has ended then."""
+        for _ in range(2):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._pid, signal.SIGTERM)
+            # The second signal: now.
+            if _silent(self._output, patience):
+                return True
+        return False
+
+
+def start(config: Path, folder: Path, options: Sequence[str] = (), path: str | None = None) -> Private:
+    """Start an instance. Raises StartError, OSError.
 
     `options` are further ones for `detour run`, `path` is its PATH where that is to be another one.
 
@@ -43,6 +66,7 @@ def start(config: Path, folder: Path, options: Sequence[str] = (), path: str | N
         log.unlink()
     env = {**os.environ, "PATH": path} if path else None
     receiver, sender = os.pipe()
+    told, number = os.pipe()
     with log.open("ab") as output:
         began = output.tell()
         command = [sys.executable, "-P", "-m", "detour", "run", "--config", str(config)]
@@ -51,7 +75,7 @@ def start(config: Path, folder: Path, options: Sequence[str] = (), path: str | N
         if between == 0:
             code = 1
             try:
-                subprocess.Popen(
+                instance = subprocess.Popen(
                     command,
                     stdin=subprocess.DEVNULL,
                     stdout=sender,
@@ -59,21 +83,24 @@ def start(config: Path, folder: Path, options: Sequence[str] = (), path: str | N
                     start_new_session=True,
                     env=env,
                 )
+                os.write(number, b"%d" % instance.pid)
                 code = 0
             finally:
                 os._exit(code)
         os.close(sender)
+        os.close(number)
         os.waitpid(between, 0)
-    try:
-        line = _first_line(receiver)
-    finally:
-        os.close(receiver)
+    with os.fdopen(told, "rb") as file:
+        pid = int(file.read() or 0)
+    line = _first_line(receiver)
     if not line.startswith(READY):
+        os.close(receiver)
         with log.open("rb") as output:
             output.seek(began)
             last = output.read(64 << 10).decode(errors="replace").strip().splitlines()[-20:]
         raise StartError("\n".join(last) or f"it said nothing within {START_TIMEOUT:g} s")
-    return dict(field.split("=", 1) for field in line.removeprefix(READY).split())
+    addresses = dict(field.split("=", 1) for field in line.removeprefix(READY).split())
+    return Private(addresses, pid, receiver)
 
 
 def _first_line(receiver: int) -> str:
@@ -88,6 +115,17 @@ def _first_line(receiver: int) -> str:
                 break
             text += piece
     return text.partition(b"\n")[0].decode(errors="replace")
+
+
+def _silent(output: int, patience: float) -> bool:
+    """Whether everybody who might write to `output` is gone, after at most `patience` seconds."""
+    deadline = time.monotonic() + patience
+    with selectors.DefaultSelector() as selector:
+        selector.register(output, selectors.EVENT_READ)
+        while selector.select(max(0.0, deadline - time.monotonic())):
+            if not os.read(output, 4096):
+                return True
+    return False
 
 
 async def ended(pid: int) -> None:

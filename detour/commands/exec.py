@@ -101,7 +101,7 @@ def _start(
     from detour import private
 
     try:
-        return private.start(config.resolve(), where.logs, options, path)
+        return private.start(config.resolve(), where.logs, options, path).addresses
     except private.StartError as error:
         # The kernel's own words about eBPF fill screens; the last line is Detour's.
         said = f" {str(error).splitlines()[-1]}" if "--local" in options else f"\n{error}"

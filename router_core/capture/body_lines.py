@@ -72,12 +72,17 @@ class BodyLines:
     def _line(self, piece: Piece) -> dict[str, Any]:
         line: dict[str, Any] = {"kind": "body", "t": seconds(piece.marks[0][0]), **self._where}
         if len(piece.marks) > 1:
-            line["chunks"] = [(seconds(at), size) for at, size in piece.marks]
+            line["chunks"] = stamped(piece.marks)
         return {**line, **content(piece.data)}
 
 
 def seconds(at: float) -> float:
     return round(at, 6)
+
+
+def stamped(marks: list[tuple[float, int]]) -> list[tuple[float, int]]:
+    """`marks` of a body as they are written."""
+    return [(round(at, 6), size) for at, size in marks]
 
 
 def content(data: bytes) -> dict[str, str]:

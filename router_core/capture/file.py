@@ -43,7 +43,7 @@ class RecordFile:
     def keep(self, final: Path | None = None) -> None:
         """Puts the file where it belongs: at `final`, if that is only known now. Raises OSError."""
         final = final or self._final
-        if self.path != final:
+        if self.path is not final and self.path != final:
             move(self.path, final)
 
     def discard(self) -> None:

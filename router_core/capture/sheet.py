@@ -6,12 +6,11 @@ is the hop's: 0 for the client's, else the attempt's.
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any, Final
 
 import orjson
 
-from router_core.capture.body_lines import BodyLines, content, seconds
+from router_core.capture.body_lines import BodyLines, content, seconds, stamped
 from router_core.capture.chunks import Chunk, ChunkRedactor
 from router_core.capture.file import RecordFile
 from router_core.capture.mirror import Mirror
@@ -40,7 +39,7 @@ class Sheet:
         self._encoding = ""
         self._answered = False
         self._latest = b""
-        exchange = self._clean(asdict(opening))
+        exchange = self._clean(opening.values())
         exchange["url"] = redactor.url(opening.url)
         self._write({"format": FORMAT, "version": VERSION, "exchange": exchange})
 
@@ -205,7 +204,7 @@ class Sheet:
         return lines
 
     def _same_line(self, marks: list[tuple[float, int]]) -> dict[str, Any]:
-        chunks = [(seconds(at), size) for at, size in marks]
+        chunks = stamped(marks)
         return {"kind": "body", "t": chunks[0][0], "of": "response", "same": self._mirrored, "chunks": chunks}
 
     def _leave_mirror(self, body: BodyLines) -> None:
@@ -223,8 +222,8 @@ class Sheet:
         return b"".join(p.data for p in (*chunks.feed([(0.0, data)]), *chunks.close()))
 
     def _place(self, url: str, headers: Headers) -> Place:
-        host = url.partition("://")[2].partition("/")[0]
-        return place_of(host, url.partition("://")[2][len(host) :], _header(headers, "content-type"))
+        host, slash, path = url.partition("://")[2].partition("/")
+        return place_of(host, slash + path.partition("?")[0], _header(headers, "content-type"))
 
     def _clean(self, values: dict[str, Any]) -> dict[str, Any]:
         """`values` without what is None, and with its strings redacted."""

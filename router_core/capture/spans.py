@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Literal, NamedTuple
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
@@ -45,9 +46,10 @@ BODY: Final = Place()
 LOGIN: Final = Place(login=True)
 
 
+@lru_cache(1024)
 def place_of(host: str, path: str, content_type: str) -> Place:
-    """The `Place` of a body that came from `host` and `path` with this content type."""
-    kind, path = content_type.lower(), path.partition("?")[0]
+    """The `Place` of a body that came from `host` and `path`, which has no query, with this content type."""
+    kind = content_type.lower()
     login = (
         "x-www-form-urlencoded" in kind
         or patterns.LOGIN_PATH.search(path) is not None

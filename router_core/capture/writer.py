@@ -37,7 +37,7 @@ from router_core.frames import decode
 
 logger = logging.getLogger(__name__)
 
-FLUSH_INTERVAL: Final = 0.5
+FLUSH_INTERVAL: Final = 0.7
 """Seconds between two writes: what a crash of this process may take, besides an unfinished line of a body."""
 PRUNE_INTERVAL: Final = 60.0
 PRUNE_BYTES: Final = 64 << 20
@@ -158,9 +158,12 @@ class Writer:
         sheet.flush()
         if keep:
             assert self._settings
-            # Who served it may not have been known when it began.
-            provider = values.get("provider") or sheet.opening.provider
-            sheet.file.keep(self._settings.folders.record(sheet.opening.id, sheet.opening.created, provider))
+            known, provider = sheet.opening, values.get("provider")
+            if provider and provider != known.provider:
+                # Who served it was not known when it began.
+                sheet.file.keep(self._settings.folders.record(known.id, known.created, provider))
+            else:
+                sheet.file.keep()
             self.stats.recorded += 1
         else:
             sheet.discard()

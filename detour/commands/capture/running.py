@@ -16,6 +16,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
+from detour import private
 from detour.commands.capture.listing import size
 from detour.commands.capture.place import Captures, captures, console
 from detour.commands.exec import find_program
@@ -26,7 +27,9 @@ from router_core.capture.reader import NotARecord, Summary, read
 from router_core.capture.record import Record
 
 SETTLE = 5.0
-"""Seconds that the last exchanges get to end and to be written after the command has ended."""
+"""Seconds that the last exchanges get to end after the command has ended."""
+WRITE = 30.0
+"""Seconds in which their records are complete, on a disk that is not dead."""
 
 
 def run(
@@ -49,11 +52,12 @@ def run(
     place = captures(config)
     program = find_program(command[0])
     label = secrets.token_hex(4)
-    environment = _environment(place, label, tuple(h.lower().rstrip(".") for h in host or ()))
+    instance, environment = _instance(place, label, tuple(h.lower().rstrip(".") for h in host or ()))
     began = time.time()
     code = _wait(program, command, environment)
-    summaries = _settled(place, label, began)
-    records = list(_records(summaries))
+    # It ends when everything is written.
+    instance.end(SETTLE)
+    records = list(_records(_written(place, label, began)))
     # CMD may have left its last line without an end.
     print(file=sys.stdout if json else sys.stderr)
     if json:
@@ -63,9 +67,8 @@ def run(
     raise typer.Exit(code)
 
 
-def _environment(place: Captures, label: str, hosts: tuple[str, ...]) -> dict[str, str]:
-    """The variables for CMD, whose private instance has been started."""
-    from detour import private
+def _instance(place: Captures, label: str, hosts: tuple[str, ...]) -> tuple[private.Private, dict[str, str]]:
+    """A private instance for CMD, and the variables that lead to it."""
     from detour.ca import CAError, ensure_ca
     from detour.capture_run import CaptureRun
     from detour.environment import client_key, variables
@@ -84,7 +87,7 @@ def _environment(place: Captures, label: str, hosts: tuple[str, ...]) -> dict[st
         raise fail(f"a private instance could not be started:\n{error}") from None
     except OSError as error:
         raise fail(f"{error.filename}: {error.strerror}; make it writable, or set data_dir") from None
-    return {**os.environ, **variables(started["proxy"], ca, os.environ, key)}
+    return started, {**os.environ, **variables(started.addresses["proxy"], ca, os.environ, key)}
 
 
 def _wait(program: str, command: list[str], environment: dict[str, str]) -> int:
@@ -103,16 +106,14 @@ def _wait(program: str, command: list[str], environment: dict[str, str]) -> int:
     return code if code >= 0 else 128 - code
 
 
-def _settled(place: Captures, label: str, began: float) -> list[Summary]:
-    """The run's records, when all of them have ended and no more come, or at the latest after `SETTLE`."""
-    deadline = time.monotonic() + SETTLE
-    found: list[Summary] = []
-    quiet = 0
-    while time.monotonic() < deadline and quiet < 3:
-        time.sleep(0.3)
-        before, found = len(found), list(_of_run(place.folders, label, began))
-        quiet = quiet + 1 if len(found) == before and all(s.end for s in found) else 0
-    return found
+def _written(place: Captures, label: str, began: float) -> list[Summary]:
+    """The run's records. The recorder of an instance that was ended may be a little late."""
+    deadline = time.monotonic() + WRITE
+    while True:
+        found = list(_of_run(place.folders, label, began))
+        if all(summary.end for summary in found) or time.monotonic() > deadline:
+            return found
+        time.sleep(0.1)
 
 
 def _of_run(place: Folders, label: str, began: float) -> Iterator[Summary]:
