@@ -98,6 +98,9 @@ class _Counter:
             self._meter.feed(event)
             self._take_over()
 
+    def passes_over(self, events: bytes) -> bool:
+        return not self._activity.watched and (self._meter is None or NEEDLE not in events)
+
     def document(self, document: Any) -> None:
         if self._meter:
             self._meter.feed_json(document)

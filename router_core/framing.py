@@ -7,7 +7,7 @@ from typing import Protocol
 from router_core.formats import Format
 from router_core.formats.errors import WireError, error_body, error_event
 from router_core.json_document import parse
-from router_core.sse import Event, encode
+from router_core.sse import Event, EventReader, encode
 
 
 class Framing(Protocol):
@@ -16,7 +16,8 @@ class Framing(Protocol):
     media: str
 
     def event(self, event: Event, kept: bool) -> bytes:
-        """An event's bytes; `kept` says that it still has the upstream's framing, which is the same."""
+        """An event's bytes; `kept` says that it still has the upstream's framing, which is the same. Then several
+        in a row may stand in the place of one."""
         ...
 
     def end(self) -> bytes: ...
@@ -55,9 +56,11 @@ class SseFraming:
         return Event(raw, event.name, data, parsed=True)
 
     def _sequence(self) -> int:
+        reader = EventReader()
+        told = [event.data for event in reader.feed(self._last) + reader.close() if event.data]
         try:
-            return int(parse(Event(self._last).data or b"")["sequence_number"]) + 1
-        except (ValueError, TypeError, KeyError):
+            return int(parse(told[-1])["sequence_number"]) + 1
+        except (ValueError, TypeError, KeyError, IndexError):
             return 0
 
 

@@ -8,46 +8,39 @@ value that only moved is copied as well.
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 import orjson
 
-from router_core import json_anchor
+from router_core import json_gap
+from router_core.json_spelling import may_be_compact
 from router_core.json_splice import DuplicateKey, Splicer
 from router_core.json_text import Json, parse, serialise
 
 __all__ = ["Json", "parse", "serialise", "splice"]
 
 _SPACES: Final = b" \t\n\r"
-_SPACED: Final = re.compile(rb'[ \t\n\r]|."[^"\\]*"(?:[ \t\n\r]|:[ \t\n\r])', re.DOTALL)
-"""The beginning of a text that orjson would not have spelled so."""
 
 
 def splice(body: bytes, before: Json, after: Json) -> bytes:
     """`body`, whose value is `before`, edited to have the value `after`.
 
     Without an edit the result is `body` itself. Where an edited key stands twice in its object, one stays
-    (in a large text a second one may stay whose letters are escapes, before the edited one).
+    (in a large text the first of two lists may stay, which is not the value of the key).
     Raises ValueError where `body` is not the JSON text of `before`.
     """
     if after is before:
         return body
-    if _may_be_compact(body) and (short := _rewritten(body, before, after)) is not None:
-        return short
-    if (quick := json_anchor.replaced(body, before, after, splice)) is not None:
+    if (quick := json_gap.edited(body, before, after, splice)) is not None:
         return quick
+    if may_be_compact(body) and (short := _rewritten(body, before, after)) is not None:
+        return short
     start = len(body) - len(body.lstrip(_SPACES))
     end = len(body.rstrip(_SPACES))
     try:
         return body[:start] + Splicer(body).write(before, after, start, end) + body[end:]
     except (DuplicateKey, IndexError, KeyError, RecursionError, StopIteration):
         raise ValueError("the bytes are not the JSON text of the value, or nest too deeply") from None
-
-
-def _may_be_compact(body: bytes) -> bool:
-    """Whether `body` may be spelled like orjson spells."""
-    return not _SPACED.match(body) and b"\\u" not in body
 
 
 def _rewritten(body: bytes, before: Json, after: Json) -> bytes | None:

@@ -15,6 +15,10 @@ class Observer(Protocol):
         """An event of a stream."""
         ...
 
+    def passes_over(self, events: bytes) -> bool:
+        """Whether it need not see any of these whole events."""
+        ...
+
     def document(self, document: Json) -> None:
         """A whole JSON body."""
         ...
@@ -32,6 +36,9 @@ class Nobody:
     """Looks at nothing."""
 
     def event(self, event: Event) -> None: ...
+
+    def passes_over(self, events: bytes) -> bool:
+        return True
 
     def document(self, document: Json) -> None: ...
 

@@ -90,6 +90,10 @@ class Reader(Protocol):
 
     def feed(self, data: bytes) -> list[Event]: ...
 
+    def whole(self, data: bytes) -> bool:
+        """Whether `data` is whole events, with nothing before it that is still unread; then it may be left unfed."""
+        ...
+
     def close(self) -> list[Event]: ...
 
 
@@ -146,6 +150,11 @@ class EventReader:
             pending.clear()
         self._searched = len(pending)
         return events
+
+    def whole(self, data: bytes) -> bool:
+        if self._pending or self._known or self._first or len(data) > self._limit:
+            return False
+        return data.endswith((b"\n\n", b"\r\n\r\n"))
 
     def close(self) -> list[Event]:
         """The last event of a stream that ends without a blank line, if there is one."""
@@ -208,6 +217,10 @@ class ArrayReader:
             pending.clear()
             self._position, self._element = 0, 0 if self._element >= 0 else -1
         return events
+
+    def whole(self, data: bytes) -> bool:
+        # Only a look at each byte tells.
+        return False
 
     def close(self) -> list[Event]:
         """The closing bracket, or what an interrupted stream left."""

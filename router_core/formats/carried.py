@@ -17,6 +17,7 @@ from router_core.formats.carrier import MARK
 type Json = Any
 
 _GONE: Final = object()
+_PLAIN: Final = ("text", "tool_use")
 
 
 def without_carriers(format: Format, document: Json) -> Json:
@@ -34,10 +35,13 @@ def _list(fields: dict[str, Json], key: str, function: Callable[[Json], Json]) -
     items = fields.get(key)
     if not isinstance(items, list):
         return fields
-    new = [function(item) for item in items]
-    if all(a is b for a, b in zip(items, new, strict=True)):
-        return fields
-    return {**fields, key: [item for item in new if item is not _GONE]}
+    rest = iter(items)
+    for i, item in enumerate(rest):
+        new = function(item)
+        if new is not item:
+            changed = (*items[:i], new, *map(function, rest))
+            return {**fields, key: [item for item in changed if item is not _GONE]}
+    return fields
 
 
 def _anthropic(document: dict[str, Json]) -> Json:
@@ -60,7 +64,8 @@ def _message(message: Json) -> Json:
     searches: set[Json] = set()
 
     def block(native: Json) -> Json:
-        if not isinstance(native, dict):
+        # Most of a conversation's blocks are these.
+        if not isinstance(native, dict) or (native.get("type") in _PLAIN and "citations" not in native):
             return native
         if _carries(native.get("signature")) or _carries(native.get("data")):
             return _GONE

@@ -4,7 +4,7 @@ Every format lets a client hold a string that it must send back unread: Anthropi
 redacted ``data``, Responses' ``encrypted_content``, Gemini's ``thoughtSignature``, the ``signature`` and
 ``data`` of Chat Completions' ``reasoning_details``. A *carrier* is such a string that holds another
 format's reasoning. It is URL-safe base64, because Gemini's clients decode the field, and it begins with
-`MARK`, so that its presence in a body is one substring search.
+`MARK`, so that its presence in a body is seen at once.
 """
 
 from __future__ import annotations

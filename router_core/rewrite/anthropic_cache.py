@@ -14,12 +14,12 @@ type Body = dict[str, Any]
 
 
 def limit_cache_marks(body: Body, context: Context) -> Body:
-    total = len(list(_marked(body))) + ("cache_control" in body)
+    total = len(list(_marked(body, context))) + ("cache_control" in body)
     surplus = total - MAX_MARKS
     if surplus <= 0:
         return body
     sections = {"system": [], "tools": [], "messages": []}  # type: ignore[var-annotated]
-    for section, holder in _marked(body):
+    for section, holder in _marked(body, context):
         sections[section].append(id(holder))
     system, tools, messages = sections["system"], sections["tools"], sections["messages"]
     # The last mark of system and tools covers all before it, so those go last.
@@ -32,7 +32,7 @@ def order_cache_ttls(body: Body, context: Context) -> Body:
     late: set[int] = set()
     # The order in which the API reads them, which is not the order in the body.
     rank = {"tools": 0, "system": 1, "messages": 2}
-    for _, holder in sorted(_marked(body), key=lambda pair: rank[pair[0]]):
+    for _, holder in sorted(_marked(body, context), key=lambda pair: rank[pair[0]]):
         mark = holder["cache_control"]
         if isinstance(mark, dict) and mark.get("ttl") == "1h":
             if short_seen:
@@ -42,24 +42,19 @@ def order_cache_ttls(body: Body, context: Context) -> Body:
     return _unmarked(body, frozenset(late), ("cache_control", "ttl")) if late else body
 
 
-def _marked(body: Body) -> Iterator[tuple[str, Body]]:
+def _marked(body: Body, context: Context) -> Iterator[tuple[str, Body]]:
     """(section, object) for each cache_control mark, in the order of each section."""
     for section in ("system", "tools"):
         for item in objects(body.get(section)):
             if item.get("cache_control") is not None:
                 yield section, item
-    for message in objects(body.get("messages")):
-        content = message.get("content")
-        # Most are texts, of conversations that may have thousands of turns.
-        if isinstance(content, list):
-            for block in content:
-                if isinstance(block, dict):
-                    if block.get("cache_control") is not None:
-                        yield "messages", block
-                    if isinstance(inner := block.get("content"), list):
-                        for part in objects(inner):
-                            if part.get("cache_control") is not None:
-                                yield "messages", part
+    for _, block in context.blocks(body.get("messages")):
+        if block.get("cache_control") is not None:
+            yield "messages", block
+        if isinstance(inner := block.get("content"), list):
+            for part in objects(inner):
+                if part.get("cache_control") is not None:
+                    yield "messages", part
 
 
 def _unmarked(body: Body, holders: frozenset[int], path: tuple[str, ...]) -> Body:

@@ -5,7 +5,7 @@ https://docs.claude.com/en/docs/build-with-claude/extended-thinking
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Final
 
 from router_core.formats import Format
@@ -61,7 +61,8 @@ def _without_thinking(body: Body, context: Context, gone: Callable[[Json], bool]
     messages = body.get("messages")
     if not isinstance(messages, list):
         return body
-    if not any(gone(block) for block in _thinking(messages)):
+    blocks = context.blocks(messages)
+    if not any(role == "assistant" and _is_thinking(block) and gone(block) for role, block in blocks):
         return body
     last = messages[-1]
 
@@ -86,17 +87,6 @@ def _without_thinking(body: Body, context: Context, gone: Callable[[Json], bool]
         # The calls under way were made without Claude's thinking, which it would miss.
         body = without(body, "thinking")
     return body | {"messages": new}
-
-
-def _thinking(messages: list[Json]) -> Iterator[Body]:
-    """The thinking blocks of a conversation. It may have thousands of turns, so this takes the shortest way."""
-    for message in messages:
-        if isinstance(message, dict) and message.get("role") == "assistant":
-            content = message.get("content")
-            if isinstance(content, list):
-                for block in content:
-                    if isinstance(block, dict) and block.get("type") == "thinking":
-                        yield block
 
 
 def _is_thinking(block: Json) -> bool:

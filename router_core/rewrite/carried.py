@@ -5,21 +5,15 @@ from __future__ import annotations
 from typing import Final
 
 from router_core.formats.carried import without_carriers
-from router_core.formats.carrier import MARK
 from router_core.json_document import Json
 from router_core.rewrite.context import Context
 from router_core.rewrite.rule import Rule
 
-_MARK: Final = MARK.encode()
-
 
 def leave_carriers(body: Json, context: Context) -> Json:
-    surface, request = context.exchange.surface, context.exchange.request
-    if context.format is not surface.format:
-        # The translation has read them.
-        return body
-    encoded = context.headers.get("content-encoding") is not None
-    return without_carriers(surface.format, body) if encoded or _MARK in request.body else body
+    format = context.exchange.surface.format
+    # A translation has read them.
+    return without_carriers(format, body) if context.format is format else body
 
 
 RULES: Final = (

@@ -42,6 +42,7 @@ class Context:
     """What rules have said so far of what they left alone."""
     unfound: list[Callable[[], None]] = field(default_factory=list)
     """Says what takes time to find out."""
+    _blocks: tuple[Json, list[tuple[Json, dict[str, Json]]]] = (None, [])
 
     @property
     def notes(self) -> list[str]:
@@ -82,6 +83,15 @@ class Context:
         """Whether the upstream is asked for a stream."""
         return self.exchange.stream or bool(self.state.get("force-stream"))
 
+    def blocks(self, messages: Json) -> list[tuple[Json, dict[str, Json]]]:
+        """The content blocks of a conversation, each with the role of its message.
+
+        Several rules look at all of them, and a conversation may have thousands, so the list is made once.
+        """
+        if messages is not self._blocks[0]:
+            self._blocks = (messages, _blocks(messages) if isinstance(messages, list) else [])
+        return self._blocks[1]
+
     def note(self, rule: str, text: str) -> None:
         line = f"{rule}: {text}"
         # A stream may meet the same with every event.
@@ -105,3 +115,13 @@ class Context:
         if rule not in self.reasons:
             self.fired.append(rule)
             self.reasons[rule] = reason
+
+
+def _blocks(messages: list[Json]) -> list[tuple[Json, dict[str, Json]]]:
+    return [
+        (message.get("role"), block)
+        for message in messages
+        if isinstance(message, dict) and isinstance(content := message.get("content"), list)
+        for block in content
+        if isinstance(block, dict)
+    ]

@@ -190,7 +190,7 @@ RULES: Final = (
             and context.exchange.surface.format is Format.OPENAI_CHAT
         ),
         client_side=False,
-        concerns=lambda raw, context: _NO_CHOICES.search(raw) is not None,
+        concerns=lambda context: lambda raw: _NO_CHOICES.search(raw) is not None,
     ),
     Rule(
         name="chat-no-stream-options",
@@ -276,6 +276,6 @@ RULES: Final = (
         event=shortening.restore,
         armed=lambda context: bool(context.state.get(shortening.STATE)),
         client_side=False,
-        concerns=shortening.is_repeated,
+        concerns=shortening.repeated,
     ),
 )

@@ -243,7 +243,7 @@ RULES: Final = (
         event=shortening.restore,
         armed=lambda context: bool(context.state.get(shortening.STATE)),
         client_side=False,
-        concerns=shortening.is_repeated,
+        concerns=shortening.repeated,
     ),
     Rule(
         name="codex-cache-key",

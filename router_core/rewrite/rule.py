@@ -23,6 +23,8 @@ from router_core.rewrite.paths import Path
 type RequestFunction = Callable[[Json, Context], Json]
 type AnswerFunction = Callable[[Json, Context], Json]
 """For an event, `DROPPED` as the result removes it."""
+type Look = Callable[[bytes], bool]
+"""Whether the bytes of one event, of several in a row or of a body may concern a rule."""
 
 DROPPED: Final = object()
 
@@ -172,8 +174,8 @@ class Rule:
     """The answer functions read the client's format; else the upstream's, before a translation."""
     needles: tuple[bytes, ...] = ()
     """Texts of which an event or body must hold one for the answer functions to be asked."""
-    concerns: Callable[[bytes, Context], bool] | None = None
-    """The same as a function of an event's bytes, where fixed texts cannot say it."""
+    concerns: Callable[[Context], Look] | None = None
+    """Makes the same as a function, where fixed texts cannot say it."""
 
     @property
     def answers(self) -> bool:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from router_core.json_document import Json
 from router_core.rewrite.context import Context
+from router_core.rewrite.rule import Look
 from router_core.rewrite.trees import at
 
 LIMIT: Final = 64
@@ -95,6 +96,7 @@ def _restored(value: Json, known: dict[str, str], depth: int) -> Json:
     return value | changed if changed else value
 
 
-def is_repeated(raw: bytes, context: Context) -> bool:
+def repeated(context: Context) -> Look:
     """Whether bytes of an answer hold a text that was shortened for it."""
-    return any(short.encode() in raw for short in context.state[STATE])
+    state = context.state
+    return lambda raw: any(short.encode() in raw for short in state[STATE])

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from router_core.json_document import Json, splice
 from router_core.rewrite.context import Context
-from router_core.rewrite.rule import DROPPED, AnswerFunction, Rule
+from router_core.rewrite.rule import DROPPED, AnswerFunction, Look, Rule
 from router_core.sse import Event, replace_data
 
 
@@ -21,8 +19,21 @@ class Stage:
         self._answers = [
             (rule, rule.answer, _glance(rule, context)) for rule in rules if rule.answer is not None
         ]
+        rules = [rule for rule, *_ in self._events]
+        self._needles = dict.fromkeys(
+            needle for rule in rules if not rule.concerns for needle in rule.needles
+        )
+        # What no needle says is asked of the rules, without looking twice for the needles of others.
+        self._asked = [step[2] for step in self._events if step[0].concerns or not step[0].needles]
         self.whole = any(rule.whole for rule, *_ in self._answers)
         """Whether a rule needs all of a body, however long it is."""
+
+    def quiet(self, events: bytes) -> bool:
+        """Whether no rule is concerned by any of these whole events."""
+        for needle in self._needles:
+            if needle in events:
+                return False
+        return not any(concerned(events) for concerned in self._asked)
 
     def event(self, event: Event) -> Event | None:
         """`event` after the rules; itself where none changed it, None where one removed it."""
@@ -63,14 +74,13 @@ class Stage:
         return value
 
 
-type Step = tuple[Rule, AnswerFunction, Callable[[bytes], bool]]
+type Step = tuple[Rule, AnswerFunction, Look]
 
 
-def _glance(rule: Rule, context: Context) -> Callable[[bytes], bool]:
+def _glance(rule: Rule, context: Context) -> Look:
     """Whether bytes may concern `rule`: what is asked before anything is parsed."""
     if rule.concerns is not None:
-        concerns = rule.concerns
-        return lambda raw: concerns(raw, context)
+        return rule.concerns(context)
     match rule.needles:
         case ():
             return lambda raw: True

@@ -26,7 +26,7 @@ from router_core.formats import Format, Operation
 from router_core.json_document import Json
 from router_core.rewrite.context import Context
 from router_core.rewrite.paths import GONE
-from router_core.rewrite.rule import DROPPED, Rule, When
+from router_core.rewrite.rule import DROPPED, Look, Rule, When
 from router_core.rewrite.trees import at, objects, without
 
 SUPPRESS: Final = "suppress-thinking"
@@ -265,12 +265,17 @@ _MOVES: Final = frozenset({Format.ANTHROPIC, Format.OPENAI_RESPONSES})
 """Formats in which what follows a part that went must move up."""
 
 
-def _is_near_thinking(raw: bytes, context: Context) -> bool:
-    format = context.exchange.surface.format
-    for needle in _NEEDLES.get(format, ()):
-        if needle in raw:
-            return True
-    return format in _MOVES and bool(context.state.get(SUPPRESS))
+def _near_thinking(context: Context) -> Look:
+    format, state = context.exchange.surface.format, context.state
+    needles, moves = _NEEDLES.get(format, ()), format in _MOVES
+
+    def near(raw: bytes) -> bool:
+        for needle in needles:
+            if needle in raw:
+                return True
+        return moves and bool(state.get(SUPPRESS))
+
+    return near
 
 
 def for_amp(context: Context) -> bool:
@@ -293,6 +298,6 @@ RULES: Final = (
         armed=for_amp,
         own=True,
         whole=True,
-        concerns=_is_near_thinking,
+        concerns=_near_thinking,
     ),
 )

@@ -44,7 +44,11 @@ def _capturing(options: Options) -> tuple[Any, list[Table]]:
 
 def _rewriting(options: Options) -> tuple[Any, list[Table]]:
     requests, events = rewriting.requests(), rewriting.events()
-    values = {"ms a request": {row: ms for row, (ms, _) in requests.items()}, "us an event": events}
+    values = {
+        "ms a request": {row: ms for row, (ms, *_) in requests.items()},
+        "times one parse and one serialisation": {row: share for row, (*_, share) in requests.items()},
+        "us an event": events,
+    }
     return values, [rewriting.table(requests, events)]
 
 

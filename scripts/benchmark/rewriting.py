@@ -25,31 +25,36 @@ CODE: Final = 'def f(x):\n\treturn "a" + x  # grün\n' * 110
 EVENTS: Final = 5000
 
 
-def conversation(turns: int = 280, *, thinking: bool = False) -> bytes:
-    """A prompt of about 100,000 tokens, as an agent sends it."""
+def conversation(turns: int = 280, *, unsigned: tuple[int, ...] = ()) -> dict[str, Any]:
+    """A prompt of about 100,000 tokens, as an agent sends it; `unsigned` are turns that begin with thinking which
+    Claude refuses."""
     messages: list[dict[str, Any]] = [
         {"role": ("user", "assistant")[i % 2], "content": [{"type": "text", "text": CODE}]}
         for i in range(turns)
     ]
-    if thinking:
-        messages[-1]["content"].insert(0, {"type": "thinking", "thinking": "hm", "signature": ""})
-        messages.append({"role": "user", "content": "go on"})
+    for turn in unsigned:
+        messages[turn]["content"].insert(0, {"type": "thinking", "thinking": "hm", "signature": ""})
     schema = {"type": "object", "properties": {"path": {"type": "string", "description": "where"}}}
     tools = [{"name": f"tool{i}", "description": "d" * 400, "input_schema": schema} for i in range(60)]
-    body = {
+    return {
         "model": "claude-sonnet-4-5",
         "max_tokens": 32000,
         "stream": True,
         "tools": tools,
         "messages": messages,
     }
+
+
+def compact(body: dict[str, Any]) -> bytes:
+    """As the official SDKs write."""
     return json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def exchange(body: bytes) -> Exchange:
+def exchange(body: bytes, *, read: bool = True) -> Exchange:
     surface = Surface(Format.ANTHROPIC, Operation.GENERATE, None, None, False, "gateway")
     request = Request("POST", "/v1/messages", [("content-type", "application/json")], body)
-    return Exchange("x", surface, ClientInfo("127.0.0.1"), request, parse(body), "claude-sonnet-4-5", True)
+    document = parse(body) if read else None
+    return Exchange("x", surface, ClientInfo("127.0.0.1"), request, document, "claude-sonnet-4-5", True)
 
 
 def attempt(model: str) -> Attempt:
@@ -58,32 +63,40 @@ def attempt(model: str) -> Attempt:
     return Attempt(1, provider, endpoint, model, "c")
 
 
-def requests(rounds: int = 15) -> dict[str, tuple[float, float]]:
-    """Row to (milliseconds a request, times the pass-through); each row in turn, so that all meet the same machine."""
-    plain, marked = exchange(conversation()), exchange(conversation(thinking=True))
+PASSED: Final = "no rule can apply (pass-through)"
+BOTH: Final = "one parse and one serialisation"
+
+
+def requests(rounds: int = 15) -> dict[str, tuple[float, float, float]]:
+    """Row to (milliseconds a request, times the pass-through, times one parse and one serialisation).
+
+    All but the pass-through begin with the client's bytes. Each row in turn, so that all meet the same machine.
+    """
+    same, other = attempt("claude-sonnet-4-5"), attempt("claude-sonnet-4-6")
+    plain = compact(conversation())
+    first, middle, last = (compact(conversation(unsigned=(turn,))) for turn in (1, 141, 279))
+    many = compact(conversation(unsigned=tuple(range(1, 280, 20))))
     # As Python's json writes by itself: spaces behind commas and colons, and everything but ASCII escaped.
-    spaced = exchange(json.dumps(json.loads(marked.request.body)).encode())
+    spaced = json.dumps(conversation(unsigned=(279,))).encode()
     rows: dict[str, Callable[[], object]] = {
-        "no rule can apply (pass-through)": lambda: prepare(plain, attempt("claude-sonnet-4-5"), NONE),
-        "one parse and one serialisation": lambda: json_roundtrip(plain.request.body),
-        "rules asked, none fires": lambda: prepare(plain, attempt("claude-sonnet-4-5"), RULES),
-        "the model renamed": lambda: prepare(plain, attempt("claude-sonnet-4-6"), RULES),
-        "a thinking block dropped, of spaced JSON": lambda: prepare(
-            spaced, attempt("claude-sonnet-4-5"), RULES
-        ),
-        "a thinking block dropped": lambda: prepare(marked, attempt("claude-sonnet-4-5"), RULES),
+        PASSED: lambda: prepare(exchange(plain, read=False), same, NONE),
+        BOTH: lambda: serialise(parse(plain)),
+        "rules asked, none fires": lambda: prepare(exchange(plain), same, RULES),
+        "the model renamed": lambda: prepare(exchange(plain), other, RULES),
+        "thinking dropped at the beginning": lambda: prepare(exchange(first), same, RULES),
+        "thinking dropped in the middle": lambda: prepare(exchange(middle), same, RULES),
+        "thinking dropped at the end": lambda: prepare(exchange(last), same, RULES),
+        "thinking dropped at the end, of spaced JSON": lambda: prepare(exchange(spaced), same, RULES),
+        "thinking dropped of fourteen turns": lambda: prepare(exchange(many), same, RULES),
     }
     times: dict[str, list[float]] = {row: [] for row in rows}
     for _ in range(rounds):
         for row, run in rows.items():
             times[row].append(timed(run))
     medians = {row: statistics.median(values) * 1000 for row, values in times.items()}
-    base = medians["no rule can apply (pass-through)"]
-    return {row: (median, median / base) for row, median in medians.items()}
-
-
-def json_roundtrip(body: bytes) -> bytes:
-    return serialise(parse(body))
+    return {
+        row: (median, median / medians[PASSED], median / medians[BOTH]) for row, median in medians.items()
+    }
 
 
 DELTA: Final = b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"Hello world"}}\n\n'
@@ -117,12 +130,12 @@ def timed(run: Callable[[], object]) -> float:
     return time.process_time() - start
 
 
-def table(requests: dict[str, tuple[float, float]], events: dict[str, float]) -> Table:
+def table(requests: dict[str, tuple[float, float, float]], events: dict[str, float]) -> Table:
     shown = Table(title="rewriting: a request of 1 MB, and an event")
-    for heading in ("", "time", "times the pass-through"):
+    for heading in ("", "time", "times the pass-through", "times one parse and one serialisation"):
         shown.add_column(heading, justify="right" if heading else "left")
-    for row, (milliseconds, times) in requests.items():
-        shown.add_row(row, f"{milliseconds:,.3f} ms", f"{times:,.0f}")
+    for row, (milliseconds, times, share) in requests.items():
+        shown.add_row(row, f"{milliseconds:,.3f} ms", f"{times:,.0f}", f"{share:.2f}")
     for row, microseconds in events.items():
-        shown.add_row(f"event: {row}", f"{microseconds:,.2f} us", "")
+        shown.add_row(f"event: {row}", f"{microseconds:,.2f} us")
     return shown

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import logging
+import zlib
 from collections import Counter
 from typing import Any
 
@@ -267,6 +268,9 @@ class Shown:
         if self.meter:
             self.meter.feed(event)
 
+    def passes_over(self, events: bytes) -> bool:
+        return b"usage" not in events
+
     def document(self, document: Any) -> None:
         self.documents.append(document)
 
@@ -351,6 +355,56 @@ def test_an_event_is_parsed_once_whoever_asks(
         data: 1 for data in datas if b'"usage' in data
     }
     assert max(parsed[data] for data in datas) == 1
+
+
+RULES = Rules(catalogue.BUILT_IN)
+DELTA = b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"%d"}}\n\n'
+
+
+@pytest.mark.parametrize("tool", [None, "amp"])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_whole_events_that_concern_nobody_are_not_even_cut(
+    tool: str | None, end: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = wire.exchange(Format.ANTHROPIC, ASKS[Format.ANTHROPIC], stream=True, tool=tool)
+    tried = wire.attempt(x, model="up")
+    prepare(x, tried, RULES)
+    responder = Responder(x, tried, RULES, 200, [("content-type", "text/event-stream")])
+    meter = Meter(Format.ANTHROPIC)
+    responder.show(Shown(meter))
+    read: list[bytes] = []
+    feed = EventReader.feed
+
+    def noted(self: EventReader, data: bytes) -> list[Event]:
+        read.append(data)
+        return feed(self, data)
+
+    monkeypatch.setattr(EventReader, "feed", noted)
+    pieces = [piece.replace(b"\n", end) for piece in (
+        b'data: {"type":"message_start","message":{"model":"up","content":[]}}\n\n',
+        DELTA % 1 + DELTA % 2, DELTA % 3, DELTA % 4 + DELTA[:9], DELTA[9:] % 5, DELTA % 6,
+        b'data: {"type":"message_delta","usage":{"output_tokens":7}}\n\n', b"data: tail",
+    )]  # fmt: skip
+    out = b"".join([responder.feed(piece) for piece in pieces]) + responder.close()
+    assert out == b"".join(pieces).replace(b'"model":"up"', b'"model":"m"')
+    assert read == [pieces[i] for i in (0, 3, 4, 6, 7)]
+    assert meter.usage.output == 7
+
+
+def test_an_error_is_numbered_after_the_last_of_events_that_passed_uncut() -> None:
+    x = ask(Format.OPENAI_RESPONSES, True)
+    tried = wire.attempt(x, model="up")
+    prepare(x, tried, RULES)
+    headers = [("content-type", "text/event-stream"), ("content-encoding", "gzip")]
+    responder = Responder(x, tried, RULES, 200, headers)
+    said = b'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","sequence_number":%d,"delta":"a"}\n\n'
+    pack = zlib.compressobj(wbits=31)
+    for numbers in ((0,), (1, 2, 3)):
+        piece = b"".join([said % n for n in numbers])
+        packed = pack.compress(piece) + pack.flush(zlib.Z_SYNC_FLUSH)
+        assert responder.feed(packed) == piece
+    out = responder.feed(b"\xff" * 40)
+    assert b'"type":"error"' in out and b'"sequence_number":4' in out
 
 
 ARRAY = b'[{"candidates": [{"content": {"parts": [{"text": "a"}]}}],\r\n"modelVersion": "up"}\r\n,\r\n{"candidates": [], "modelVersion": "up"}\r\n]'

@@ -1,4 +1,4 @@
-"""Edits of large JSON texts that are found by their own bytes, and those that have to be found by reading."""
+"""Edits of large JSON texts without what stays, and those that have to be found by reading."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router_core import json_anchor
+from router_core import json_gap
 from router_core.json_document import parse, splice
 
 STYLES: list[dict[str, Any]] = [
@@ -43,8 +43,8 @@ def with_turn(value: dict[str, Any], i: int, new: Any) -> dict[str, Any]:
     return value | {"messages": turns}
 
 
-def anchored(body: bytes, before: Any, after: Any) -> bytes | None:
-    return json_anchor.replaced(body, before, after, splice)
+def gapped(body: bytes, before: Any, after: Any) -> bytes | None:
+    return json_gap.edited(body, before, after, splice)
 
 
 @pytest.mark.parametrize("style", STYLES, ids=str)
@@ -54,7 +54,7 @@ def test_only_the_edited_item_changes(style: dict[str, Any], i: int) -> None:
     before = parse(body)
     old = before["messages"][i]
     after = with_turn(before, i, {"role": old["role"], "content": []}) | {"model": "clever"}
-    out = anchored(body, before, after)
+    out = gapped(body, before, after)
     assert out is not None and parse(out) == after
     assert out == splice(body, before, after)
     head = body.index(b"turn %d:" % i) - 200
@@ -69,7 +69,7 @@ def test_an_item_that_stands_there_twice_is_found_by_reading(style: dict[str, An
     body = json.dumps(with_turn(value, 7, value["messages"][9]), **style).encode()
     before = parse(body)
     after = with_turn(before, 9, turn("other"))
-    assert anchored(body, before, after) is None
+    assert gapped(body, before, after) is None
     assert parse(splice(body, before, after)) == after
 
 
@@ -83,23 +83,84 @@ def test_the_bytes_of_another_value_that_is_equal_are_not_taken_for_it() -> None
     body = (whole[:at] + "same\\/same" + whole[at + len("same/same") :]).encode()
     before = parse(body)
     after = with_turn(before, 9, turn("other"))
-    assert anchored(body, before, after) is None
+    assert gapped(body, before, after) is None
     assert parse(splice(body, before, after)) == after
 
 
-def test_a_key_that_stands_twice_is_left_to_reading() -> None:
-    """One of the two has to go, or another reader might take the first."""
+def test_of_a_key_that_stands_twice_one_goes() -> None:
+    """Another reader might take the first."""
     body, _ = body_of(STYLES[0])
     body = body.replace(b"{", b'{"model":"first",', 1)
     before = parse(body)
     after = with_turn(before, 3, turn("other")) | {"model": "clever"}
-    assert anchored(body, before, after) is None
-    assert json.loads(splice(body, before, after), object_pairs_hook=len) == 4
+    out = splice(body, before, after)
+    assert parse(out) == after and json.loads(out, object_pairs_hook=len) == 4
+
+
+@pytest.mark.parametrize("style", STYLES, ids=str)
+def test_of_a_list_that_stands_twice_the_second_is_edited(style: dict[str, Any]) -> None:
+    """The second is the value of its key; the first may stay."""
+    _, value = body_of(style)
+    body = json.dumps({"mess": value["messages"]} | value, **style).replace('"mess"', '"messages"').encode()
+    before = parse(body)
+    for i in (0, 30, 59):
+        after = with_turn(before, i, turn("other")) | {"model": "clever"}
+        assert parse(splice(body, before, after)) == after
+
+
+@pytest.mark.parametrize("style", STYLES, ids=str)
+@pytest.mark.parametrize(
+    "edit", ["drop first", "drop last", "drop", "append", "put first", "move", "members"]
+)
+def test_edits_of_every_kind_leave_the_others_as_they_stand(style: dict[str, Any], edit: str) -> None:
+    body, value = body_of(style)
+    before = parse(body)
+
+    def edited(tree: dict[str, Any], turns: list[Any]) -> dict[str, Any]:
+        match edit:
+            case "drop first":
+                return tree | {"messages": turns[1:]}
+            case "drop last":
+                return tree | {"messages": turns[:-1]}
+            case "drop":
+                return tree | {"messages": [*turns[:20], *turns[23:]]}
+            case "append":
+                return tree | {"messages": [*turns, turn("more")]}
+            case "put first":
+                return tree | {"messages": [turn("more"), *turns]}
+            case "move":
+                return {"request": {"contents": turns}, "model": "clever"}
+        return {k: v for k, v in tree.items() if k != "max_tokens"} | {"model": "clever", "n": 1}
+
+    after = edited(before, before["messages"])
+    out = gapped(body, before, after)
+    assert out is not None and parse(out) == after
+    numbers = b"1180591620717411303424"
+    assert (numbers in out) is (edit != "move")
+    if "indent" not in style and edit not in ("append", "put first", "move", "members"):
+        # What is new is written compactly.
+        assert out == json.dumps(edited(value, value["messages"]), **style).encode()
+
+
+def test_a_conversation_about_this_is_edited_too() -> None:
+    _, value = body_of(STYLES[0])
+    value = with_turn(value, 59, turn("detour: items that stay, 0") | {"x": "detour: items that stay, 0"})
+    body = json.dumps(value, **STYLES[0]).encode()
+    before = parse(body)
+    after = with_turn(before, 59, before["messages"][59] | {"role": "user"})
+    assert gapped(body, before, after) is None
+    assert parse(splice(body, before, after)) == after
 
 
 @given(st.data(), st.sampled_from(STYLES))
 def test_what_is_found_is_what_reading_finds(data: st.DataObject, style: dict[str, Any]) -> None:
-    scalars = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.text(max_size=4) | st.just(1.0)
+    scalars = (
+        st.none()
+        | st.booleans()
+        | st.integers(-(2**70), 2**70)
+        | st.text(max_size=4)
+        | st.sampled_from([1.0, "x" * 40, '"}],' * 9])
+    )
     items = st.dictionaries(
         st.sampled_from(["a", "b", "k"]), scalars | st.lists(scalars, max_size=3), max_size=3
     )
@@ -110,10 +171,11 @@ def test_what_is_found_is_what_reading_finds(data: st.DataObject, style: dict[st
     except ValueError:
         return
     edited = {i: data.draw(items) for i in range(len(before["list"])) if data.draw(st.booleans())}
-    after = before | {"list": [edited.get(i, item) for i, item in enumerate(before["list"])]}
+    gone = {i for i in edited if data.draw(st.booleans())}
+    after = before | {"list": [edited.get(i, item) for i, item in enumerate(before["list"]) if i not in gone]}
     if data.draw(st.booleans()):
         after["k"] = data.draw(st.text(max_size=4))
     slow = splice(body, before, after)
-    with patch.object(json_anchor, "MIN_BYTES", 0):
-        quick = anchored(body, before, after)
+    with patch.object(json_gap, "MIN_BYTES", 0):
+        quick = gapped(body, before, after)
     assert quick is None or (parse(quick) == after == parse(slow) and b"1.5" in quick)
