@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from router_core.formats.anthropic.cache_marks import MAX_MARKS
+from router_core.formats.anthropic.cache_marks import surplus
 from router_core.json_document import Json
 from router_core.rewrite.context import Context
 from router_core.rewrite.trees import at, objects, without
@@ -14,17 +14,11 @@ type Body = dict[str, Any]
 
 
 def limit_cache_marks(body: Body, context: Context) -> Body:
-    total = len(list(_marked(body, context))) + ("cache_control" in body)
-    surplus = total - MAX_MARKS
-    if surplus <= 0:
-        return body
-    sections = {"system": [], "tools": [], "messages": []}  # type: ignore[var-annotated]
+    sections: dict[str, list[int]] = {"system": [], "tools": [], "messages": []}
     for section, holder in _marked(body, context):
         sections[section].append(id(holder))
-    system, tools, messages = sections["system"], sections["tools"], sections["messages"]
-    # The last mark of system and tools covers all before it, so those go last.
-    order = [*system[:-1], *tools[:-1], *messages, *system[-1:], *tools[-1:]]
-    return _unmarked(body, frozenset(order[:surplus]), ("cache_control",))
+    gone = surplus(**sections, further="cache_control" in body)
+    return _unmarked(body, frozenset(gone), ("cache_control",)) if gone else body
 
 
 def order_cache_ttls(body: Body, context: Context) -> Body:

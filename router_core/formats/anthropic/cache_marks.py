@@ -16,20 +16,30 @@ def marked(block: dict[str, Any], cache: str | None) -> dict[str, Any]:
     return block
 
 
+def surplus[Marked](
+    system: list[Marked], tools: list[Marked], messages: list[Marked], further: int = 0
+) -> list[Marked]:
+    """Those of the marked blocks, each list in its order, whose marks are too many; `further` marks stay.
+
+    The earliest go. The last of system and tools cover all that stands before them, so those go last.
+    """
+    order = [*system[:-1], *tools[:-1], *messages, *system[-1:], *tools[-1:]]
+    return order[: max(0, len(order) + further - MAX_MARKS)]
+
+
 def limit_marks(
     document: dict[str, Any], system: list[dict[str, Any]], messages: list[dict[str, Any]]
 ) -> None:
-    """Keeps the last marks that fit; without any, marks a conversation that will go on.
+    """Keeps the marks that fit; without any, marks a conversation that will go on.
 
     Clients of other formats rely on caching by itself, which Anthropic does not do.
     """
     tools = document.get("tools") or []
-    found = [block for block in (*tools, *system) if "cache_control" in block]
-    for message in messages:
-        found += [block for block in message["content"] if "cache_control" in block]
-    for block in found[:-MAX_MARKS]:
+    said = [block for message in messages for block in message["content"]]
+    marks = [[block for block in blocks if "cache_control" in block] for blocks in (system, tools, said)]
+    for block in surplus(marks[0], marks[1], marks[2]):
         del block["cache_control"]
-    if found or not (tools or len(messages) > 2):
+    if any(marks) or not (tools or len(messages) > 2):
         return
     prefix = system or tools
     if prefix:

@@ -8,6 +8,7 @@ import pytest
 
 from router_core.errors import Code, Refusal
 from router_core.formats import Format, Operation
+from router_core.formats.anthropic import cache_marks
 from router_core.formats.translate import request, translatable
 from router_core.providers.model import ModelInfo
 from tests.router_core.formats.translated import MINIMAL, UPSTREAMS, asks
@@ -612,3 +613,16 @@ def test_what_can_be_translated() -> None:
     assert translatable(C, G, Operation.EMBEDDINGS)
     assert not translatable(C, A, Operation.EMBEDDINGS)
     assert not translatable(R, A, Operation.COMPACT)
+
+
+def test_of_too_many_cache_marks_those_go_that_cover_least() -> None:
+    """The last of system and tools cover all before them."""
+    mark = {"cache_control": {"type": "ephemeral"}}
+    system = [{"text": "a"} | mark, {"text": "b"} | mark]
+    tools = [{"name": name} | mark for name in "fg"]
+    messages = [{"role": "user", "content": [{"text": text} | mark]} for text in "cde"]
+    cache_marks.limit_marks({"tools": tools}, system, messages)
+    said = [block for message in messages for block in message["content"]]
+    assert ["cache_control" in block for block in (*system, *tools, *said)] == [
+        False, True, False, True, False, True, True
+    ]  # fmt: skip
