@@ -54,6 +54,9 @@ DURATIONS: Final = tuple(0.01 * 2**i for i in range(14))
 TOKENS: Final = tuple(float(4**i) for i in range(14))
 """Bucket boundaries that the conventions ask for."""
 
+NICE: Final = 19
+"""More than other children are: nobody waits for what it says."""
+
 _PROPAGATOR: Final = TraceContextTextMapPropagator()
 
 
@@ -218,7 +221,7 @@ class _ToProxy(logging.Handler):
 
 def serve(source: int, sink: int) -> None:
     """Exports until the end of `source`."""
-    give_way()
+    give_way(NICE)
     logging.basicConfig(handlers=[_ToProxy(sink)], format="%(message)s", level=logging.WARNING)
     exporter = by_otlp()
     pending = bytearray()

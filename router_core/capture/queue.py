@@ -20,7 +20,8 @@ type Item = tuple[Any, ...] | float
 
 - (name of an operation, arguments ...), see `router_core.capture.writer`;
 - (number of a hop, seconds, bytes): a piece of an answer came over it;
-- seconds: the piece that came last from upstream went to the client as it was.
+- seconds: the piece that came last from upstream went to the client as it was. Whoever has put the piece may
+  append this without asking, as it counts for nothing.
 """
 type Batch = tuple[list[str], list[tuple[int, list[Item]]]]
 """Secrets to be known first, and what recordings have reported, by their numbers."""
@@ -29,12 +30,14 @@ type Batch = tuple[list[str], list[tuple[int, list[Item]]]]
 class Lane:
     """What one recording has reported and nobody has taken yet."""
 
-    __slots__ = ("generation", "items", "number", "waits")
+    __slots__ = ("came", "generation", "items", "number", "waits", "went")
 
     def __init__(self, number: int, generation: int) -> None:
         self.number = number
         self.generation = generation
         self.items: deque[Item] = deque()
+        self.came = self.went = 0
+        """Bytes that have been put, and taken: each is counted by one thread alone."""
         self.waits = False
         """Whether the queue knows that there is something to take."""
 
@@ -55,7 +58,7 @@ class Queue:
 
     @property
     def size(self) -> int:
-        """Bytes that wait."""
+        """Bytes that wait, echoes aside."""
         return self._in - self._out
 
     def open(self, number: int) -> Lane:
@@ -67,7 +70,9 @@ class Queue:
         writer that knew the recording is gone."""
         if self._in - self._out + size > self._max_bytes or lane.generation != self.generation:
             return False
-        self._in += size + ITEM_BYTES
+        size += ITEM_BYTES
+        self._in += size
+        lane.came += size
         lane.items.append(item)
         # After the append: `take` forgets the sign first and takes then, so that one of the two sees the item.
         if not lane.waits:
@@ -77,6 +82,7 @@ class Queue:
     def put_last(self, lane: Lane, item: Item) -> None:
         """For the end of a recording, which must not be lost."""
         self._in += ITEM_BYTES
+        lane.came += ITEM_BYTES
         lane.items.append(item)
         self._call(lane)
 
@@ -92,11 +98,8 @@ class Queue:
         while self._lanes and size < max_bytes:
             lane = self._lanes.popleft()
             lane.waits = False
-            items: list[Item] = []
-            while lane.items and size < max_bytes:
-                item = lane.items.popleft()
-                size += ITEM_BYTES + _bytes_of(item)
-                items.append(item)
+            items, bytes_taken = _take(lane, max_bytes - size)
+            size += bytes_taken
             if lane.items:
                 lane.waits = True
                 self._lanes.appendleft(lane)
@@ -114,7 +117,17 @@ class Queue:
             self.filled.set()
 
 
-def _bytes_of(item: Item) -> int:
-    if isinstance(item, float):
-        return 0
-    return sum([len(value) for value in item if isinstance(value, bytes)])
+def _take(lane: Lane, max_bytes: int) -> tuple[list[Item], int]:
+    """What waits in `lane`, oldest first, no further item once there are so many bytes; and the bytes."""
+    # Read before: what comes meanwhile is taken with these or the next time, but counted the next time.
+    waiting = lane.came - lane.went
+    if waiting <= max_bytes:
+        items = [lane.items.popleft() for _ in range(len(lane.items))]
+    else:
+        items, waiting = [], 0
+        while lane.items and waiting < max_bytes:
+            items.append(item := lane.items.popleft())
+            if isinstance(item, tuple):
+                waiting += ITEM_BYTES + sum([len(value) for value in item if isinstance(value, bytes)])
+    lane.went += waiting
+    return items, waiting

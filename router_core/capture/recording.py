@@ -143,10 +143,9 @@ class Recording:
         if self.live:
             at = monotonic() - self._started
             if data == self._last:
-                kept = self._queue.put(self._lane, at, 0)
-            else:
-                kept = self._queue.put(self._lane, (0, at, data), len(data))
-            if not kept:
+                # Taken with what comes next, or with the piece itself.
+                self._lane.items.append(at)
+            elif not self._queue.put(self._lane, (0, at, data), len(data)):
                 self._give_up()
 
     @quiet

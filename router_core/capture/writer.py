@@ -37,6 +37,8 @@ from router_core.frames import decode
 
 logger = logging.getLogger(__name__)
 
+NICE: Final = 15
+"""The proxy never waits for it, and what it has read survives the proxy."""
 FLUSH_INTERVAL: Final = 0.7
 """Seconds between two writes: what a crash of this process may take, besides an unfinished line of a body."""
 PRUNE_INTERVAL: Final = 60.0
@@ -232,7 +234,7 @@ OF_WRITER: Final = frozenset({"configure", "begin", "finish", "cut"})
 
 def serve(source: int, sink: int) -> None:
     """Reads operations from `source` until its end, and writes `Stats` to `sink` when they change."""
-    give_way()
+    give_way(NICE)
     writer = Writer()
     said = Stats()
     pending = bytearray()

@@ -335,11 +335,13 @@ def test_the_queue_is_bounded_in_bytes_and_in_number():
     one = queue.open(1)
     assert queue.put(one, (1, 0.0, b"x" * 20), 20)
     assert not queue.put(one, (1, 0.1, b"y" * 20 * ITEM_BYTES), 20 * ITEM_BYTES)
-    assert queue.put(one, 0.2, 0) and queue.put(one, 0.3, 0)
-    assert not queue.put(one, 0.4, 0)
+    assert queue.put(one, (1, 0.2, b""), 0) and queue.put(one, (1, 0.3, b""), 0)
+    one.items.append(0.4)
+    assert not queue.put(one, (1, 0.5, b""), 0)
     queue.put_last(one, ("finish",))
     assert queue.size == 4 * ITEM_BYTES + 20
-    assert queue.take() == ([], [(1, [(1, 0.0, b"x" * 20), 0.2, 0.3, ("finish",)])])
+    expected = [(1, 0.0, b"x" * 20), (1, 0.2, b""), (1, 0.3, b""), 0.4, ("finish",)]
+    assert queue.take() == ([], [(1, expected)])
     assert queue.size == 0 and queue.take() is None
 
 
@@ -369,7 +371,8 @@ def test_recordings_of_a_writer_that_is_gone_are_refused():
     queue = Queue()
     old = queue.open(1)
     queue.generation += 1
-    assert not queue.put(old, 0.1, 0) and queue.put(queue.open(2), 0.1, 0)
+    item = (1, 0.1, b"")
+    assert not queue.put(old, item, 0) and queue.put(queue.open(2), item, 0)
 
 
 def test_nothing_is_lost_between_two_threads():
@@ -383,18 +386,18 @@ def test_nothing_is_lost_between_two_threads():
             last = done.is_set()
             while batch := queue.take(5000):
                 for number, items in batch[1]:
-                    taken[number] += items
+                    taken[number] += [item[1] for item in items]
             if last:
                 return
 
     thread = threading.Thread(target=take)
     thread.start()
     for at in range(20_000):
-        while not queue.put(lanes[at % 5], float(at), 0):
+        while not queue.put(lanes[at % 5], (1, at, b"x" * (at % 7)), at % 7):
             time.sleep(0.001)
     done.set()
     thread.join()
-    assert taken == {n: [float(at) for at in range(n, 20_000, 5)] for n in range(5)}
+    assert taken == {n: list(range(n, 20_000, 5)) for n in range(5)}
     assert queue.size == 0
 
 
