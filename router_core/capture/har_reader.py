@@ -34,8 +34,10 @@ def read(data: bytes) -> tuple[list[Record], list[str]]:
     for number, entry in enumerate(entries):
         try:
             records.append(_record(entry))
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            problems.append(f"entry {number}: {type(error).__name__}: {error}")
+        except ValueError as error:
+            problems.append(f"entry {number}: {error}")
+        except (KeyError, TypeError, AttributeError) as error:
+            problems.append(f"entry {number}: it is not built as HAR 1.2 wants it ({error})")
     return records, problems
 
 

@@ -125,6 +125,8 @@ def test_bad_entries_are_named_and_the_rest_imported():
     records, problems = read(json.dumps({"log": {"entries": entries}}).encode())
     assert len(records) == 1 and records[0].client.request.body.data == BODY
     assert [p.partition(":")[0] for p in problems] == ["entry 0", "entry 2", "entry 3"]
+    assert problems[1].startswith("entry 2: it is not built as HAR 1.2 wants it (")
+    assert problems[2] == "entry 3: its request has no url"
 
 
 @pytest.mark.parametrize(
