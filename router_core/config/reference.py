@@ -137,7 +137,9 @@ def _table(heading: str, part: dict[str, Any], parts: dict[str, Any]) -> str:
     for key, entry in part["properties"].items():
         type_ = _type(entry, parts)
         default = "required" if key in part.get("required", ()) else _default(entry)
-        written = "" if "section" in type_ else example(places[0] if places else "", key)
+        # Sections have a table of their own, with examples; a list that may also hold texts shows how they stand in it.
+        shown = "section" not in type_ or type_ == "list of texts or sections"
+        written = example(places[0] if places else "", key) if shown else ""
         cells = (f"`{key}`", type_, default, entry.get("description", ""), f"`{written}`" if written else "")
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines)
