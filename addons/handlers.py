@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import traceback
+from typing import Final
+
 from mitmproxy import connection, ctx
 from mitmproxy.connection import ConnectionState
 from mitmproxy.proxy import commands, events, mode_servers, server_hooks
 from mitmproxy.proxy.server import ConnectionHandler
 from mitmproxy.utils import asyncio_utils
+
+from addons.dismantle import dismantle
 
 
 def handler_of(client: connection.Client) -> ConnectionHandler | None:
@@ -21,11 +27,12 @@ def inject(client: connection.Client, event: events.Event) -> None:
         asyncio_utils.create_task(handler.server_event(event), name="inject event", keep_ref=True)
 
 
-class TellingHandler(mode_servers.ProxyConnectionHandler):
-    """`ProxyConnectionHandler` that tells its layers of every connection that could not be made.
+class TidyHandler(mode_servers.ProxyConnectionHandler):
+    """`ProxyConnectionHandler`, except that
 
-    mitmproxy expects an OSError or a connection that has a peer. A peer that resets at once can leave a socket
-    without one, and then the layers would wait for ever.
+    - its layers hear of every connection that could not be made. mitmproxy expects an OSError or a connection that
+      has a peer; a peer that resets at once can leave a socket without one, and they would wait for ever;
+    - its layers are taken apart at its end.
     """
 
     async def handle_client(self) -> None:
@@ -35,6 +42,17 @@ class TellingHandler(mode_servers.ProxyConnectionHandler):
             writer.close()
             return
         await super().handle_client()
+        if dismantle(self.layer):
+            self.layer = ENDED  # type: ignore[assignment]
+            self.timeout_watchdog.callback = _nothing
+
+    async def handle_connection(self, connection: connection.Connection) -> None:
+        try:
+            await super().handle_connection(connection)
+        except asyncio.CancelledError as error:
+            # mitmproxy keeps it in a variable, so that the frame and the error hold each other and all of the above.
+            traceback.clear_frames(error.__traceback__)
+            raise
 
     async def open_connection(self, command: commands.OpenConnection) -> None:
         try:
@@ -58,6 +76,20 @@ class TellingHandler(mode_servers.ProxyConnectionHandler):
         await self.server_event(events.OpenConnectionCompleted(command, why))
 
 
+class _Ended:
+    """In the place of the layers, for events that come too late."""
+
+    def handle_event(self, _event: events.Event) -> tuple[commands.Command, ...]:
+        return ()
+
+
+ENDED: Final = _Ended()
+
+
+async def _nothing() -> None:
+    pass
+
+
 def install() -> None:
-    """Let every client from now on be served by a `TellingHandler`: mitmproxy has no other way in than this name."""
-    mode_servers.ProxyConnectionHandler = TellingHandler  # type: ignore[misc]
+    """Let every client from now on be served by a `TidyHandler`: mitmproxy has no other way in than this name."""
+    mode_servers.ProxyConnectionHandler = TidyHandler  # type: ignore[misc]

@@ -30,6 +30,7 @@ from mitmproxy.proxy.layers.http import (
 
 from addons.answers import broken_answer, broken_event, keep_alive, too_large
 from addons.call import Call, calls
+from addons.dismantle import dismantle
 from addons.failover.events import GetHttp1Connection, UpstreamAttemptHook
 from addons.failover.hold import Hold
 from addons.witness import Witness
@@ -64,8 +65,9 @@ class AttemptStream(HttpStream):
         All that one request needed is then freed at once, while the processor's cache still holds it, and the
         collector has less to do.
         """
-        if self._paused or self.child_layer:
+        if self._paused or (self.child_layer and not dismantle(self.child_layer)):
             return  # something still comes
+        self.child_layer = None
         self.context.layers.clear()
         self.client_state = self.server_state = _over
         if self.call and self.call.finished:

@@ -26,6 +26,7 @@ from mitmproxy.proxy.layers.websocket import WebsocketLayer
 from wsproto.events import CloseConnection
 from wsproto.frame_protocol import CloseReason
 
+from addons.dismantle import dismantle
 from addons.failover.clients import Crowded, unprocessed
 from addons.failover.events import DeadlinePassed, Draining, GetHttp1Connection, HookFinished
 from addons.failover.stream import FailoverStream
@@ -56,6 +57,8 @@ class FailoverLayer(HttpLayer):
         self.attempt_ids = itertools.count(-1, -1)
         self.left: list[FailoverStream] = []
         """Streams that were dropped by what is being handled."""
+        self.forgotten: list[layer.Layer] = []
+        """Layers of upstream connections that were dropped by it, and may be at work on it themselves."""
         self.run_hook: Callable[[commands.StartHook, FailoverLayer], bool] | None = None
         """Runs a hook; False if it has to wait, and comes back as `HookFinished`. None: hooks are commands."""
 
@@ -64,6 +67,10 @@ class FailoverLayer(HttpLayer):
             yield from self._process(event)
             while self.left:
                 self._release(self.left.pop())
+            while self.forgotten:
+                gone = self.forgotten.pop()
+                if gone not in self.connections.values() and gone not in self.command_sources.values():
+                    dismantle(gone)
         except Exception:
             # mitmproxy would log it too, and let the client wait for ever.
             logger.exception("a bug ends the connection of %s", self.context.client.peername)
@@ -252,7 +259,7 @@ class FailoverLayer(HttpLayer):
                 and connection is not self.context.server
                 and (connection.error or connection.state is ConnectionState.CLOSED)
             ):
-                del self.connections[connection]
+                self.forgotten.append(self.connections.pop(connection))
         if self.context.server.error and not self.context.server.connected:
             self.context.server.error = None
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import ssl
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any, Self
 
 import httpx
 import pytest
@@ -51,46 +53,113 @@ OF_A_REQUEST = {
 REQUESTS = 10
 
 
-@pytest.mark.parametrize("mode", ["off", "all"], ids=["not recorded", "recorded"])
-@pytest.mark.parametrize("stream", [False, True], ids=["json", "stream"])
-def test_nothing_of_a_request_is_left(
-    fakes: FakeThread, ca_bundle: Path, tmp_path: Path, stream: bool, mode: str
-) -> None:
+OF_A_CONNECTION = {
+    "FailoverLayer",
+    "NextLayer",
+    "ClientTLSLayer",
+    "ServerTLSLayer",
+    "BoundedHttp1Server",
+    "PatientHttp1Client",
+    "BodilessHttp2Server",
+    "GracefulHttp2Client",
+    "GracefulH2Connection",
+}
+CONNECTIONS = 5
+
+
+class Watched:
+    """A Detour that tells what is left of its objects. `ready` is its ready line."""
+
+    def __init__(self, config: dict[str, Any], folder: Path) -> None:
+        (folder / "detour.yaml").write_text(json.dumps(config))
+        self._process = subprocess.Popen(
+            # As it is served: without the checks of types, whose exceptions refer to themselves.
+            [sys.executable, "-O", "-c", PROGRAM, str(folder / "detour.yaml")],
+            env={**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(folder)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+
+    def __enter__(self) -> Self:
+        self.ready = self._line()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._process.terminate()
+        self._process.communicate(timeout=40)
+
+    def _line(self) -> str:
+        assert self._process.stdout
+        return self._process.stdout.readline()
+
+    def _next(self) -> str:
+        assert self._process.stdin
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        return self._line()
+
+    def address(self, listener: str) -> str:
+        found = re.search(rf"{listener}=(\S+)", self.ready)
+        assert found, self.ready
+        return f"http://{found[1]}"
+
+    def watch(self) -> None:
+        assert self._next() == "watching\n"
+
+    def left(self) -> dict[str, int]:
+        """How many there are of each type, with those that only the collector would have freed."""
+        return json.loads(self._next())
+
+
+@pytest.fixture
+def config(fakes: FakeThread, ca_bundle: Path, tmp_path: Path) -> dict[str, Any]:
     fake = fakes.start("released")
-    config = base_config(ca_bundle) | {
+    return base_config(ca_bundle) | {
         "data_dir": str(tmp_path / "data"),
         "providers": {"anthropic": {"base_url": fake.base_url("anthropic")}},
         "credentials": [{"id": "one", "provider": "anthropic", "api_key": "secret-one"}],
-        "capture": {"mode": mode},
     }
-    (tmp_path / "detour.yaml").write_text(json.dumps(config))
-    process = subprocess.Popen(
-        # As it is served: without the checks of types, whose exceptions refer to themselves.
-        [sys.executable, "-O", "-c", PROGRAM, str(tmp_path / "detour.yaml")],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(tmp_path)},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    assert process.stdin and process.stdout
-    try:
-        ready = process.stdout.readline()
-        gateway = re.search(r"gateway=(\S+)", ready)
-        assert gateway, ready
-        path, headers, body = SHAPES["anthropic"].request("claude-sonnet-4-5-20250929", stream=stream)
-        with httpx.Client(base_url=f"http://{gateway[1]}", trust_env=False, timeout=TIMEOUT) as client:
+
+
+@pytest.mark.parametrize("mode", ["off", "all"], ids=["not recorded", "recorded"])
+@pytest.mark.parametrize("stream", [False, True], ids=["json", "stream"])
+def test_nothing_of_a_request_is_left(
+    config: dict[str, Any], tmp_path: Path, stream: bool, mode: str
+) -> None:
+    path, headers, body = SHAPES["anthropic"].request("claude-sonnet-4-5-20250929", stream=stream)
+    with (
+        Watched({**config, "capture": {"mode": mode}}, tmp_path) as detour,
+        httpx.Client(base_url=detour.address("gateway"), trust_env=False, timeout=TIMEOUT) as client,
+    ):
+        client.post(path, headers=headers, json=body).raise_for_status()
+        detour.watch()
+        for _ in range(REQUESTS):
             client.post(path, headers=headers, json=body).raise_for_status()
-            process.stdin.write("\n")
-            process.stdin.flush()
-            assert process.stdout.readline() == "watching\n"
-            for _ in range(REQUESTS):
-                client.post(path, headers=headers, json=body).raise_for_status()
-            process.stdin.write("\n")
-            process.stdin.flush()
-            found = json.loads(process.stdout.readline())
-    finally:
-        process.terminate()
-        process.communicate(timeout=40)
+        found = detour.left()
     # The last one may not be over yet when the collector is asked.
     assert {name: count for name, count in found.items() if name in OF_A_REQUEST and count > 1} == {}
+
+
+@pytest.mark.parametrize("http2", [False, True], ids=["h1", "h2"])
+def test_nothing_of_a_connection_is_left(config: dict[str, Any], tmp_path: Path, http2: bool) -> None:
+    path, headers, body = SHAPES["anthropic"].request("claude-sonnet-4-5-20250929", stream=True)
+
+    def ask(detour: Watched) -> None:
+        context = ssl.create_default_context(cafile=str(tmp_path / "data" / "ca" / "mitmproxy-ca-cert.pem"))
+        proxy = detour.address("proxy")
+        with httpx.Client(
+            verify=context, proxy=proxy, http2=http2, trust_env=False, timeout=TIMEOUT
+        ) as client:
+            url = f"https://api.anthropic.com{path}"
+            client.post(url, headers=headers, json=body).raise_for_status()
+
+    with Watched(config, tmp_path) as detour:
+        ask(detour)
+        detour.watch()
+        for _ in range(CONNECTIONS):
+            ask(detour)
+        found = detour.left()
+    # Those of a client that has just gone may still be there; each has one in the tunnel and one before it.
+    assert {name: count for name, count in found.items() if name in OF_A_CONNECTION and count > 3} == {}
