@@ -35,33 +35,48 @@ ERROR_PREFIX: Final = "[tool error] "
 
 
 def for_upstream(turns: list[Turn], format: Format, notes: list[str]) -> list[Turn]:
-    """`turns` as models of `format` take them: see `repeatable` and `settle`. They may be changed in place.
-
-    What is nowhere in the conversation is not looked for in each turn: conversations have thousands.
-    """
-    kinds = {type(part) for turn in turns for part in turn.parts}
+    """`turns` as models of `format` take them: see `repeatable` and `settle`. They may be changed in place."""
+    kinds = {type(part) for turn in turns if type(turn.content) is list for part in turn.content}
     if not _UNREPEATED.isdisjoint(kinds):
         turns = repeatable(turns, format, notes)
-    return joined(turns) if _CALLS.isdisjoint(kinds) else settle(turns, notes)
+    return turns if _settled(turns) else settle(turns, notes)
 
 
 _UNREPEATED: Final = frozenset({ServerTool, Media})
-_CALLS: Final = frozenset({ToolCall, ToolResult})
 
 
-def joined(turns: list[Turn]) -> list[Turn]:
-    """`turns` with consecutive model turns joined."""
-    together: list[Turn] = []
-    before: str | None = None
+def _settled(turns: list[Turn]) -> bool:
+    """Whether there is nothing for `settle` to do but name the results, which is done: nearly all clients keep order."""
+    seen: set[str] = set()
+    calls: list[ToolCall] = []
+    before: Role | None = None
     for turn in turns:
-        role = turn.role
-        if role == "assistant" and before == role:
-            last = together[-1]
-            together[-1] = Turn(role, last.parts + turn.parts, last.name)
-        else:
-            together.append(turn)
+        role, content = turn.role, turn.content
+        if role == "assistant":
+            if calls or before == role:
+                return False
+            if type(content) is list:
+                calls = [part for part in content if type(part) is ToolCall]
+        elif calls:
+            if type(content) is str or not _answered(calls, content, seen):  # type: ignore[arg-type]
+                return False
+            calls = []
+        elif type(content) is list and ToolResult in map(type, content):
+            return False
         before = role
-    return together
+    return not calls
+
+
+def _answered(calls: list[ToolCall], content: list[Part], seen: set[str]) -> bool:
+    """Whether `content` begins with the results of `calls` and holds no others; the results are named."""
+    for call, result in zip(calls, content, strict=False):
+        id = call.id
+        if type(result) is not ToolResult or result.id != id or id in seen or not id:
+            return False
+        seen.add(id)
+        result.name, result.namespace, result.kind = call.name, call.namespace, call.kind
+    more = len(content) - len(calls)
+    return more == 0 or (more > 0 and ToolResult not in map(type, content[-more:]))
 
 
 def settle(turns: list[Turn], notes: list[str]) -> list[Turn]:
@@ -80,12 +95,13 @@ def settle(turns: list[Turn], notes: list[str]) -> list[Turn]:
             _append(settled, turn, results.answers(position - 1))
             continue
         if position < count and turns[position].role == "assistant":
-            turn = Turn("assistant", list(turn.parts), turn.name)
+            said = list(turn.parts)
             while position < count and turns[position].role == "assistant":
-                turn.parts += turns[position].parts
+                said += turns[position].parts
                 position += 1
+            turn = Turn("assistant", said)
         settled.append(turn)
-        calls = [part for part in turn.parts if type(part) is ToolCall]
+        calls = [] if type(turn.content) is str else [part for part in turn.parts if type(part) is ToolCall]
         if calls:
             answers: list[Part] = []
             unnamed: list[ToolResult] | None = None
@@ -111,10 +127,10 @@ def _append(settled: list[Turn], turn: Turn, answers: bool) -> None:
         parts = [part for part in turn.parts if type(part) is not ToolResult]
         if not parts:
             return
-        turn = Turn(turn.role, parts, turn.name)
-    last = settled[-1] if settled and turn.role == "user" else None
-    if last is not None and last.role == "user" and last.parts and type(last.parts[-1]) is ToolResult:
-        last.parts += turn.parts
+        turn = Turn(turn.role, parts)
+    last = settled[-1].content if settled and turn.role == "user" and settled[-1].role == "user" else ""
+    if last and type(last) is list and type(last[-1]) is ToolResult:
+        last += turn.parts
     else:
         settled.append(turn)
 
@@ -128,8 +144,8 @@ class _Results:
         """Further results of one id, which some clients use again and again."""
         self._places: set[int] = set()
         for place, turn in enumerate(turns):
-            if turn.role != "assistant":
-                for part in turn.parts:
+            if turn.role != "assistant" and type(turn.content) is list:
+                for part in turn.content:
                     if type(part) is ToolResult:
                         self._places.add(place)
                         if part.id in self._first:
@@ -187,21 +203,17 @@ def alternate(turns: list[Turn], opening: str = OPENING) -> list[Turn]:
     merged: list[Turn] = []
     before: str | None = None
     for turn in turns:
-        role: Role = turn.role
-        parts = turn.parts
-        for part in parts:
-            if type(part) is Text and not part.text and not part.signature:
-                parts = [p for p in parts if type(p) is not Text or p.text or p.signature]
-                break
-        if not parts:
+        if type(turn.content) is list:
+            turn.content = [p for p in turn.content if type(p) is not Text or p.text or p.signature]
+        if not turn.content:
             continue
+        role: Role = turn.role
         if role == "system":
-            turn = Turn("user", [])
-            parts, role = [remind(part) if type(part) is Text else part for part in parts], "user"
+            role = "user"
+            turn = Turn(role, [remind(part) if type(part) is Text else part for part in turn.parts])
         if role == before:
-            merged[-1].parts += parts
+            merged[-1].parts.extend(turn.parts)
         else:
-            turn.parts = parts
             merged.append(turn)
             before = role
     if not merged or merged[0].role == "assistant":
@@ -217,11 +229,10 @@ def repeatable(turns: list[Turn], format: Format, notes: list[str]) -> list[Turn
     """
     kept: list[Turn] = []
     for turn in turns:
-        if turn.role == "assistant" and not _UNREPEATED.isdisjoint(map(type, turn.parts)):
-            parts = [part for part in turn.parts if not _foreign(part, format, notes)]
-            if not parts:
+        if turn.role == "assistant" and not _UNREPEATED.isdisjoint(map(type, turn.content)):
+            turn.content = [part for part in turn.parts if not _foreign(part, format, notes)]
+            if not turn.content:
                 continue
-            turn.parts = parts
         kept.append(turn)
     return kept
 
@@ -255,8 +266,13 @@ JSON_WORD: Final = "Answer in JSON."
 
 def says_json(request: Request, *, system: bool = True) -> bool:
     """Whether the word JSON stands in the texts of the conversation, those of the `system` included."""
-    texts = [part for turn in request.turns for part in turn.parts if type(part) is Text]
-    return any("json" in text.text.lower() for text in (*texts, *(request.system if system else ())))
+    texts = [text.text for text in request.system] if system else []
+    for turn in request.turns:
+        content = turn.content
+        texts += (
+            [content] if isinstance(content, str) else [part.text for part in content if type(part) is Text]
+        )
+    return any("json" in text.lower() for text in texts)
 
 
 def plain(parts: str | list[Part]) -> str:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import orjson
 
-from router_core.formats.ir import Arguments, Tool
+from router_core.formats.ir import Arguments, Tool, ToolCall
 
 INPUT: Final = "input"
 """The function's one parameter."""
@@ -35,6 +35,11 @@ def description(tool: Tool) -> str | None:
 def wrap(arguments: Arguments) -> dict[str, Any]:
     """Free text as the arguments of the function."""
     return {INPUT: arguments} if isinstance(arguments, str) else arguments
+
+
+def arguments(call: ToolCall) -> Arguments:
+    """A call's arguments as those of a function."""
+    return call.arguments if call.kind == "function" else wrap(call.arguments)
 
 
 def unwrap(arguments: str) -> str:

@@ -102,7 +102,7 @@ def _gemini(document: dict[str, Any]) -> Wanted:
 
 def _gemini_request(wanted: Wanted, request: dict[str, Any]) -> None:
     content = mapping(request.get("content"), "content")
-    parts = each(content.get("parts"), "content.parts", lambda part: part)
+    parts = each(content.get("parts"), "content.parts", mapping)
     if any("text" not in part for part in parts):
         raise Unsupported("embeddings of anything but text")
     wanted.texts.append("".join(string(part["text"], "content.parts") for part in parts))

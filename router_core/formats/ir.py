@@ -187,8 +187,16 @@ type Part = Text | Media | ToolCall | ToolResult | Thinking | Refused | ServerTo
 @dataclass(slots=True)
 class Turn:
     role: Role
-    parts: list[Part]
-    name: str | None = None
+    content: str | list[Part]
+    """One text with nothing beside it, as most turns are, or parts."""
+
+    @property
+    def parts(self) -> list[Part]:
+        """The content as parts; what is changed in them is changed in the turn."""
+        content = self.content
+        if type(content) is str:
+            content = self.content = [Text(content)] if content else []
+        return content  # type: ignore[return-value]
 
 
 @dataclass(slots=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from router_core.formats import Format
+from router_core.formats.ir import ToolCall, ToolResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,21 +61,18 @@ def call_id(value: str, rule: Rule, prefix: str = "call_") -> str:
     return value if fits(value, rule) else prefix + _digest(value, 24)
 
 
-class CallIds:
-    """Ids of one request's calls as its upstream takes them; each is fitted once."""
+class CallIds(dict[str, str]):
+    """Ids of one request's calls to those that its upstream takes; each is fitted when it is first looked up."""
 
     def __init__(self, rule: Rule, prefix: str = "call_", *, short: bool = False):
         self._rule = rule
         self._prefix = prefix
         self._short = short
-        self._known: dict[str, str] = {}
 
-    def wire(self, value: str) -> str:
-        known = self._known.get(value)
-        if known is None:
-            known = short_id(value) if self._short else call_id(value, self._rule, self._prefix)
-            self._known[value] = known
-        return known
+    def __missing__(self, value: str) -> str:
+        fitted = short_id(value) if self._short else call_id(value, self._rule, self._prefix)
+        self[value] = fitted
+        return fitted
 
 
 def short_id(value: str) -> str:
@@ -115,6 +113,11 @@ class ToolNames:
         if wire != name or namespace is not None or custom:
             self.back[wire] = ClientTool(name, namespace, custom)
         return wire
+
+    def called(self, part: ToolCall | ToolResult) -> str:
+        """The upstream's name for the tool of a call or result."""
+        known = self._wire.get((part.namespace, name := part.name or "tool"))
+        return self.wire(name, part.namespace, custom=part.kind == "custom") if known is None else known
 
     def _fit(self, name: str) -> str:
         rule = self._rule

@@ -1,7 +1,7 @@
 """Checks of a client's document that name the place: ``messages[3].content: expected an array``.
 
-A check says what is wrong; the loops around it say where, and only when something is, because places cost
-more than the checks.
+A check says what is wrong; the loops around it say where. They look for the place when something is wrong and
+not before, because places cost more than the checks.
 """
 
 from __future__ import annotations
@@ -67,26 +67,39 @@ def optional_float(value: Any, place: str = "") -> float | None:
 
 def each[T](values: Any, place: str, read: Callable[[dict[str, Any]], T | None]) -> list[T]:
     """What `read` makes of each object of an array, without the Nones. Null counts as an empty array."""
-    if values is None:
-        return []
-    found: list[T] = []
-    number = -1
+    if type(values) is not list:
+        return [] if values is None else each(array(values, place), place, read)
     try:
-        for value in array(values):
-            number += 1
-            item = read(value if isinstance(value, dict) else mapping(value))
-            if item is not None:
-                found.append(item)
-    except Malformed as problem:
-        raise problem.within(f"{place}[{number}]" if number >= 0 else place) from None
-    return found
+        return [item for value in values if (item := read(value)) is not None]
+    except (Malformed, AttributeError, TypeError):
+        _locate(values, place, read)
+        raise
+
+
+def _locate(values: list[Any], place: str, read: Callable[[dict[str, Any]], object]) -> None:
+    """Raises Malformed with the place of the first value that is no object or that `read` does not take."""
+    for number, value in enumerate(values):
+        try:
+            read(mapping(value))
+        except Malformed as problem:
+            raise problem.within(f"{place}[{number}]") from None
+
+
+def only_text(content: Any, kind: str) -> str | None:
+    """The text of a content that is one block of type `kind` with nothing beside the text; None for any other."""
+    if type(content) is list and len(content) == 1:
+        block = content[0]
+        if type(block) is dict and len(block) == 2 and block.get("type") == kind:
+            text = block.get("text")
+            return text if type(text) is str else None
+    return None
 
 
 def arguments_text(arguments: Arguments | None) -> str:
     """A call's arguments as JSON text; ``{}`` where there are none."""
     if isinstance(arguments, str):
         text = arguments.strip()
-        if text.startswith("{") and text.endswith("}"):
+        if text[:1] == "{" and text[-1:] == "}":
             return arguments
         # What is no object is refused by hosts that read it for their models' templates.
         arguments = arguments_object(text)
@@ -101,7 +114,7 @@ def arguments_object(arguments: Arguments | None) -> dict[str, Any]:
     """
     if isinstance(arguments, dict):
         return arguments
-    if not arguments or not arguments.strip():
+    if not arguments or arguments.isspace():
         return {}
     value = _parsed(arguments)
     if isinstance(value, str):

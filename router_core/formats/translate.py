@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 
 from router_core.errors import Code, Refusal
@@ -148,7 +148,7 @@ def _settings(wanted: ir.Request, asked: str | None, target: Target) -> None:
     context.customs = frozenset(tool.name for tool in wanted.tools if tool.kind == "custom")
     context.typed = frozenset(tool.name for tool in wanted.tools if tool.typed)
     context.echo.update(wanted.echo)
-    if context.memory is not None:
+    if context.memory:
         _restore(wanted, context.memory)
 
 
@@ -162,10 +162,7 @@ def _restore(wanted: ir.Request, memory: SessionMemory) -> None:
         turns.append(turn)
     if ids:
         for turn in turns:
-            turn.parts = [
-                replace(part, id=ids[part.id])
-                if isinstance(part, ir.ToolCall | ir.ToolResult) and part.id in ids
-                else part
-                for part in turn.parts
-            ]
+            for part in () if type(turn.content) is str else turn.parts:
+                if isinstance(part, ir.ToolCall | ir.ToolResult) and part.id in ids:
+                    part.id = ids[part.id]
     wanted.turns = turns

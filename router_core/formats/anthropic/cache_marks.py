@@ -28,22 +28,29 @@ def surplus[Marked](
 
 
 def limit_marks(
-    document: dict[str, Any], system: list[dict[str, Any]], messages: list[dict[str, Any]]
+    document: dict[str, Any],
+    system: list[dict[str, Any]],
+    messages: list[dict[str, Any]],
+    marks: list[dict[str, Any]],
 ) -> None:
     """Keeps the marks that fit; without any, marks a conversation that will go on.
+
+    `marks` are the marked blocks of the messages in their order.
 
     Clients of other formats rely on caching by itself, which Anthropic does not do.
     """
     tools = document.get("tools") or []
-    said = [block for message in messages for block in message["content"]]
-    marks = [[block for block in blocks if "cache_control" in block] for blocks in (system, tools, said)]
-    for block in surplus(marks[0], marks[1], marks[2]):
+    before = [[block for block in blocks if "cache_control" in block] for blocks in (system, tools)]
+    for block in surplus(before[0], before[1], marks):
         del block["cache_control"]
-    if any(marks) or not (tools or len(messages) > 2):
+    if any(before) or marks or not (tools or len(messages) > 2):
         return
     prefix = system or tools
     if prefix:
         prefix[-1]["cache_control"] = {"type": "ephemeral"}
-    last = messages[-1]["content"][-1]
-    if last["type"] in ("text", "tool_result", "image", "document") and messages[-1]["role"] == "user":
-        last["cache_control"] = {"type": "ephemeral"}
+    last = messages[-1]
+    if last["role"] == "user":
+        if type(last["content"]) is str:
+            last["content"] = [{"type": "text", "text": last["content"]}]
+        if last["content"][-1]["type"] in ("text", "tool_result", "image", "document"):
+            last["content"][-1]["cache_control"] = {"type": "ephemeral"}

@@ -14,6 +14,7 @@ from router_core.formats.ir import Format
 from router_core.formats.shape import (
     array,
     each,
+    only_text,
     optional_float,
     optional_int,
     optional_mapping,
@@ -29,7 +30,7 @@ BILLING_HEADER: Final = "x-anthropic-billing-header"
 def read_request(document: dict[str, Any]) -> ir.Request:
     request = ir.Request(turns=[])
     messages = array(document.get("messages"), "messages")
-    request.turns = each(messages, "messages", partial(_turn, request))
+    request.turns = each(messages, "messages", _turn)
     request.model = document.get("model")
     request.system = _system(document.get("system"))
     _tools(request, document)
@@ -64,16 +65,16 @@ def _system_text(block: dict[str, Any]) -> ir.Text | None:
     return None if text.startswith(BILLING_HEADER) else ir.Text(text, _cache(block))
 
 
-def _turn(request: ir.Request, message: dict[str, Any]) -> ir.Turn:
+def _turn(message: dict[str, Any]) -> ir.Turn:
     role = message.get("role")
     if role not in ("user", "assistant", "system"):
         raise ir.Malformed("expected user, assistant or system", "role")
     content = message.get("content")
-    if isinstance(content, str):
-        return ir.Turn(role, [ir.Text(content)])
-    blocks = array(content, "content")
-    parts: list[ir.Part] = each(blocks, "content", read_block)
-    if role == "assistant" and any("citations" in block for block in blocks):
+    text = content if type(content) is str else only_text(content, "text")
+    if text is not None:
+        return ir.Turn(role, text)
+    parts: list[ir.Part] = each(array(content, "content"), "content", read_block)
+    if role == "assistant" and any(type(part) is ir.Text and part.citations for part in parts):
         parts = _rejoined(parts)
     return ir.Turn(role, parts)
 
@@ -92,9 +93,7 @@ def _rejoined(parts: list[ir.Part]) -> list[ir.Part]:
 
 def read_block(block: dict[str, Any]) -> ir.Part | None:
     """One content block of a request, None for one that says nothing."""
-    type_ = block.get("type")
-    read = _BLOCKS.get(type_) if type(type_) is str else None
-    return read(block) if read is not None else read_server_block(block)
+    return _BLOCKS.get(block.get("type"), read_server_block)(block)  # type: ignore[arg-type]
 
 
 def _text(block: dict[str, Any]) -> ir.Text:
@@ -115,18 +114,29 @@ def _media(block: dict[str, Any]) -> ir.Part:
 
 
 def _tool_use(block: dict[str, Any]) -> ir.ToolCall:
-    id, name = string(block.get("id"), "id"), string(block.get("name"), "name")
-    cache = _cache(block) if "cache_control" in block else None
-    return ir.ToolCall(id, name, read_arguments(block.get("input"), "input"), cache=cache)
+    id, name, given = block.get("id"), block.get("name"), block.get("input")
+    call = ir.ToolCall(
+        id if type(id) is str else string(id, "id"),
+        name if type(name) is str else string(name, "name"),
+        given if type(given) is dict else read_arguments(given, "input"),
+    )
+    if "cache_control" in block:
+        call.cache = _cache(block)
+    return call
 
 
 def _tool_result(block: dict[str, Any]) -> ir.ToolResult:
-    id = string(block.get("tool_use_id"), "tool_use_id")
-    content = block.get("content")
-    if not isinstance(content, str):
-        content = each(content, "content", read_block)
-    cache = _cache(block) if "cache_control" in block else None
-    return ir.ToolResult(id, content, None, bool(block.get("is_error")), cache=cache)
+    id, content = block.get("tool_use_id"), block.get("content")
+    text = content if type(content) is str else only_text(content, "text")
+    result = ir.ToolResult(
+        id if type(id) is str else string(id, "tool_use_id"),
+        each(content, "content", read_block) if text is None else text,
+    )
+    if block.get("is_error"):
+        result.error = True
+    if "cache_control" in block:
+        result.cache = _cache(block)
+    return result
 
 
 def _thinking(block: dict[str, Any]) -> ir.Thinking:

@@ -52,7 +52,7 @@ def write_request(request: ir.Request, target: Target) -> dict[str, Any]:
         target.drop("service_tier")
     if target.stream:
         document["stream"] = True
-    limit_marks(document, system, messages)
+    limit_marks(document, system, messages, blocks.marks)
     for name in ("seed", "presence_penalty", "frequency_penalty", "verbosity"):
         target.drop(name, getattr(request, name) is not None)
     for name in request.openai:
@@ -76,6 +76,8 @@ class _Blocks:
         self.target = target
         self.names = names
         self.ids = CallIds(CALL_IDS[Format.ANTHROPIC], "toolu_")
+        self.marks: list[dict[str, Any]] = []
+        """The blocks with a cache mark."""
         self._writers: dict[type, Callable[[Any], dict[str, Any] | None]] = {
             ir.Text: self.text,
             ir.ToolCall: self.tool_use,
@@ -86,7 +88,9 @@ class _Blocks:
             ir.ServerTool: self.server_tool,
         }
 
-    def content(self, turn: ir.Turn) -> list[dict[str, Any]]:
+    def content(self, turn: ir.Turn) -> str | list[dict[str, Any]]:
+        if type(turn.content) is str and not turn.content.isspace():
+            return turn.content
         writers = self._writers
         blocks: list[dict[str, Any]] = []
         for part in turn.parts:
@@ -96,37 +100,40 @@ class _Blocks:
         # A message must hold something, also where nothing of it can be expressed.
         return blocks or [{"type": "text", "text": "[empty]"}]
 
+    def marked(self, block: dict[str, Any], cache: str) -> dict[str, Any]:
+        self.marks.append(block)
+        return marked(block, cache)
+
     def text(self, part: ir.Text | ir.Refused) -> dict[str, Any] | None:
         text = part.text
         if not text or text.isspace():
             return None
         block: dict[str, Any] = {"type": "text", "text": text}
-        return marked(block, part.cache) if type(part) is ir.Text and part.cache else block
+        return self.marked(block, part.cache) if type(part) is ir.Text and part.cache else block
 
     def tool_use(self, part: ir.ToolCall) -> dict[str, Any]:
-        custom = part.kind == "custom"
-        arguments = custom_tools.wrap(part.arguments) if custom else part.arguments
         block = {
             "type": "tool_use",
-            "id": self.ids.wire(part.id),
-            "name": self.names.wire(part.name, part.namespace, custom=custom),
-            "input": arguments_object(arguments),
+            "id": self.ids[part.id],
+            "name": self.names.called(part),
+            "input": arguments_object(custom_tools.arguments(part)),
         }
-        return marked(block, part.cache) if part.cache else block
+        return self.marked(block, part.cache) if part.cache else block
 
     def tool_result(self, part: ir.ToolResult) -> dict[str, Any]:
         content: Any = part.content
         if not isinstance(content, str):
             content = [block for inner in content if (block := self._writers[type(inner)](inner)) is not None]
-        block = {"type": "tool_result", "tool_use_id": self.ids.wire(part.id), "content": content}
+        block = {"type": "tool_result", "tool_use_id": self.ids[part.id], "content": content}
         if part.error:
             block["is_error"] = True
-        return marked(block, part.cache) if part.cache else block
+        return self.marked(block, part.cache) if part.cache else block
 
     def media(self, part: ir.Media) -> dict[str, Any]:
         self.target.require("pdf" if part.kind == "file" else "images", f"{part.kind} inputs")
         self.target.drop("image detail", part.detail not in (None, "auto"))
-        return marked(write_media(part), part.cache)
+        block = write_media(part)
+        return self.marked(block, part.cache) if part.cache else block
 
     def thinking(self, part: ir.Thinking) -> dict[str, Any] | None:
         signature = part.signature
@@ -150,10 +157,12 @@ class _Blocks:
 
 def _strip_end(messages: list[dict[str, Any]]) -> None:
     """A last model turn (a prefill) may not end in white space."""
-    if messages[-1]["role"] == "assistant":
-        last = messages[-1]["content"][-1]
-        if last["type"] == "text":
-            last["text"] = last["text"].rstrip()
+    last = messages[-1]
+    if last["role"] == "assistant":
+        if type(last["content"]) is str:
+            last["content"] = last["content"].rstrip()
+        elif last["content"][-1]["type"] == "text":
+            last["content"][-1]["text"] = last["content"][-1]["text"].rstrip()
 
 
 _OUTPUT_LIMITS: Final = (((4, 0), 32_000), ((3, 7), 32_000), ((3, 5), 8192), ((0, 0), 4096))
@@ -212,7 +221,8 @@ def _tools(document: dict[str, Any], request: ir.Request, names: ToolNames, targ
 
 def _stub_tools(document: dict[str, Any]) -> None:
     """Anthropic wants the tools of earlier calls defined, also where none is offered any more."""
-    blocks = [block for message in document["messages"] for block in message["content"]]
+    contents = [message["content"] for message in document["messages"]]
+    blocks = [block for content in contents if type(content) is list for block in content]
     called = dict.fromkeys(block["name"] for block in blocks if block["type"] == "tool_use")
     if called:
         document["tools"] = [{"name": name, "input_schema": {"type": "object"}} for name in called]

@@ -26,21 +26,21 @@ from router_core.formats.ir import (
 from router_core.formats.media import guess, kind_of
 from router_core.formats.shape import each, optional_string, read_arguments, string
 
-_PLAIN: Final = frozenset({"text"})
-
 
 def read_parts(parts: Any, place: str = "parts") -> list[Part]:
     """The parts of one content; opaque reasoning of other formats becomes a part of its own."""
     read: list[Part] = []
-    if isinstance(parts, dict):
-        parts = [parts]
-    elif type(parts) is list and len(parts) == 1 and type(parts[0]) is dict and parts[0].keys() == _PLAIN:
-        # Most contents are one text.
-        text = parts[0]["text"]
-        if text and type(text) is str:
-            return [Text(text)]
-    each(parts, place, partial(_read_signed, read))
+    each([parts] if isinstance(parts, dict) else parts, place, partial(_read_signed, read))
     return read
+
+
+def read_content(parts: Any) -> str | list[Part]:
+    """The parts of one content, or its text where it is nothing else."""
+    if type(parts) is list and len(parts) == 1:
+        part = parts[0]
+        if type(part) is dict and len(part) == 1 and type(text := part.get("text")) is str:
+            return text
+    return read_parts(parts)
 
 
 def _read_signed(read: list[Part], native: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from router_core.formats import ir
 from router_core.formats.gemini.fields import camel, content_request, get
-from router_core.formats.gemini.parts import read_parts
+from router_core.formats.gemini.parts import read_content, read_parts
 from router_core.formats.gemini.schema import from_gemini
 from router_core.formats.shape import (
     array,
@@ -39,7 +39,7 @@ def read_request(document: dict[str, Any]) -> ir.Request:
     contents = document.get("contents")
     if isinstance(contents, dict):
         contents = [contents]
-    request.turns = each(array(contents, "contents"), "contents", partial(_turn, request))
+    request.turns = each(array(contents, "contents"), "contents", _turn)
     request.system = _system(get(document, "systemInstruction"))
     _tools(request, document)
     config = get(document, "generationConfig")
@@ -48,16 +48,16 @@ def read_request(document: dict[str, Any]) -> ir.Request:
     return request
 
 
-def _turn(request: ir.Request, content: dict[str, Any]) -> ir.Turn:
-    parts = read_parts(content.get("parts"))
+def _turn(content: dict[str, Any]) -> ir.Turn:
+    said = read_content(content.get("parts"))
     # Only models call.
-    role = content.get("role") or ("model" if any(type(part) is ir.ToolCall for part in parts) else "user")
+    role = content.get("role") or ("model" if ir.ToolCall in map(type, said) else "user")
     if role == "model":
-        return ir.Turn("assistant", parts)
-    if role in ("user", "function"):
-        return ir.Turn("user", parts)
+        return ir.Turn("assistant", said)
+    if role == "user" or role == "function":
+        return ir.Turn("user", said)
     if role == "system":
-        return ir.Turn("system", parts)
+        return ir.Turn("system", said)
     raise ir.Malformed(f"{role!r} is no role", "role")
 
 

@@ -38,7 +38,7 @@ def write_request(request: ir.Request, target: Target) -> dict[str, Any]:
     version = gemini_version(target.model)
     writer = _Contents(target, names, version)
     turns = alternate(for_upstream(request.turns, Format.GEMINI, target.notes))
-    document: dict[str, Any] = {"contents": [writer.content(turn) for turn in turns]}
+    document: dict[str, Any] = {"contents": list(map(writer.content, turns))}
     system = [{"text": text.text} for text in request.system if text.text]
     if system:
         document["systemInstruction"] = {"parts": system}
@@ -68,9 +68,11 @@ class _Contents:
         """Whether the model is of the generation that has ids, media in results, and checks signatures."""
 
     def content(self, turn: ir.Turn) -> dict[str, Any]:
-        if turn.role == "assistant":
-            return {"role": "model", "parts": self.model(turn.parts) or [{"text": "[empty]"}]}
-        return {"role": "user", "parts": self.user(turn.parts) or [{"text": "[empty]"}]}
+        role = "model" if turn.role == "assistant" else "user"
+        if type(turn.content) is str:
+            return {"role": role, "parts": [{"text": turn.content}]}
+        parts = self.model(turn.parts) if role == "model" else self.user(turn.parts)
+        return {"role": role, "parts": parts or [{"text": "[empty]"}]}
 
     def user(self, given: list[ir.Part]) -> Parts:
         results: Parts = []
@@ -92,18 +94,17 @@ class _Contents:
 
     def result(self, part: ir.ToolResult, media: Parts) -> dict[str, Any]:
         content = part.content
-        text = content if isinstance(content, str) else plain(content)
+        text = content if type(content) is str else plain(content)
         written: dict[str, Any] = {
-            "name": self.names.wire(
-                "tool" if part.name is None else part.name, part.namespace, custom=part.kind == "custom"
-            ),
+            "name": self.names.called(part),
             "response": {"error" if part.error else "output": text},
         }
         if self.new:
-            written["id"] = self.ids.wire(part.id)
-        if part.cache or marked_within(content):
+            written["id"] = self.ids[part.id]
+        if part.cache:
             self.target.drop("cache_control")
-        if not isinstance(content, str):
+        if type(content) is not str:
+            self.target.drop("cache_control", marked_within(content))
             shown = [self.media(inner) for inner in media_in(content)]
             if shown and self.new:
                 written["parts"] = shown
@@ -158,14 +159,12 @@ class _Contents:
         return parts
 
     def call(self, part: ir.ToolCall) -> dict[str, Any]:
-        custom = part.kind == "custom"
-        arguments = custom_tools.wrap(part.arguments) if custom else part.arguments
         call: dict[str, Any] = {
-            "name": self.names.wire(part.name, part.namespace, custom=custom),
-            "args": arguments_object(arguments),
+            "name": self.names.called(part),
+            "args": arguments_object(custom_tools.arguments(part)),
         }
         if self.new:
-            call["id"] = self.ids.wire(part.id)
+            call["id"] = self.ids[part.id]
         if part.cache:
             self.target.drop("cache_control")
         return call

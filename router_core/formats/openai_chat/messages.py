@@ -43,31 +43,22 @@ class Messages:
 
     def given(self, turn: ir.Turn, messages: list[dict[str, Any]]) -> None:
         """Tool results, and what the user or the system says."""
-        if len(turn.parts) == 1:
-            only = turn.parts[0]
-            if type(only) is ir.Text and not only.cache:
-                messages.append({"role": turn.role, "content": only.text})
-                return
+        if type(turn.content) is str:
+            messages.append({"role": turn.role, "content": turn.content})
+            return
         shown: list[dict[str, Any]] = []
-        texts: list[ir.Text] = []
-        media = False
-        answered = False
+        rest: list[ir.Part] = []
         for part in turn.parts:
-            kind = type(part)
-            if kind is ir.ToolResult:
-                messages.append(self.result(part, shown))  # type: ignore[arg-type]
-                answered = True
-            elif kind is ir.Text:
-                if part.text:  # type: ignore[union-attr]
-                    texts.append(part)  # type: ignore[arg-type]
-            elif kind is ir.Media:
-                media = True
-        if shown or media:
-            content: str | list[dict[str, Any]] = shown + self.mixed(turn.parts)
-        else:
-            content = self.text(texts) if texts else ""
-        if content or not answered:
-            messages.append({"role": turn.role, "content": content})
+            if type(part) is ir.ToolResult:
+                messages.append(self.result(part, shown))
+            else:
+                rest.append(part)
+        if shown or ir.Media in map(type, rest):
+            messages.append({"role": turn.role, "content": shown + self.mixed(rest)})
+        elif rest or not turn.content:
+            texts = [part for part in rest if type(part) is ir.Text and part.text]
+            if texts or len(rest) == len(turn.content):
+                messages.append({"role": turn.role, "content": self.text(texts) if texts else ""})
 
     def mixed(self, parts: list[ir.Part]) -> list[dict[str, Any]]:
         content: list[dict[str, Any]] = []
@@ -80,25 +71,31 @@ class Messages:
 
     def result(self, part: ir.ToolResult, shown: list[dict[str, Any]]) -> dict[str, Any]:
         """A tool message; its media go into `shown`, for a user message after it."""
-        content = part.content
-        id = self.ids.wire(part.id)
-        if isinstance(content, str):
-            text = content
-        else:
-            text = plain(content)
-            media = media_in(content)
-            if media:
-                text = text or "[the result is in the next message]"
-                shown.append({"type": "text", "text": f"[result of tool call {id}]"})
-                shown += [write_media(inner, self.target) for inner in media]
-                self.target.note("tool results: media follow in a user message")
+        id = self.ids[part.id]
+        text = part.content if isinstance(part.content, str) else self.shown(part.content, id, shown)
         if part.error:
             text = ERROR_PREFIX + text
-        if part.cache or marked_within(content):
+        if part.cache:
             self.target.drop("cache_control")
         return {"role": "tool", "tool_call_id": id, "content": text}
 
+    def shown(self, content: list[ir.Part], id: str, shown: list[dict[str, Any]]) -> str:
+        """The text of a result of several parts; its media go into `shown`."""
+        text = plain(content)
+        media = media_in(content)
+        if media:
+            text = text or "[the result is in the next message]"
+            shown.append({"type": "text", "text": f"[result of tool call {id}]"})
+            shown += [write_media(inner, self.target) for inner in media]
+            self.target.note("tool results: media follow in a user message")
+        self.target.drop("cache_control", marked_within(content))
+        return text
+
     def assistant(self, turn: ir.Turn, messages: list[dict[str, Any]]) -> None:
+        if type(turn.content) is str:
+            if turn.content:
+                messages.append({"role": "assistant", "content": turn.content})
+            return
         message: dict[str, Any] = {"role": "assistant", "content": None}
         texts: list[ir.Text] = []
         calls: list[dict[str, Any]] = []
@@ -127,13 +124,11 @@ class Messages:
             messages.append(message)
 
     def call(self, part: ir.ToolCall) -> dict[str, Any]:
-        custom = part.kind == "custom"
-        arguments = custom_tools.wrap(part.arguments) if custom else part.arguments
-        name = self.names.wire(part.name, part.namespace, custom=custom)
+        arguments = arguments_text(custom_tools.arguments(part))
         call: dict[str, Any] = {
-            "id": self.ids.wire(part.id),
+            "id": self.ids[part.id],
             "type": "function",
-            "function": {"name": name, "arguments": arguments_text(arguments)},
+            "function": {"name": self.names.called(part), "arguments": arguments},
         }
         if part.cache:
             self.target.drop("cache_control")

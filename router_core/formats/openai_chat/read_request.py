@@ -11,11 +11,13 @@ from router_core.formats.ir import Format
 from router_core.formats.openai_chat import reasoning
 from router_core.formats.openai_chat.content import read_content
 from router_core.formats.openai_chat.known import SHARED
+from router_core.formats.openai_chat.think_tags import opens
 from router_core.formats.openai_chat.tool_calls import google_signature
 from router_core.formats.shape import (
     array,
     each,
     mapping,
+    only_text,
     optional_float,
     optional_int,
     optional_mapping,
@@ -27,7 +29,8 @@ from router_core.formats.shape import (
 def read_request(document: dict[str, Any]) -> ir.Request:
     request = ir.Request(turns=[])
     request.model = document.get("model")
-    turns = each(array(document.get("messages"), "messages"), "messages", partial(_turn, request))
+    turns = request.turns
+    each(array(document.get("messages"), "messages"), "messages", partial(_message, request))
     opening = next((n for n, turn in enumerate(turns) if turn.role != "system"), len(turns))
     request.system = [part for turn in turns[:opening] for part in turn.parts if type(part) is ir.Text]
     request.turns = turns[opening:]
@@ -68,37 +71,46 @@ _BESIDE: Final = frozenset(
 """What an assistant's message may hold beside its content and calls."""
 
 
-def _turn(request: ir.Request, message: dict[str, Any]) -> ir.Turn:
-    role = message.get("role")
-    content = message.get("content")
-    parts: list[ir.Part]
-    if type(content) is str:
-        # Most messages are a text, a result, or a call, and nothing besides.
-        if role == "tool":
-            return ir.Turn("user", [_result(message, [], role)])
-        parts = [ir.Text(content)] if content else []
-        if len(message) == 2:
-            if role == "user":
-                return ir.Turn("user", parts)
-            if role == "assistant":
-                return ir.Turn("assistant", reasoning.read_tags(parts))
+def _message(request: ir.Request, message: dict[str, Any]) -> None:
+    role, content = message.get("role"), message.get("content")
+    if (
+        len(message) == 2
+        and type(content) is str
+        and (role == "user" or (role == "assistant" and not opens(content)))
+    ):
+        # Most messages are one text.
+        request.turns.append(ir.Turn(role, content))
+        return
+    if role == "tool" or role == "function":
+        _add_result(request.turns, _result(message, role))
+        return
+    text = content if type(content) is str else only_text(content, "text")
+    if role == "assistant":
+        said = text if text and len(message) == 2 and not opens(text) else _said(request, message)
+    elif role == "user" or role == "system" or role == "developer":
+        said = read_content(content) if text is None else text
     else:
-        parts = read_content(content)
-    if message.get("cache_control") and parts and isinstance(parts[-1], ir.Text):
-        parts[-1].cache = "5m"
-    match role:
-        case "user":
-            return ir.Turn("user", parts, message.get("name"))
-        case "assistant":
-            return ir.Turn("assistant", _assistant(request, message, parts), message.get("name"))
-        case "tool" | "function":
-            return ir.Turn("user", [_result(message, parts, role)])
-        case "system" | "developer":
-            return ir.Turn("system", parts, message.get("name"))
-    raise ir.Malformed(f"{role!r} is no role", "role")
+        raise ir.Malformed(f"{role!r} is no role", "role")
+    turn = ir.Turn("system" if role == "developer" else role, said)
+    request.turns.append(turn)
+    if message.get("cache_control"):
+        last = turn.parts[-1] if turn.content else None
+        if type(last) is ir.Text:
+            last.cache = "5m"
 
 
-def _assistant(request: ir.Request, message: dict[str, Any], parts: list[ir.Part]) -> list[ir.Part]:
+def _add_result(turns: list[ir.Turn], result: ir.ToolResult) -> None:
+    """Results that follow each other answer the calls of one turn, and are one turn themselves."""
+    content = turns[-1].content if turns and turns[-1].role == "user" else None
+    if type(content) is list and content and type(content[-1]) is ir.ToolResult:
+        content.append(result)
+    else:
+        turns.append(ir.Turn("user", [result]))
+
+
+def _said(request: ir.Request, message: dict[str, Any]) -> list[ir.Part]:
+    """What a model said beside, or instead of, one text."""
+    parts: list[ir.Part] = read_content(message.get("content"))
     calls: list[ir.ToolCall] = each(message.get("tool_calls"), "tool_calls", _call)
     if _BESIDE.isdisjoint(message):
         return [*reasoning.read_tags(parts), *calls]
@@ -134,32 +146,35 @@ def _sign_calls(calls: list[ir.ToolCall], written: list[ir.Part]) -> None:
 
 
 def _call(call: dict[str, Any]) -> ir.ToolCall:
-    signature = google_signature(call) if "extra_content" in call else None
     id = optional_string(call.get("id"), "id") or ""
     if isinstance(custom := call.get("custom"), dict):
         text = custom.get("input")
         name = string(custom.get("name"), "custom.name")
-        return ir.ToolCall(id, name, text if isinstance(text, str) else "", "custom", signature=signature)
-    function = mapping(call.get("function"), "function")
-    name = string(function.get("name"), "function.name")
-    arguments = function.get("arguments")
-    if not isinstance(arguments, str | dict):
-        arguments = ""
-    return ir.ToolCall(id, name, arguments, signature=signature)
+        read = ir.ToolCall(id, name, text if isinstance(text, str) else "", "custom")
+    else:
+        function = mapping(call.get("function"), "function")
+        given = function.get("arguments")
+        name = string(function.get("name"), "function.name")
+        read = ir.ToolCall(id, name, given if isinstance(given, str | dict) else "")
+    if "extra_content" in call:
+        read.signature = google_signature(call)
+    return read
 
 
-def _result(message: dict[str, Any], parts: list[ir.Part], role: str) -> ir.ToolResult:
-    content = message.get("content")
-    cache = None
+def _result(message: dict[str, Any], role: str) -> ir.ToolResult:
+    content, cache = message.get("content"), None
     if type(content) is not str:
-        content = parts
-        if len(parts) == 1 and type(parts[0]) is ir.Text:
-            content, cache = parts[0].text, parts[0].cache
+        parts = read_content(content)
+        only = parts[0] if len(parts) == 1 else None
+        content, cache = (only.text, only.cache) if type(only) is ir.Text else (parts, None)
     error = type(content) is str and content.startswith(ERROR_PREFIX)
     if error:
         content = content[len(ERROR_PREFIX) :]
     id = optional_string(message.get("tool_call_id"), "tool_call_id") if role == "tool" else ""
-    return ir.ToolResult(id or "", content, message.get("name"), error, cache=cache)
+    result = ir.ToolResult(id or "", content, message.get("name"), error)
+    if cache or message.get("cache_control"):
+        result.cache = cache or "5m"
+    return result
 
 
 def _tools(request: ir.Request, document: dict[str, Any]) -> None:

@@ -77,7 +77,7 @@ def read_message(message: dict[str, Any]) -> list[Part]:
 def read_tags(parts: list[Part]) -> list[Part]:
     """An assistant's texts, the first of which may begin with tagged reasoning."""
     first = parts[0] if parts else None
-    if type(first) is not Text or not first.text.lstrip().startswith(think_tags.OPENING):
+    if type(first) is not Text or not think_tags.opens(first.text):
         return parts
     thought, answer = think_tags.split(first.text)
     rest = [replace(first, text=answer), *parts[1:]] if answer else parts[1:]

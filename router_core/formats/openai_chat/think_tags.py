@@ -13,11 +13,18 @@ from router_core.formats.effort import claude_version, gemini_version, is_openai
 
 OPENING: Final = "<think>"
 CLOSING: Final = "</think>"
+_MAY_OPEN: Final = frozenset("< \t\r\n\f\v")
+"""What such a text begins with."""
 
 
 def may_tag(model: str) -> bool:
     """Whether `model` may write its reasoning so; a closed model that begins like that means the words."""
     return not (is_openai(model) or claude_version(model) or gemini_version(model))
+
+
+def opens(text: str) -> bool:
+    """Whether a whole text begins with reasoning."""
+    return text[:1] in _MAY_OPEN and text.lstrip().startswith(OPENING)
 
 
 class ThinkTags:

@@ -29,9 +29,14 @@ def write_request(request: ir.Request, target: Target) -> dict[str, Any]:
     items: Items = []
     ids = CallIds(CALL_IDS[Format.OPENAI_RESPONSES])
     for turn in for_upstream(request.turns, Format.OPENAI_RESPONSES, target.notes):
-        items += (
-            _assistant(turn, names, ids, target) if turn.role == "assistant" else _given(turn, ids, target)
-        )
+        if type(turn.content) is str:
+            if turn.content or turn.role == "user":
+                role = "developer" if turn.role == "system" else turn.role
+                items.append({"type": "message", "role": role, "content": turn.content})
+        elif turn.role == "assistant":
+            items += _assistant(turn, names, ids, target)
+        else:
+            items += _given(turn, ids, target)
     document: dict[str, Any] = {"model": target.model, "input": items}
     system = [text for text in request.system if text.text]
     if (
@@ -100,7 +105,7 @@ def _result(part: ir.ToolResult, ids: CallIds, target: Target) -> dict[str, Any]
         if all(block["type"] == "input_text" for block in output):
             output = "\n".join(block["text"] for block in output)
     type_ = "custom_tool_call_output" if part.kind == "custom" else "function_call_output"
-    return {"type": type_, "call_id": ids.wire(part.id), "output": output}
+    return {"type": type_, "call_id": ids[part.id], "output": output}
 
 
 def _assistant(turn: ir.Turn, names: ToolNames, ids: CallIds, target: Target) -> Items:
@@ -123,7 +128,7 @@ def _assistant(turn: ir.Turn, names: ToolNames, ids: CallIds, target: Target) ->
 def _call(part: ir.ToolCall, names: ToolNames, ids: CallIds, target: Target) -> dict[str, Any]:
     if part.cache:
         target.drop("cache_control")
-    call: dict[str, Any] = {"call_id": ids.wire(part.id), "name": names.wire(part.name, part.namespace)}
+    call: dict[str, Any] = {"call_id": ids[part.id], "name": names.called(part)}
     if part.kind == "custom" and isinstance(part.arguments, str):
         return {"type": "custom_tool_call", **call, "input": part.arguments}
     return {"type": "function_call", **call, "arguments": arguments_text(part.arguments)}

@@ -15,6 +15,12 @@ def assert_holds(format: Format, document: dict[str, Any]) -> None:
     json.dumps(document, allow_nan=False)
 
 
+def blocks_of(message: dict[str, Any]) -> list[dict[str, Any]]:
+    """The content of an Anthropic message, which may be one text, as blocks."""
+    content = message["content"]
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content
+
+
 def _anthropic(document: dict[str, Any]) -> None:
     assert document["max_tokens"] >= 1
     roles = [message["role"] for message in document["messages"]]
@@ -24,7 +30,7 @@ def _anthropic(document: dict[str, Any]) -> None:
     open_calls: list[str] = []
     marks = 0
     for message in document["messages"]:
-        blocks = message["content"]
+        blocks = blocks_of(message)
         assert blocks
         marks += sum("cache_control" in block for block in blocks)
         answered = [b["tool_use_id"] for b in blocks if b["type"] == "tool_result"]
@@ -40,8 +46,8 @@ def _anthropic(document: dict[str, Any]) -> None:
             assert re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", id)
     assert not open_calls
     last = document["messages"][-1]
-    if last["role"] == "assistant" and last["content"][-1]["type"] == "text":
-        assert not last["content"][-1]["text"][-1].isspace()
+    if last["role"] == "assistant" and blocks_of(last)[-1]["type"] == "text":
+        assert not blocks_of(last)[-1]["text"][-1].isspace()
     for tool in document.get("tools", ()):
         if "type" not in tool:
             assert re.fullmatch(r"[a-zA-Z0-9_-]{1,128}", tool["name"])

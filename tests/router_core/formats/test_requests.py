@@ -11,6 +11,7 @@ from router_core.formats import Format, Operation
 from router_core.formats.anthropic import cache_marks
 from router_core.formats.translate import request, translatable
 from router_core.providers.model import ModelInfo
+from tests.router_core.formats.invariants import blocks_of
 from tests.router_core.formats.translated import MINIMAL, UPSTREAMS, asks
 
 A, C, R, G, L = Format.ANTHROPIC, Format.OPENAI_CHAT, Format.OPENAI_RESPONSES, Format.GEMINI, Format.OLLAMA
@@ -447,7 +448,7 @@ def test_empty_turns_and_texts_do_not_reach_anthropic() -> None:
     written = asks(C, A, {"messages": messages}).document["messages"]
     assert [m["role"] for m in written] == ["user", "assistant", "user", "assistant"]
     assert [b["text"] for b in written[2]["content"]] == ["one", "two"]
-    assert written[3]["content"][-1]["text"] == "three"
+    assert blocks_of(written[3])[-1]["text"] == "three"
 
 
 def test_a_conversation_of_system_text_alone_has_a_users_turn() -> None:
@@ -482,7 +483,7 @@ def test_tool_results_there_and_back(upstream: Format, text: str, error: bool) -
     ]
     there = asks(A, upstream, {**with_tools(A), "messages": messages}, model="gemini-3-pro").document
     back = asks(upstream, A, there, model="claude-opus-4-5").document["messages"]
-    assert [{**message, "content": unmarked(message["content"])} for message in back] == messages
+    assert [{**message, "content": unmarked(blocks_of(message))} for message in back] == messages
 
 
 @pytest.mark.parametrize("upstream", [C, R, G])
@@ -621,8 +622,8 @@ def test_of_too_many_cache_marks_those_go_that_cover_least() -> None:
     system = [{"text": "a"} | mark, {"text": "b"} | mark]
     tools = [{"name": name} | mark for name in "fg"]
     messages = [{"role": "user", "content": [{"text": text} | mark]} for text in "cde"]
-    cache_marks.limit_marks({"tools": tools}, system, messages)
     said = [block for message in messages for block in message["content"]]
+    cache_marks.limit_marks({"tools": tools}, system, messages, list(said))
     assert ["cache_control" in block for block in (*system, *tools, *said)] == [
         False, True, False, True, False, True, True
     ]  # fmt: skip

@@ -7,6 +7,7 @@ import pytest
 
 from router_core.formats import Format, carrier
 from tests.router_core.formats import clients
+from tests.router_core.formats.invariants import blocks_of
 from tests.router_core.formats.translated import asks, events
 from tests.router_core.formats.wire.openai_chat import delta
 from tests.router_core.formats.wire.openai_chat import stream as chat
@@ -189,7 +190,7 @@ def test_43_input_in_all_its_shapes() -> None:
     sent = asks(Format.OPENAI_RESPONSES, Format.ANTHROPIC, asked).document
     assert sent["system"][0]["text"] == "Be brief."
     assert [tool["name"] for tool in sent["tools"]] == ["later"]
-    blocks = [block for turn in sent["messages"] for block in turn["content"]]
+    blocks = [block for turn in sent["messages"] for block in blocks_of(turn)]
     assert [b["name"] for b in blocks if b["type"] == "tool_use"] == ["f", "patch", "tool_search"]
     results = [b for b in blocks if b["type"] == "tool_result"]
     assert [b["type"] for b in results[0]["content"]] == ["image", "document"]
