@@ -9,13 +9,13 @@ from __future__ import annotations
 import datetime
 import logging
 import logging.handlers
-import queue
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final, Literal, TextIO
+from typing import Any, Final, Literal
 
 import orjson
 
@@ -81,84 +81,96 @@ class JsonFormatter(logging.Formatter):
         return redact(orjson.dumps(line, default=str).decode())
 
 
-class _Enqueue(logging.handlers.QueueHandler):
-    """Hands records to the writing thread; never waits, since it is called on the event loop."""
+class _Output(logging.Handler):
+    """Formats a line where it is logged, and leaves it to a `_Writer`, since writing may wait.
 
-    dropped = 0
+    Formatting takes microseconds; in the other thread it would take the interpreter from the event loop for whole
+    batches, and what both threads touch from one processor's cache to the other's.
+    """
 
-    def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
-        # The arguments may have changed by the time the thread looks at them.
-        record.msg, record.args = record.getMessage(), None
-        return record
-
-    def __init__(self, lines: queue.SimpleQueue[Any], limit: int = QUEUE) -> None:
-        super().__init__(lines)
-        self.limit = limit
-
-    def enqueue(self, record: logging.LogRecord) -> None:
-        if self.queue.qsize() >= self.limit:  # type: ignore[attr-defined]
-            self.dropped += 1
-            return
-        self.queue.put_nowait(record)
-        if self.dropped:
-            missing, self.dropped = self.dropped, 0
-            note = f"{missing} log lines were dropped, the output is too slow"
-            self.enqueue(logging.LogRecord("detour", logging.WARNING, __file__, 0, note, None, None))
-
-
-class _Gathering(logging.StreamHandler):
-    """Writes what `flush` finds gathered in one go."""
-
-    def __init__(self, stream: TextIO) -> None:
-        super().__init__(stream)
-        self._lines: list[str] = []
+    def __init__(self, write: Callable[[list[str]], None], wake: threading.Event, limit: int = QUEUE) -> None:
+        super().__init__()
+        self._write, self._wake, self._limit = write, wake, limit
+        self._lines: deque[str] = deque()
+        self._dropped = 0
 
     def emit(self, record: logging.LogRecord) -> None:
+        if len(self._lines) >= self._limit:
+            self._dropped += 1
+            return
         try:
             self._lines.append(self.format(record))
         except Exception:
             self.handleError(record)
+        if self._dropped:
+            missing, self._dropped = self._dropped, 0
+            note = f"{missing} log lines were dropped, the output is too slow"
+            self.emit(logging.LogRecord("detour", logging.WARNING, __file__, 0, note, None, None))
+        if not self._wake.is_set():
+            self._wake.set()
 
-    def flush(self) -> None:
-        if not self._lines:
-            return
-        lines, self._lines = self._lines, []
-        try:
-            self.stream.write("\n".join([*lines, ""]))
-            self.stream.flush()
-        except (OSError, ValueError):
-            pass  # the terminal is gone
-
-
-class _Listener(logging.handlers.QueueListener):
-    """Wakes a few times a second, not for every line: each time the thread takes the interpreter from the
-    event loop, which it disturbs more than the writing itself."""
-
-    def dequeue(self, block: bool) -> logging.LogRecord:
-        if self.queue.empty():  # type: ignore[attr-defined]
-            for handler in self.handlers:
-                handler.flush()
-            record = super().dequeue(block)
-            time.sleep(GATHER)
-            return record
-        return super().dequeue(block)
+    def write_out(self) -> None:
+        """Write what has come until now in one go."""
+        lines = [self._lines.popleft() for _ in range(len(self._lines))]
+        if lines:
+            with suppress(OSError, ValueError):  # the terminal is gone
+                self._write(lines)
 
 
-def _handlers(form: Form, log: Log) -> Iterator[logging.Handler]:
-    terminal = _Gathering(sys.stderr)
+class _Writer(threading.Thread):
+    """Wakes a few times a second, not for every line."""
+
+    def __init__(self, outputs: list[_Output], wake: threading.Event) -> None:
+        super().__init__(name="log writer", daemon=True)
+        self._outputs, self._wake = outputs, wake
+        self._stopped = threading.Event()
+
+    def run(self) -> None:
+        while not self._stopped.is_set():
+            self._wake.wait()
+            self._stopped.wait(GATHER)
+            self._wake.clear()
+            for output in self._outputs:
+                output.write_out()
+
+    def stop(self) -> None:
+        """End when everything is written."""
+        self._stopped.set()
+        self._wake.set()
+        self.join()
+        for output in self._outputs:
+            output.write_out()
+
+
+class _File(logging.handlers.RotatingFileHandler):
+    def write(self, lines: list[str]) -> None:
+        for line in lines:
+            self.emit(logging.LogRecord("detour", logging.INFO, __file__, 0, line, None, None))
+
+
+def _outputs(form: Form, log: Log, wake: threading.Event, files: ExitStack) -> Iterator[_Output]:
+    stream = sys.stderr
+
+    def to_terminal(lines: list[str]) -> None:
+        stream.write("\n".join([*lines, ""]))
+        stream.flush()
+
+    terminal = _Output(to_terminal, wake)
     terminal.setFormatter(JsonFormatter() if form == "json" else HumanFormatter())
     yield terminal
     if log.file:
         path = Path(log.file).expanduser().absolute()
         try:
             private_folder(path.parent)
-            file = logging.handlers.RotatingFileHandler(path, "a", log.size, log.keep, "utf-8")
+            file = _File(path, "a", log.size, log.keep, "utf-8")
         except OSError as error:
             raise LogError(
                 f"log.file: {error.filename}: {error.strerror}; name a file that you may write"
             ) from None
-        file.setFormatter(JsonFormatter())
-        yield file
+        files.callback(file.close)
+        output = _Output(file.write, wake)
+        output.setFormatter(JsonFormatter())
+        yield output
 
 
 @contextmanager
@@ -173,20 +185,17 @@ def configured(form: Form, log: Log) -> Iterator[None]:
     logging.logAsyncioTasks = False  # type: ignore[attr-defined]
     root = logging.getLogger()
     before, level = root.handlers[:], root.level
-    # Written in C, it takes a line in a tenth of the time that queue.Queue does.
-    lines: queue.SimpleQueue[Any] = queue.SimpleQueue()
-    listener = _Listener(lines, *_handlers(form, log))
-    root.handlers[:] = [_Enqueue(lines)]
-    root.setLevel(log.level.upper())
-    for name in QUIET:
-        logging.getLogger(name).setLevel(logging.NOTSET if log.level == "debug" else logging.WARNING)
-    listener.start()
-    try:
-        yield
-    finally:
-        listener.stop()
-        for handler in listener.handlers:
-            handler.flush()
-        root.handlers[:], root.level = before, level
-        for handler in listener.handlers:
-            handler.close()
+    wake = threading.Event()
+    with ExitStack() as files:
+        outputs = list(_outputs(form, log, wake, files))
+        writer = _Writer(outputs, wake)
+        root.handlers[:] = outputs
+        root.setLevel(log.level.upper())
+        for name in QUIET:
+            logging.getLogger(name).setLevel(logging.NOTSET if log.level == "debug" else logging.WARNING)
+        writer.start()
+        try:
+            yield
+        finally:
+            root.handlers[:], root.level = before, level
+            writer.stop()

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import json
 import logging
-import queue
+import threading
+import time
 
 import pytest
 
@@ -110,19 +111,26 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path):
 
 
 def test_a_slow_output_costs_lines_and_not_time():
-    lines: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
-    handler = logs._Enqueue(lines, 2)
+    written: list[str] = []
+    output = logs._Output(written.extend, threading.Event(), 2)
     for number in range(5):
-        handler.handle(logging.LogRecord("a", logging.INFO, "", 0, "line %d", (number,), None))
-    kept = [lines.get().getMessage() for _ in range(2)]
+        output.handle(logging.LogRecord("a", logging.INFO, "", 0, "line %d", (number,), None))
+    output.write_out()
+    output.handle(logging.LogRecord("a", logging.INFO, "", 0, "later", None, None))
+    output.write_out()
 
-    handler.handle(logging.LogRecord("a", logging.INFO, "", 0, "later", None, None))
+    assert written == ["line 0", "line 1", "later", "3 log lines were dropped, the output is too slow"]
 
-    assert kept == ["line 0", "line 1"]
-    assert [lines.get().getMessage() for _ in range(2)] == [
-        "later",
-        "3 log lines were dropped, the output is too slow",
-    ]
+
+def test_lines_are_written_while_the_program_runs(capsys):
+    seen = ""
+    with configured("human", Log()):
+        logger.info("hello")
+        for _ in range(200):
+            if seen := capsys.readouterr().err:
+                break
+            time.sleep(0.05)
+    assert seen.endswith(" hello\n")
 
 
 def test_logging_is_as_before_afterwards():
