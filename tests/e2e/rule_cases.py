@@ -226,7 +226,7 @@ GOOGLE: Final = (
 ALWAYS: Final = (
     Case("format-translation", "anthropic", CHAT,
          {"model": CLAUDE, "max_tokens": 9, "messages": [SYSTEM, ASK], "stop": ["END"]},
-         {"model": CLAUDE, "max_tokens": 9, "messages": [user(text("hi"))], "system": [text("Be brief.")], "stop_sequences": ["END"]}),
+         {"model": CLAUDE, "max_tokens": 9, "messages": [ASK], "system": [text("Be brief.")], "stop_sequences": ["END"]}),
     Case("model-name", "", MESSAGES, {"model": "clever", "max_tokens": 9, "messages": [ASK]},
          {"model": CLAUDE, "max_tokens": 9, "messages": [ASK]}),
 )  # fmt: skip

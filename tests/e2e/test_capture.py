@@ -442,11 +442,11 @@ def test_a_providers_captures_have_a_folder_of_their_own(house, tmp_path):
     _, headers, body = SHAPES["openai-chat"].request("gpt-5.1")
     url = detour.gateway_url + "/openai/v1/chat/completions"
     assert httpx.post(url, headers=headers, json=body, timeout=PATIENCE, trust_env=False).status_code == 200
+    deadline = time.monotonic() + PATIENCE
+    while len(own := paths(Folders(tmp_path / "claude"))) != 1:  # a record is moved there after its end
+        assert time.monotonic() < deadline
     [record] = records(detour, 1)
     assert record.end and record.end["provider"] == "openai"
-    deadline = time.monotonic() + PATIENCE
-    while len(own := paths(Folders(tmp_path / "claude"))) != 1:
-        assert time.monotonic() < deadline
     assert read(own[0]).opening.model == "claude-own-folder"
     listed = json.loads(capture(detour, "list", "--json").stdout)
     assert {entry["model"] for entry in listed} == {"claude-own-folder", "gpt-5.1"}
