@@ -36,7 +36,7 @@ class TidyHandler(mode_servers.ProxyConnectionHandler):
     """
 
     async def handle_client(self) -> None:
-        if self.client.peername is None:
+        if self.client.peername is None:  # it has reset, and hooks expect an address
             writer = self.transports.pop(self.client).writer
             assert writer
             writer.close()
