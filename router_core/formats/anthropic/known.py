@@ -16,13 +16,15 @@ _READ: Final = frozenset(
 )
 _TEXT: Final = names("type", "text", "cache_control", least=2)
 _WORDS: Final = ByType({"text": names("type", "text")}, complete=True)
-"""Texts within a document or a search result, of which nothing but the words is read."""
+"""Texts within a search result, of which nothing but the words is read."""
+_PAGES: Final = ByType({"text": names("type", "text"), "image": names("type", "source")}, complete=True)
+"""What stands in a document of several blocks."""
 _DOCUMENT: Final = names(
     "type",
     "title",
     "context",
     "cache_control",
-    source=names("type", "data", "media_type", "url", "file_id", content=_WORDS),
+    source=names("type", "data", "media_type", "url", "file_id", content=_PAGES),
 )
 _GIVEN: Final = {
     "text": _TEXT,

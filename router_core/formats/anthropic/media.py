@@ -6,14 +6,14 @@ from typing import Any
 
 from router_core.formats.ir import Media, Part, Text, Unsupported
 from router_core.formats.media import guess
-from router_core.formats.shape import mapping, string
+from router_core.formats.shape import each, mapping, string
 
 _IMAGES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
 """What Anthropic's models see ("Vision")."""
 
 
-def read_media(block: dict[str, Any], cache: str | None) -> Part:
-    """An ``image`` or ``document`` block; a document of plain text is a text."""
+def read_media(block: dict[str, Any], cache: str | None) -> Part | list[Part]:
+    """An ``image`` or ``document`` block; a document of plain text is a text, one of several blocks several parts."""
     source = mapping(block.get("source"), "source")
     kind = "image" if block["type"] == "image" else "file"
     default = None if kind == "image" else "application/pdf"
@@ -39,14 +39,32 @@ def read_media(block: dict[str, Any], cache: str | None) -> Part:
         case "text":
             return Text(_titled(title, context, string(source.get("data"), "source.data")), cache)
         case "content":
-            content = source.get("content")
-            if not isinstance(content, str):
-                texts = [
-                    b["text"] for b in content or () if isinstance(b, dict) and isinstance(b.get("text"), str)
-                ]
-                content = "\n".join(texts)
-            return Text(_titled(title, context, content), cache)
-    return Text(f"[{block['type']}]", cache)
+            return _blocks(source.get("content"), _titled(title, context, ""), cache)
+    raise Unsupported(f"a {block['type']} whose source is of type {source.get('type')}")
+
+
+def _blocks(content: Any, head: str, cache: str | None) -> Part | list[Part]:
+    """A document of texts and images: its texts after its `head`, its images where they stand."""
+    given: list[Text | Media] = (
+        [Text(content)] if isinstance(content, str) else each(content, "source.content", _block)
+    )
+    parts: list[Text | Media] = [Text(head)]
+    for part in given:
+        last = parts[-1]
+        if type(part) is Text and type(last) is Text:
+            last.text = _titled(last.text, None, part.text)
+        else:
+            parts.append(part)
+    if len(parts) > 1 and not head:
+        del parts[0]
+    parts[-1].cache = cache
+    return [*parts] if len(parts) > 1 else parts[0]
+
+
+def _block(block: dict[str, Any]) -> Text | Media | None:
+    if block.get("type") == "image":
+        return read_media(block, None)  # type: ignore[return-value]
+    return Text(block["text"]) if isinstance(block.get("text"), str) else None
 
 
 def _titled(title: str | None, context: str | None, text: str) -> str:

@@ -73,7 +73,7 @@ def _turn(message: dict[str, Any]) -> ir.Turn:
     text = content if type(content) is str else only_text(content, "text")
     if text is not None:
         return ir.Turn(role, text)
-    parts: list[ir.Part] = each(array(content, "content"), "content", read_block)
+    parts = _blocks(array(content, "content"))
     if role == "assistant" and any(type(part) is ir.Text and part.citations for part in parts):
         parts = _rejoined(parts)
     return ir.Turn(role, parts)
@@ -91,8 +91,15 @@ def _rejoined(parts: list[ir.Part]) -> list[ir.Part]:
     return whole
 
 
-def read_block(block: dict[str, Any]) -> ir.Part | None:
-    """One content block of a request, None for one that says nothing."""
+def _blocks(content: Any) -> list[ir.Part]:
+    parts: list[Any] = each(content, "content", _block)
+    if list in map(type, parts):
+        parts = [part for given in parts for part in (given if type(given) is list else (given,))]
+    return parts
+
+
+def _block(block: dict[str, Any]) -> ir.Part | list[ir.Part] | None:
+    """One content block of a request, None for one that says nothing, several parts for a document of several."""
     return _BLOCKS.get(block.get("type"), read_server_block)(block)  # type: ignore[arg-type]
 
 
@@ -109,7 +116,7 @@ def _citation(cited: dict[str, Any]) -> ir.Citation:
     return ir.Citation(cited.get("url"), cited.get("title"), cited.get("cited_text"))
 
 
-def _media(block: dict[str, Any]) -> ir.Part:
+def _media(block: dict[str, Any]) -> ir.Part | list[ir.Part]:
     return read_media(block, _cache(block))
 
 
@@ -130,7 +137,7 @@ def _tool_result(block: dict[str, Any]) -> ir.ToolResult:
     text = content if type(content) is str else only_text(content, "text")
     result = ir.ToolResult(
         id if type(id) is str else string(id, "tool_use_id"),
-        each(content, "content", read_block) if text is None else text,
+        _blocks(content) if text is None else text,
     )
     if block.get("is_error"):
         result.error = True
@@ -166,7 +173,7 @@ def _tool_reference(block: dict[str, Any]) -> ir.Text:
     return ir.Text(f"tool: {block.get('tool_name')}")
 
 
-_BLOCKS: Final[dict[str, Callable[[dict[str, Any]], ir.Part | None]]] = {
+_BLOCKS: Final[dict[str, Callable[[dict[str, Any]], ir.Part | list[ir.Part] | None]]] = {
     "text": _text,
     "image": _media,
     "document": _media,

@@ -317,19 +317,49 @@ def test_fields_that_nobody_reads_are_listed_by_their_places_once_and_in_order()
         "type": "content",
         "content": [
             {"type": "text", "text": "one"},
-            {"type": "image", "source": {}},
-            {"type": "text", "text": "two"},
+            {"type": "text", "text": "two", "citations": [{}]},
         ],
     }
     said = [{"role": "user", "content": [document, document]}]
     translated = asks(A, C, {**MINIMAL[A], "tools": [tool, tool | {"name": "seek"}], "messages": said})
     assert translated.dropped() == [
         "messages[].content[document].citations",
-        "messages[].content[document].source.content[image]",
+        "messages[].content[document].source.content[text].citations",
         "tools[].input_examples",
         "tools[].defer_loading",
     ]
     assert translated.document["messages"][-1]["content"].startswith("Sizes\none\ntwo\n\nSizes")
+
+
+@pytest.mark.parametrize("within", ["message", "result"])
+@pytest.mark.parametrize("upstream", [C, R, G])
+def test_a_document_of_texts_and_images_is_carried_whole(upstream: Format, within: str) -> None:
+    image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PNG}}
+    words = [{"type": "text", "text": text} for text in ("before", "it", "after")]
+    pages = {"type": "content", "content": [*words[:2], image, words[2]]}
+    document = {"type": "document", "title": "Sizes", "source": pages}
+    said: list[dict[str, Any]] = [{"role": "user", "content": [document, words[0]]}]
+    if within == "result":
+        call = {"type": "tool_use", "id": "toolu_1", "name": "look", "input": {}}
+        result = {"type": "tool_result", "tool_use_id": "toolu_1", "content": [document, words[0]]}
+        said = [
+            {"role": "user", "content": "Look."},
+            {"role": "assistant", "content": [call]},
+            {"role": "user", "content": [result]},
+        ]
+    translated = asks(A, upstream, {**MINIMAL[A], "messages": said})
+    written = json.dumps(translated.document)
+    places = [written.index(text) for text in ("Sizes\\nbefore\\nit", PNG, "after")]
+    assert places == sorted(places) or (within == "result" and upstream in (C, G))
+    assert [written.count(text) for text in ("Sizes", PNG, "after")] == [1, 1, 1]
+    assert translated.dropped() == []
+
+
+def test_a_source_of_another_kind_is_refused() -> None:
+    document = {"type": "document", "source": {"type": "vault", "key": "x"}}
+    refusal = refused(A, C, user(A, document))
+    assert refusal.code is Code.UNSUPPORTED
+    assert "a document whose source is of type vault" in refusal.message
 
 
 def test_tools_that_a_client_of_anthropic_runs_become_functions() -> None:
