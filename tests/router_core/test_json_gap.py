@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router_core import json_gap
-from router_core.json_document import parse, splice
+from router_core.json_document import parse, serialise, splice
+from router_core.json_kept import kept_lists
+from router_core.json_walk import walked
 
 STYLES: list[dict[str, Any]] = [
     {"separators": (",", ":"), "ensure_ascii": False},
@@ -180,4 +182,36 @@ def test_what_is_found_is_what_reading_finds(data: st.DataObject, style: dict[st
     slow = splice(body, before, after)
     with patch.object(json_gap, "MIN_BYTES", 0):
         quick = gapped(body, before, after)
-    assert quick is None or (parse(quick) == after == parse(slow) and b"1.5" in quick)
+    # As written: what is beyond 64 bits is read back as a float.
+    wanted = parse(serialise(after))
+    assert quick is None or (parse(quick) == wanted == parse(slow) and b"1.5" in quick)
+
+
+@pytest.mark.parametrize("edits", [(0,), (59,), (3, 31), (0, 1, 30, 59), tuple(range(0, 60, 7))], ids=str)
+def test_a_walk_finds_each_run_by_what_stands_around_the_longest(edits: tuple[int, ...]) -> None:
+    _, value = body_of({})
+    body = serialise({key: item for key, item in value.items() if key != "big"})
+    before = parse(body)
+    after = before
+    for i in edits:
+        after = with_turn(after, i, turn("new"))
+    (kept,) = kept_lists(before, after)
+    spans = walked(body, before, kept)
+    assert spans is not None
+    found = [parse(b"[%s]" % body[start:end]) for start, end in spans]
+    assert found == [before["messages"][run.start : run.stop] for run in kept.runs]
+    assert parse(gapped(body, before, after) or b"0") == after == parse(splice(body, before, after))
+
+
+@pytest.mark.parametrize(("i", "leads"), [(5, True), (50, False)])
+def test_a_walk_needs_the_usual_spelling_only_where_it_goes(i: int, leads: bool) -> None:
+    _, value = body_of({})
+    items = [serialise(item) for item in value["messages"]]
+    items[i] = items[i].replace(b'{"role":', b'{ "role" :')
+    body = b'{"messages":[%s]}' % b",".join(items)
+    before = parse(body)
+    after = with_turn(before, 40, turn("new"))
+    (kept,) = kept_lists(before, after)
+    assert (walked(body, before, kept) is not None) is leads
+    out = splice(body, before, after)
+    assert parse(out) == after and b'{ "role" :' in out
