@@ -10,6 +10,7 @@ from router_core.config.credential_checks import check_credentials, limit_faults
 from router_core.config.document import Path as Place
 from router_core.config.problems import masked, nearest, shown
 from router_core.config.report import Report
+from router_core.config.rewrite_checks import check_rewrites
 from router_core.config.schema import (
     Access,
     Config,
@@ -26,7 +27,6 @@ from router_core.config.values import (
 )
 from router_core.paths import paths
 from router_core.peers import IPNetwork, peer_names
-from router_core.providers.definition import load_builtin
 from router_core.providers.registry import Registry
 from router_core.routing.failures import parse_row
 
@@ -44,22 +44,12 @@ def check(config: Config, registry: Registry, report: Report, env: Mapping[str, 
     check_credentials(config, registry, report, env)
     _usage(config, registry, report, env)
     _routing(config, report)
-    _quirks(config, registry, report)
+    check_rewrites(config, registry, report)
     _capture(config, registry, report)
     if config.state != "memory" and not config.state.startswith(_STATE_SCHEMES):
         report.error(
             ("state",), f"{shown(config.state)} is no place for state", "write memory or redis://HOST:PORT/0"
         )
-
-
-def _quirks(config: Config, registry: Registry, report: Report) -> None:
-    rules = [*config.rewrites, *(rule for p in registry.providers.values() for rule in p.rules)]
-    known = {quirk for rule in rules for quirk in rule.when.quirk}
-    known |= {quirk for definition in load_builtin().values() for quirk in definition.config.quirks or ()}
-    for name, provider in config.providers.items():
-        for quirk in sorted((provider.quirks or set()) - known):
-            remedy = nearest(quirk, sorted(known)) or "remove it, or add a rewrite that asks for it"
-            report.warn(("providers", name, "quirks"), f"no rule asks for the quirk {shown(quirk)}", remedy)
 
 
 def _listeners(config: Config, report: Report) -> None:

@@ -6,6 +6,7 @@ import re
 import types
 import typing
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -13,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from router_core.config.document import Node, Path, suggest_key
 from router_core.config.problems import Problem, masked, nearest, shown
 from router_core.rewrite import catalogue
-from router_core.rewrite.schema import KNOWN_RULES
+from router_core.rewrite.schema import FIXED_RULES, KNOWN_RULES
 
 type ErrorDetails = Mapping[str, Any]
 
@@ -33,6 +34,7 @@ _WRONG_TYPE = {
     "model_type": ("a mapping", "write KEY: VALUE lines below it"),
     "model_attributes_type": ("a mapping", "write KEY: VALUE lines below it"),
 }
+_RULES = ("rewrites", "rules")
 _BOUND = {
     "greater_than": ("gt", "more than"),
     "greater_than_equal": ("ge", "at least"),
@@ -50,7 +52,7 @@ def validate[M: BaseModel](
     configuration can still run and a person sees all mistakes at once.
     """
     problems: list[Problem] = []
-    known = {**(context or {}), KNOWN_RULES: catalogue.BY_NAME}
+    known = {**(context or {}), KNOWN_RULES: catalogue.BY_NAME, FIXED_RULES: catalogue.FIXED}
     if not isinstance(tree.value, dict):
         problems.append(Problem(tree.file, tree.line, "the file holds no mapping", "write KEY: VALUE lines"))
         tree = Node({}, tree.line, tree.file)
@@ -66,7 +68,7 @@ def validate[M: BaseModel](
                 # What is missing in a later round is what the first one cut out.
                 if first or details["type"] != "missing":
                     problems.append(_problem(model, tree, path, details))
-                broken.add(path)
+                broken.add(_whole(path))
             tree, first = _without(tree, broken), False
 
 
@@ -80,6 +82,14 @@ def _existing(tree: Node, loc: tuple[Any, ...]) -> Path:
             path.append(part)
             node = below
     return tuple(path)
+
+
+def _whole(path: Path) -> Path:
+    """`path`, or the rule that it leads into: what is left of one would seem to do nothing."""
+    ends = (
+        i + 2 for i, (key, below) in enumerate(pairwise(path)) if key in _RULES and isinstance(below, int)
+    )
+    return path[: next(ends, len(path))]
 
 
 def _without(tree: Node, broken: set[Path], at: Path = ()) -> Node:

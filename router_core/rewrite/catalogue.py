@@ -36,4 +36,5 @@ BUILT_IN: Final[tuple[Rule, ...]] = (
     *amp.RULES,
 )
 DOCUMENTED: Final = (models.TRANSLATION, *BUILT_IN, models.NAME_MODEL)
+FIXED: Final = frozenset({models.TRANSLATION.name, models.NAME_MODEL.name})
 BY_NAME: Final[dict[str, Rule]] = {rule.name: rule for rule in BUILT_IN}

@@ -12,7 +12,7 @@ from router_core.json_document import Json
 from router_core.rewrite import catalogue
 from router_core.rewrite.context import Context
 from router_core.rewrite.headers import HeaderEdit
-from router_core.rewrite.paths import GONE, Key, Path, edit, parse_path, rename
+from router_core.rewrite.paths import GONE, Key, Path, edit, parse_key, parse_path, rename
 from router_core.rewrite.rule import BodyTest, Origin, Rule, When
 from router_core.rewrite.schema import BodyConfig, HeadersConfig, RuleConfig, WhenConfig
 
@@ -163,7 +163,7 @@ def _edits(config: RuleConfig) -> BodyEdit:
         *(_set(parse_path(p), v) for p, v in config.set.items()),
         *(_default(parse_path(p), v) for p, v in config.default.items()),
         *(_drop(parse_path(p)) for p in config.drop),
-        *(_rename(parse_path(p), name) for p, name in config.rename.items()),
+        *(_rename(parse_path(p), parse_key(name)) for p, name in config.rename.items()),
         *(_append(parse_path(p), v) for p, v in config.append.items()),
     ]
 
@@ -199,7 +199,7 @@ def _rename(path: Path, name: str) -> BodyEdit:
 
 
 def _append(path: Path, value: Json) -> BodyEdit:
-    """Lists grow by the value (by each of a list's), texts are continued, and what is missing begins."""
+    """Lists grow by the value (by each of a list's), texts are continued, and what is missing or null begins."""
     items = value if isinstance(value, list) else [value]
 
     def appended(old: Json) -> Json:
@@ -207,7 +207,7 @@ def _append(path: Path, value: Json) -> BodyEdit:
             return [*old, *items]
         if isinstance(old, str) and isinstance(value, str):
             return old + value
-        return items if old is GONE else old
+        return items if old is GONE or old is None else old
 
     return lambda body, _: edit(body, path, appended, create=True)
 

@@ -152,6 +152,17 @@ def parse_path(text: str) -> Path:
     return Path(text, tuple(steps))
 
 
+def parse_key(text: str) -> str:
+    """The key written as `text`, alone and in quotes where it is unusual. Raises ValueError for any other path."""
+    match parse_path(text).steps:
+        case (Key(name),):
+            return name
+    raise ValueError(
+        f"{text!r} is a path; write the key's new name alone, and one with unusual characters as "
+        '["key"]: what is renamed stays where it is'
+    )
+
+
 def _step(match: re.Match[str]) -> Step:
     if name := match["key"] or match["quoted"]:
         return Key(name)
@@ -187,7 +198,8 @@ type Edit = Callable[[Any], Any]
 def edit(value: Json, path: Path, change: Edit, *, create: bool = False) -> Json:
     """`value` with `change` applied at `path`; `value` itself where that changes nothing.
 
-    With `create`, missing objects along the path are made, and `change` is asked about a missing last key.
+    With `create`, objects that are missing or null along the path are made, and `change` is asked about a missing
+    last key.
     """
     return _edit(value, path.steps, change, create)
 
@@ -200,11 +212,11 @@ def _edit(value: Json, steps: tuple[Step, ...], change: Edit, create: bool) -> J
         old = value.get(step.name, GONE)
         if not rest:
             new = change(old) if old is not GONE or create else GONE
+        elif create and (old is GONE or old is None) and isinstance(rest[0], Key):
+            # To these APIs null is as good as nothing.
+            new = _edit({}, rest, change, create) or old
         elif old is not GONE:
             new = _edit(old, rest, change, create)
-        elif create and isinstance(rest[0], Key):
-            new = _edit({}, rest, change, create)
-            new = new or GONE
         else:
             return value
         if new is old:

@@ -38,6 +38,7 @@ They run in this order within a rule. Paths are those of `router_core.rewrite.pa
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from typing import Annotated, Any, Final, Literal
 
@@ -47,14 +48,17 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     ValidationInfo,
+    field_validator,
     model_validator,
 )
 
 from router_core.formats import Format, Operation
-from router_core.rewrite.paths import Key, parse_path
+from router_core.rewrite.paths import Key, parse_key, parse_path
 
 KNOWN_RULES: Final = "known_rules"
 """The key of pydantic's validation context that holds the built-in rules by name; actions are unchecked without."""
+FIXED_RULES: Final = "fixed_rules"
+"""The key there of the names of those that can neither be switched off nor asked for."""
 
 
 class Part(BaseModel):
@@ -77,6 +81,19 @@ def _member(text: str) -> str:
     if not isinstance(parse_path(_settable(text)).steps[-1], Key):
         raise ValueError(f"{text!r} ends with an item; only a key can be renamed")
     return text
+
+
+def _key(text: str) -> str:
+    parse_key(text)
+    return text
+
+
+def _value(value: Any) -> Any:
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        _value(inner)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{value} is no JSON; write a number, or a text in quotes")
+    return value
 
 
 def _pattern(text: str) -> str:
@@ -124,6 +141,8 @@ def _listed(value: object) -> object:
 def _known(name: str, info: ValidationInfo) -> str:
     # The catalogue's rules know providers, and providers know this schema: it cannot ask the catalogue itself.
     known = (info.context or {}).get(KNOWN_RULES)
+    if name in (info.context or {}).get(FIXED_RULES, ()):
+        raise ValueError(f"{name!r} always runs, first or last of all; leave it out")
     if known is not None and name not in known:
         near = difflib.get_close_matches(name[:100], known, n=1)
         remedy = f"did you mean {near[0]!r}?" if near else "docs/rewrites.md lists them all"
@@ -142,6 +161,7 @@ type OwnName = Annotated[str, AfterValidator(_no_template)]
 type Path = Annotated[str, AfterValidator(_path)]
 type Settable = Annotated[str, AfterValidator(_settable)]
 type Member = Annotated[str, AfterValidator(_member)]
+type NewName = Annotated[str, AfterValidator(_key)]
 type Pattern = Annotated[str, AfterValidator(_pattern)]
 type HeaderName = Annotated[str, AfterValidator(_header)]
 type HeaderValue = Annotated[str, AfterValidator(_line)]
@@ -160,6 +180,8 @@ class BodyConfig(Part):
     """Path to the value that it must have."""
     matches: dict[Path, Pattern] = {}
     """Path to a regular expression that must be found in its text."""
+
+    _equals = field_validator("equals")(_value)
 
 
 class WhenConfig(Part):
@@ -209,7 +231,7 @@ class RuleConfig(Part):
     """Path to value: only where the body has none."""
     drop: Settables = ()
     """Paths that are removed."""
-    rename: dict[Member, str] = {}
+    rename: dict[Member, NewName] = {}
     """Path of a key to its new name."""
     append: dict[Settable, Any] = {}
     """Path of a list to what is added at its end."""
@@ -217,6 +239,8 @@ class RuleConfig(Part):
     """Changes to headers."""
     action: RuleName | None = None
     """A built-in rule by its name, under this condition."""
+
+    _values = field_validator("set", "default", "append")(_value)
 
     @model_validator(mode="after")
     def _does_something(self) -> RuleConfig:

@@ -356,6 +356,40 @@ def test_a_quirk_that_no_rule_asks_for_is_said() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("rules", "said"),
+    [
+        ("{name: a, drop: x}, {drop: y}, {name: a, drop: z}", "rule 'a' is given twice; rename one of them"),
+        ("{name: answer-model-name, drop: x}", "'answer-model-name' is the name of a built-in rule; write another"),
+        ("{name: a, action: supress-thinking}", "'action': 'supress-thinking' is no built-in rewrite; did you mean"),
+        ("{rename: {a.b: a.c}}", "'a.b': 'a.c' is a path; write the key's new name alone"),
+        ("{set: {a: 1.0e+999}}", "'set': inf is no JSON; write a number"),
+        ("{action: model-name}", "'action': 'model-name' always runs, first or last of all; leave it out"),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_a_rule_is_told_once_with_its_line(rules: str, said: str) -> None:
+    (problem,) = mistakes(f"rewrites: [{rules}]")
+    assert problem.startswith(f"1: {said}")
+
+
+def test_the_name_of_a_built_in_rule_that_is_switched_off_is_free() -> None:
+    text = "rewrites: [{name: chat-empty-tools, drop: tools}]\ndisable_rewrites: [chat-empty-tools]"
+    assert warnings(text) == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ("{when: {quirk: force_steam}, drop: x}", "no provider has the quirk 'force_steam'; did you mean 'force_stream'?"),
+        ("{when: {provider: [open*, opnai]}, drop: x}", "no provider fits 'opnai'; did you mean 'openai'?"),
+        ("{set: {model: gpt-5}}", "the name of the model is written after all rules, so this has no effect; give"),
+    ],
+)  # fmt: skip
+def test_a_rule_without_an_effect_is_said(rule: str, said: str) -> None:
+    (warning,) = warnings(f"rewrites: [{rule}]")
+    assert warning.startswith(f"1: {said}")
+
+
 def test_a_disabled_credential_is_not_looked_at() -> None:
     assert warnings("credentials: [{id: a, provider: openai, api_key: env:NOPE, enabled: false}]") == []
 

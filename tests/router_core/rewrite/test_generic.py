@@ -30,6 +30,7 @@ BODY: dict[str, Any] = {
         {"role": "user", "content": "c"},
     ],
     "a.b": {"x": 1},
+    "reasoning": None,
 }
 
 
@@ -110,6 +111,11 @@ def changes(rule: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         ({"append": {"tools": [{"name": "n"}]}}, {"tools": [*BODY["tools"], {"name": "n"}]}),
         ({"append": {"messages[1].content": "!"}}, {"messages": [BODY["messages"][0], {"role": "user", "content": "c!"}]}),
         ({"append": {"temperature": 1}}, {}),
+        ({"append": {"reasoning": 1}}, {"reasoning": [1]}),
+        ({"set": {"reasoning.effort": "low"}}, {"reasoning": {"effort": "low"}}),
+        ({"default": {"reasoning.a.b": 1, "reasoning": 2}}, {"reasoning": {"a": {"b": 1}}}),
+        ({"drop": "reasoning.effort"}, {}),
+        ({"rename": {"temperature": '["t/ü.1"]'}}, {"temperature": GONE, "t/ü.1": 0.5}),
     ],
 )  # fmt: skip
 def test_actions(rule: dict[str, Any], expected: dict[str, Any]) -> None:
@@ -249,6 +255,10 @@ def test_answers_can_be_edited_too() -> None:
         {"set": {"a..b": 1}},
         {"set": {"[0].a": 1}},
         {"rename": {"a[0]": "b"}},
+        {"rename": {"a": ""}},
+        {"rename": {"a.b": "a.c"}},
+        {"set": {"a": [{"b": float("inf")}]}},
+        {"when": {"body": {"equals": {"a": float("nan")}}}, "drop": "a"},
         {"when": {"body": {"matches": {"a": "("}}}, "drop": "a"},
         {"when": {"surface": "chat"}, "drop": "a"},
         {"when": {"format": "xml"}, "drop": "a"},
