@@ -28,6 +28,7 @@ NO_RESULT: Final = "[no result]"
 """Stands for the result of a call that was never answered."""
 REMINDER: Final = ("<system-reminder>\n", "\n</system-reminder>")
 """Surrounds a system turn in the middle of a conversation where only users and models have turns."""
+_REMINDED: Final = "system turns in the conversation: reminders in the user's turns"
 OPENING: Final = "(the conversation continues)"
 """The user's first turn where a format wants one and the conversation begins with the model."""
 ERROR_PREFIX: Final = "[tool error] "
@@ -36,6 +37,8 @@ ERROR_PREFIX: Final = "[tool error] "
 
 def for_upstream(turns: list[Turn], format: Format, notes: list[str]) -> list[Turn]:
     """`turns` as models of `format` take them: see `repeatable` and `settle`. They may be changed in place."""
+    if turns and turns[-1].role == "assistant" and format is not Format.ANTHROPIC:
+        notes.append("prefill: an ordinary turn of the model's")
     kinds = {type(part) for turn in turns if type(turn.content) is list for part in turn.content}
     if not _UNREPEATED.isdisjoint(kinds):
         turns = repeatable(turns, format, notes)
@@ -195,8 +198,8 @@ def _fresh(stem: str, turn: int, number: int, seen: set[str]) -> str:
     return id
 
 
-def alternate(turns: list[Turn], opening: str = OPENING) -> list[Turn]:
-    """User and model turns that alternate and begin with the user's; system turns become reminders.
+def alternate(turns: list[Turn], notes: list[str]) -> list[Turn]:
+    """User and model turns that alternate and begin with the user's; system turns become reminders, said in `notes`.
 
     Turns without parts are left out. The turns may be changed in place.
     """
@@ -210,6 +213,8 @@ def alternate(turns: list[Turn], opening: str = OPENING) -> list[Turn]:
         role: Role = turn.role
         if role == "system":
             role = "user"
+            if _REMINDED not in notes:
+                notes.append(_REMINDED)
             turn = Turn(role, [remind(part) if type(part) is Text else part for part in turn.parts])
         if role == before:
             merged[-1].parts.extend(turn.parts)
@@ -217,7 +222,7 @@ def alternate(turns: list[Turn], opening: str = OPENING) -> list[Turn]:
             merged.append(turn)
             before = role
     if not merged or merged[0].role == "assistant":
-        merged.insert(0, Turn("user", [Text(opening)]))
+        merged.insert(0, Turn("user", [Text(OPENING)]))
     return merged
 
 
@@ -260,6 +265,8 @@ def remind(text: Text) -> Text:
     return replace(text, text=f"{REMINDER[0]}{text.text}{REMINDER[1]}")
 
 
+ONLY_ALLOWED: Final = "allowed tools: only these are offered"
+"""Said where a format has no list of them beside the tools."""
 JSON_WORD: Final = "Answer in JSON."
 """Said where nobody has said it: OpenAI refuses its JSON mode to conversations without the word."""
 

@@ -232,6 +232,12 @@ class ToolChoice:
     names: list[str] | None = None
     """Only these tools; one name with `required` forces that tool."""
 
+    @property
+    def narrows(self) -> bool:
+        """Whether it is a list of allowed tools, and no single one that is forced."""
+        names = set(self.names or ())
+        return bool(names) and (self.mode != "required" or len(names) > 1)
+
 
 @dataclass(slots=True)
 class Reasoning:

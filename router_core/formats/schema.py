@@ -1,8 +1,8 @@
-"""JSON Schema in the dialects of the formats; Gemini's own ``Schema`` is in `router_core.formats.gemini.schema`.
+"""JSON Schema in the dialects of the formats, which tools and structured outputs carry.
 
-Tools and structured outputs carry JSON Schema. OpenAI and Anthropic want an object at the root; Anthropic's
-structured outputs reject most constraints. What a dialect cannot say is kept as words in the description
-where it tells the model something.
+Gemini's own ``Schema`` is in `router_core.formats.gemini.schema`, what Anthropic's answers may be in
+`router_core.formats.anthropic.schema`. OpenAI and Anthropic want an object at the root. What a dialect cannot say is
+kept as words in the description where it tells the model something.
 """
 
 from __future__ import annotations
@@ -72,48 +72,38 @@ _JSON_SCHEMA_KEPT: Final = frozenset(
 
 def for_gemini_answers(schema: Schema) -> Schema:
     """`schema` with the keys that Gemini's ``responseJsonSchema`` names as supported, and no others."""
-    return _filtered(schema, _JSON_SCHEMA_KEPT, closed=False, depth=0)
+    return _filtered(schema, 0)
 
 
-_ANTHROPIC_KEPT: Final = frozenset(
-    {"$defs", "definitions", "$ref", "type", "format", "title", "description", "enum", "const", "items"}
-    | {"anyOf", "allOf", "properties", "additionalProperties", "required", "default"}
-)
-
-
-def for_anthropic_answers(schema: Schema) -> Schema:
-    """`schema` for Anthropic's structured outputs: closed objects, constraints as words.
-
-    Source: Anthropic, "Structured outputs", JSON Schema limitations.
-    """
-    return _filtered(schema, _ANTHROPIC_KEPT, closed=True, depth=0)
-
-
-def _filtered(node: Any, kept: frozenset[str], *, closed: bool, depth: int) -> Any:
+def _filtered(node: Any, depth: int) -> Any:
     if not isinstance(node, dict) or depth > MAX_DEPTH:
         return node
     out: Schema = {}
     for key, value in node.items():
-        if key == "const" and "const" not in kept:
+        if key == "const":
             out["enum"] = [value]
-        elif key == "oneOf" and "oneOf" not in kept:
-            out["anyOf"] = [_filtered(b, kept, closed=closed, depth=depth + 1) for b in value]
-        elif key not in kept:
+        elif key not in _JSON_SCHEMA_KEPT:
             if isinstance(value, int | float | str) and not key.startswith("$") and value is not False:
                 describe(out, f"{key}: {value}")
-        elif key in ("properties", "$defs", "definitions"):
-            out[key] = {
-                name: _filtered(v, kept, closed=closed, depth=depth + 1) for name, v in mapping(value).items()
-            }
-        elif key in ("anyOf", "oneOf", "allOf", "prefixItems"):
-            out[key] = [_filtered(b, kept, closed=closed, depth=depth + 1) for b in value]
+        elif key in ("properties", "$defs"):
+            out[key] = {name: _filtered(v, depth + 1) for name, v in mapping(value).items()}
+        elif key in ("anyOf", "oneOf", "prefixItems"):
+            out[key] = [_filtered(b, depth + 1) for b in value]
         elif key == "description" and "description" in out:
             out[key] = f"{value} ({out[key]})"
         else:
-            out[key] = _filtered(value, kept, closed=closed, depth=depth + 1)
-    if closed and (out.get("type") == "object" or "properties" in out):
-        out["additionalProperties"] = False
+            out[key] = _filtered(value, depth + 1)
     return out
+
+
+def resolve(reference: str, root: Schema) -> Schema | None:
+    """The node of a local reference, ``#/$defs/Name``; None where there is none."""
+    if not reference.startswith("#"):
+        return None
+    node: Any = root
+    for step in reference[1:].split("/")[1:]:
+        node = node.get(step.replace("~1", "/").replace("~0", "~")) if isinstance(node, dict) else None
+    return node if isinstance(node, dict) else None
 
 
 def mapping(value: Any) -> dict[str, Any]:

@@ -99,9 +99,9 @@ def arguments_text(arguments: Arguments | None) -> str:
     """A call's arguments as JSON text; ``{}`` where there are none."""
     if isinstance(arguments, str):
         text = arguments.strip()
-        if text[:1] == "{" and text[-1:] == "}":
+        if text[:1] == "{" and text[-1:] == "}" and "}{" not in text:
             return arguments
-        # What is no object is refused by hosts that read it for their models' templates.
+        # What is no object, or two of them in a row, is refused by hosts that read it for their models' templates.
         arguments = arguments_object(text)
     return serialise(arguments).decode() if arguments else "{}"
 

@@ -145,6 +145,8 @@ def _settings(wanted: ir.Request, asked: str | None, target: Target) -> None:
     context.reasoning_field = wanted.reasoning_field
     context.choices = wanted.n
     context.compacts = wanted.compacts
+    if wanted.compacts:
+        target.note("compaction: a summary in words")
     context.customs = frozenset(tool.name for tool in wanted.tools if tool.kind == "custom")
     context.typed = frozenset(tool.name for tool in wanted.tools if tool.typed)
     context.echo.update(wanted.echo)

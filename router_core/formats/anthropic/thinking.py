@@ -80,17 +80,17 @@ def _budgeted(document: dict[str, Any], reasoning: ir.Reasoning, target: Target)
 
 
 def loop_without_thinking(messages: list[Any]) -> bool:
-    """Whether the last message answers calls of a turn that does not begin with thinking that can be checked.
+    """Whether the last message answers calls in a loop where a turn does not begin with thinking that can be checked.
 
-    With a thinking budget, Anthropic refuses such a request.
+    With a thinking budget, Anthropic refuses such a request: a loop has thinking in all of its turns or in none.
     """
-    if len(messages) < 2:
-        return False
-    *_, turn, last = messages
-    if not any(block.get("type") == "tool_result" for block in _blocks(last)):
-        return False
-    first = next(iter(_blocks(turn)), {})
-    return not (first.get("data") if first.get("type") == "redacted_thinking" else "signature" in first)
+    place = len(messages) - 1
+    while place > 0 and any(block.get("type") == "tool_result" for block in _blocks(messages[place])):
+        first = next(iter(_blocks(messages[place - 1])), {})
+        if not (first.get("data") if first.get("type") == "redacted_thinking" else "signature" in first):
+            return True
+        place -= 2
+    return False
 
 
 def _blocks(message: Any) -> list[dict[str, Any]]:

@@ -5,32 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-import orjson
-
 from router_core.formats import custom_tools, ir
 from router_core.formats.anthropic.cache_marks import limit_marks, marked
 from router_core.formats.anthropic.media import write_media
+from router_core.formats.anthropic.response_format import write_response_format
 from router_core.formats.anthropic.server_tools import write_server_block, write_server_tool
 from router_core.formats.anthropic.thinking import write_thinking
 from router_core.formats.context import Target
-from router_core.formats.conversation import alternate, for_upstream, refuse_forced
+from router_core.formats.conversation import ONLY_ALLOWED, alternate, for_upstream, refuse_forced
 from router_core.formats.effort import claude_version
 from router_core.formats.ir import Format
 from router_core.formats.names import CALL_IDS, CallIds, ToolNames
-from router_core.formats.schema import for_anthropic_answers, object_root
+from router_core.formats.schema import object_root
 from router_core.formats.shape import arguments_object
-
-JSON_ONLY: Final = "Answer with one JSON value and nothing else: no prose, no code fence."
 
 
 def write_request(request: ir.Request, target: Target) -> dict[str, Any]:
     _refuse(request)
     names = ToolNames(Format.ANTHROPIC)
     target.context.tools = names.back
-    turns = alternate(for_upstream(request.turns, Format.ANTHROPIC, target.notes))
+    turns = alternate(for_upstream(request.turns, Format.ANTHROPIC, target.notes), target.notes)
     blocks = _Blocks(target, names)
     messages = [{"role": turn.role, "content": blocks.content(turn)} for turn in turns]
-    _strip_end(messages)
     system = [marked({"type": "text", "text": text.text}, text.cache) for text in request.system if text.text]
     version = claude_version(target.model)
     document: dict[str, Any] = {
@@ -39,10 +35,11 @@ def write_request(request: ir.Request, target: Target) -> dict[str, Any]:
         "messages": messages,
     }
     _tools(document, request, names, target)
-    _response_format(document, request, system, version, target)
+    write_response_format(document, request, system, version, target)
     if system:
         document["system"] = system
     write_thinking(document, request, target, version)
+    _prefill(document, target, version)
     _sampling(document, request, target, version)
     if request.user:
         document["metadata"] = {"user_id": request.user[:256]}
@@ -155,14 +152,29 @@ class _Blocks:
         return write_server_block(part) if part.native and part.native[0] is Format.ANTHROPIC else None
 
 
-def _strip_end(messages: list[dict[str, Any]]) -> None:
-    """A last model turn (a prefill) may not end in white space."""
+NO_PREFILL: Final = (4, 6)
+"""The first version whose conversations must end with the user ("Migration guide")."""
+GO_ON: Final = "Go on exactly where you stopped."
+"""Said to a model that does not take the beginning of its answer."""
+
+
+def _prefill(document: dict[str, Any], target: Target, version: tuple[int, int] | None) -> None:
+    """A last model turn, which is the beginning of the answer: without white space at its end, or answered."""
+    messages = document["messages"]
     last = messages[-1]
-    if last["role"] == "assistant":
-        if type(last["content"]) is str:
-            last["content"] = last["content"].rstrip()
-        elif last["content"][-1]["type"] == "text":
-            last["content"][-1]["text"] = last["content"][-1]["text"].rstrip()
+    if last["role"] != "assistant":
+        return
+    if "thinking" in document and document["thinking"]["type"] != "disabled":
+        refuses = True
+    else:
+        refuses = version is not None and version >= NO_PREFILL
+    if refuses:
+        messages.append({"role": "user", "content": GO_ON})
+        target.note("prefill: the model takes none and is asked to go on")
+    elif type(last["content"]) is str:
+        last["content"] = last["content"].rstrip()
+    elif last["content"][-1]["type"] == "text":
+        last["content"][-1]["text"] = last["content"][-1]["text"].rstrip()
 
 
 _OUTPUT_LIMITS: Final = (((4, 0), 32_000), ((3, 7), 32_000), ((3, 5), 8192), ((0, 0), 4096))
@@ -186,8 +198,9 @@ def _tools(document: dict[str, Any], request: ir.Request, names: ToolNames, targ
     choice = request.tool_choice
     allowed = set(choice.names or ()) if choice else set()
     tools: list[dict[str, Any]] = []
+    if choice is not None and choice.narrows:
+        target.note(ONLY_ALLOWED)
     for tool in request.tools:
-        # A list of allowed tools has no counterpart but offering only those.
         if not allowed or tool.name in allowed:
             tools.append(_tool(tool, names))
             target.drop("tools[].strict", tool.strict)
@@ -237,30 +250,6 @@ def _tool(tool: ir.Tool, names: ToolNames) -> dict[str, Any]:
         entry["description"] = text
     entry["input_schema"] = custom_tools.as_schema(tool) if custom else object_root(tool.schema)
     return marked(entry, tool.cache)
-
-
-def _response_format(
-    document: dict[str, Any],
-    request: ir.Request,
-    system: list[dict[str, Any]],
-    version: tuple[int, int] | None,
-    target: Target,
-) -> None:
-    wanted = request.response_format
-    if wanted is None or wanted.kind == "text":
-        return
-    if wanted.kind == "schema" and wanted.schema is not None:
-        if version is not None and version >= (4, 5):
-            schema = for_anthropic_answers(object_root(wanted.schema))
-            document["output_config"] = {"format": {"type": "json_schema", "schema": schema}}
-            target.drop("response format's description", wanted.description)
-            return
-        text = f"{JSON_ONLY} It follows this JSON Schema:\n{orjson.dumps(wanted.schema).decode()}"
-    else:
-        text = JSON_ONLY
-    target.note("response format: asked for in words")
-    target.drop("response format's description", wanted.description)
-    system.append({"type": "text", "text": text})
 
 
 def _sampling(

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import orjson
 
-from router_core.formats.schema import MAX_DEPTH, Schema, describe, mapping, object_root
+from router_core.formats.schema import MAX_DEPTH, Schema, describe, mapping, object_root, resolve
 
 _GEMINI_KEPT: Final = frozenset(
     {"title", "minItems", "maxItems", "minProperties", "maxProperties", "minLength", "maxLength", "pattern"}
@@ -35,7 +35,7 @@ def _gemini(node: Any, root: Schema, depth: int, trail: tuple[str, ...]) -> Sche
         return {"type": "OBJECT"} if depth == 0 else {"type": "STRING"}
     reference = node.get("$ref")
     if isinstance(reference, str):
-        target = _resolve(reference, root)
+        target = resolve(reference, root)
         if target is None or reference in trail or depth > MAX_DEPTH:
             return _described({"type": "OBJECT"}, node)
         rest = {key: value for key, value in node.items() if key != "$ref"}
@@ -138,7 +138,7 @@ def _merge_all_of(node: Schema, root: Schema, trail: tuple[str, ...]) -> Schema:
     for branch in branches:
         if isinstance(branch, dict) and isinstance(branch.get("$ref"), str) and branch["$ref"] not in trail:
             branch = {
-                **(_resolve(branch["$ref"], root) or {}),
+                **(resolve(branch["$ref"], root) or {}),
                 **{k: v for k, v in branch.items() if k != "$ref"},
             }
         for key, value in mapping(branch).items():
@@ -182,16 +182,6 @@ def _described(out: Schema, node: Schema) -> Schema:
     return out
 
 
-def _resolve(reference: str, root: Schema) -> Schema | None:
-    """The node of a local reference, ``#/$defs/Name``."""
-    if not reference.startswith("#"):
-        return None
-    node: Any = root
-    for step in reference[1:].split("/")[1:]:
-        node = node.get(step.replace("~1", "/").replace("~0", "~")) if isinstance(node, dict) else None
-    return node if isinstance(node, dict) else None
-
-
 def from_gemini(schema: Schema) -> Schema:
     """Gemini's ``Schema`` as JSON Schema: types in lower case, ``nullable`` as a type, fields in camelCase."""
     out: Schema = {}
@@ -221,4 +211,6 @@ def from_gemini(schema: Schema) -> Schema:
                 out[key] = value
     if schema.get("nullable") and isinstance(out.get("type"), str):
         out["type"] = [out["type"], "null"]
+        if isinstance(out.get("enum"), list) and None not in out["enum"]:
+            out["enum"] = [*out["enum"], None]
     return out

@@ -7,6 +7,7 @@ from typing import Any, Final
 from router_core.formats import custom_tools, ir
 from router_core.formats.context import Target
 from router_core.formats.conversation import (
+    ONLY_ALLOWED,
     alternate,
     for_upstream,
     marked_within,
@@ -37,7 +38,7 @@ def write_request(request: ir.Request, target: Target) -> dict[str, Any]:
     target.context.tools = names.back
     version = gemini_version(target.model)
     writer = _Contents(target, names, version)
-    turns = alternate(for_upstream(request.turns, Format.GEMINI, target.notes))
+    turns = alternate(for_upstream(request.turns, Format.GEMINI, target.notes), target.notes)
     document: dict[str, Any] = {"contents": list(map(writer.content, turns))}
     system = [{"text": text.text} for text in request.system if text.text]
     if system:
@@ -209,6 +210,8 @@ def _tools(
         for tool in request.tools
         if not (narrowed and allowed) or tool.name in allowed
     ]
+    if narrowed and allowed:
+        target.note(ONLY_ALLOWED)
     tools: list[dict[str, Any]] = [{"functionDeclarations": declarations}] if declarations else []
     for use in request.server_tools:
         entry: dict[str, Any] | None = {

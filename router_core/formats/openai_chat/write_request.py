@@ -6,7 +6,7 @@ from typing import Any
 
 from router_core.formats import custom_tools, ir
 from router_core.formats.context import Target
-from router_core.formats.conversation import JSON_WORD, for_upstream, refuse_forced, says_json
+from router_core.formats.conversation import JSON_WORD, ONLY_ALLOWED, for_upstream, refuse_forced, says_json
 from router_core.formats.effort import is_openai, is_openai_reasoning, nearest, never_reasons, word
 from router_core.formats.ir import Format
 from router_core.formats.names import ToolNames
@@ -68,9 +68,11 @@ def _tools(document: dict[str, Any], request: ir.Request, names: ToolNames, targ
             target.drop(f"tools[{use.name}]")
     choice = request.tool_choice
     allowed = set(choice.names or ()) if choice else set()
-    limited = len(allowed) > 1 or (allowed and choice is not None and choice.mode != "required")
-    # Compatible hosts do not know lists of allowed tools, so only those are offered.
-    offered = [t for t in request.tools if not limited or t.name in allowed]
+    offered = request.tools
+    if choice is not None and choice.narrows:
+        # Compatible hosts do not know lists of allowed tools.
+        offered = [tool for tool in request.tools if tool.name in allowed]
+        target.note(ONLY_ALLOWED)
     if not offered:
         refuse_forced(request)
         return

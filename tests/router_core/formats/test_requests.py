@@ -355,6 +355,60 @@ def test_a_document_of_texts_and_images_is_carried_whole(upstream: Format, withi
     assert translated.dropped() == []
 
 
+@pytest.mark.parametrize(
+    ("model", "thinks", "kept"),
+    [
+        ("claude-sonnet-4-5", False, True),
+        ("claude-sonnet-4-5", True, False),
+        ("claude-opus-4-6", False, False),
+        ("minimax-m2", False, True),
+    ],
+)
+def test_a_beginning_of_the_answer_is_for_models_that_take_it(model: str, thinks: bool, kept: bool) -> None:
+    said = [{"role": "user", "content": "List them."}, {"role": "assistant", "content": "1. "}]
+    more = {"reasoning_effort": "low"} if thinks else {}
+    translated = asks(C, A, {"messages": said, **more}, model=model)
+    *_, before, last = translated.document["messages"]
+    if kept:
+        assert last == {"role": "assistant", "content": "1."}
+        assert translated.notes == []
+    else:
+        assert before["role"] == "assistant"
+        assert last["role"] == "user"
+        assert translated.notes == ["prefill: the model takes none and is asked to go on"]
+
+
+MIDDLE = {
+    "messages": [*[{"role": role, "content": role} for role in ("user", "assistant", "system", "user")]]
+}
+LIST = {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "function", "name": "f"}]}
+FUNCTIONS = [{"type": "function", "name": name, "parameters": {"type": "object"}} for name in "fg"]
+
+
+@pytest.mark.parametrize(
+    ("client", "document", "noted"),
+    [
+        (C, MIDDLE, {A: "system turns in the conversation: reminders in the user's turns", R: None}),
+        (C, {"messages": MIDDLE["messages"][:2]}, {R: "prefill: an ordinary turn of the model's", A: None}),
+        (
+            R,
+            {"input": "hi", "tools": FUNCTIONS, "tool_choice": LIST},
+            dict.fromkeys((A, C, G), "allowed tools: only these are offered"),
+        ),
+        (
+            R,
+            {"input": [{"type": "compaction_trigger"}]},
+            dict.fromkeys((A, C, G), "compaction: a summary in words"),
+        ),
+    ],
+)
+def test_what_is_approximated_is_noted(
+    client: Format, document: dict[str, Any], noted: dict[Format, str | None]
+) -> None:
+    for upstream, note in noted.items():
+        assert asks(client, upstream, document).notes == ([note] if note else [])
+
+
 def test_a_source_of_another_kind_is_refused() -> None:
     document = {"type": "document", "source": {"type": "vault", "key": "x"}}
     refusal = refused(A, C, user(A, document))

@@ -7,9 +7,11 @@ from google.genai import types
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router_core.formats import schema
+from router_core.formats import Format, schema
+from router_core.formats.anthropic import response_format as anthropic
 from router_core.formats.gemini import schema as gemini
 from tests.router_core.formats.invariants import FORBIDDEN
+from tests.router_core.formats.translated import MINIMAL, asks
 
 RICH: dict[str, Any] = {
     "$schema": "http://json-schema.org/draft-07/schema#",
@@ -102,11 +104,62 @@ def test_strict_schemas_are_closed_and_complete() -> None:
 def test_anthropics_answers_are_closed_and_say_constraints_in_words() -> None:
     given = {
         "type": "object",
-        "properties": {"n": {"type": "integer", "minimum": 1, "description": "how many"}},
+        "properties": {
+            "n": {"type": "integer", "minimum": 1, "description": "how many"},
+            "when": {"type": "string", "format": "date"},
+            "who": {"type": "string", "format": "handle"},
+            "list": {"type": ["array", "null"], "items": {"type": "string"}, "minItems": 2, "title": "L"},
+            "kind": {"type": ["string", "null"], "enum": ["a", None]},
+        },
     }
-    written = schema.for_anthropic_answers(given)
+    assert anthropic.fits(given)
+    written = anthropic.for_answers(given)
     assert written["additionalProperties"] is False
-    assert written["properties"]["n"] == {"type": "integer", "description": "how many (minimum: 1)"}
+    listed = {"type": "array", "items": {"type": "string"}, "description": "minItems: 2"}
+    assert written["properties"] == {
+        "n": {"type": "integer", "description": "how many (minimum: 1)"},
+        "when": {"type": "string", "format": "date"},
+        "who": {"type": "string", "description": "format: handle"},
+        "list": {"title": "L", "anyOf": [listed, {"type": "null"}]},
+        "kind": {"enum": ["a", None]},
+    }
+
+
+TREE = {"type": "object", "properties": {"kids": {"type": "array", "items": {"$ref": "#"}}}}
+
+
+@pytest.mark.parametrize(
+    "inner",
+    [
+        {"$ref": "#/$defs/Node"},
+        {"type": "object", "additionalProperties": {"type": "string"}},
+        {"type": "object"},
+        {"type": "array", "prefixItems": [{"type": "string"}]},
+        {"$ref": "https://schemas.test/node.json"},
+    ],
+)
+def test_what_no_grammar_can_hold_is_asked_of_claude_in_words(inner: dict[str, Any]) -> None:
+    node = {"type": "object", "properties": {"next": {"anyOf": [inner, {"type": "null"}]}}}
+    root = {"type": "object", "properties": {"first": inner}, "$defs": {"Node": node}}
+    assert not anthropic.fits(root)
+    asked = {"type": "json_schema", "json_schema": {"name": "n", "schema": root}}
+    document = {**MINIMAL[Format.OPENAI_CHAT], "response_format": asked}
+    translated = asks(Format.OPENAI_CHAT, Format.ANTHROPIC, document, model="claude-opus-4-6")
+    assert "output_config" not in translated.document
+    assert '"first"' in translated.document["system"][-1]["text"]
+    assert translated.notes == ["response format: asked for in words"]
+
+
+def test_one_definition_in_two_places_is_no_recursion() -> None:
+    name = {"type": "object", "properties": {"n": {"type": "string"}}, "additionalProperties": False}
+    two = {"a": {"$ref": "#/$defs/Name"}, "b": {"$ref": "#/$defs/Name"}}
+    assert anthropic.fits({"type": "object", "properties": two, "$defs": {"Name": name}})
+    assert not anthropic.fits(TREE)
+
+
+def test_a_listed_value_of_gemini_may_be_null() -> None:
+    given = {"type": "STRING", "enum": ["x"], "format": "enum", "nullable": True}
+    assert gemini.from_gemini(given) == {"type": ["string", "null"], "enum": ["x", None]}
 
 
 def test_there_and_back() -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from router_core.formats import Format, effort
+from router_core.formats import Format, carrier, effort, ir
 from router_core.providers.model import ModelInfo
 from tests.router_core.formats.translated import MINIMAL, asks
 
@@ -126,3 +126,20 @@ def test_a_suffix_of_the_model_overrides_the_request(asked: str, thinking: Any) 
 def test_dialects_of_chat_hosts(fields: dict[str, Any]) -> None:
     document = asks(C, A, {**MINIMAL[C], "max_tokens": 64000, **fields}, model="claude-sonnet-4-5").document
     assert document["thinking"] == {"type": "enabled", "budget_tokens": 24576}
+
+
+@pytest.mark.parametrize(("first", "thinks"), [("EpAB", True), (None, False)])
+def test_a_loop_of_calls_has_thinking_in_all_of_its_turns_or_in_none(first: str | None, thinks: bool) -> None:
+    """The first turn of the loop is of another model where `first` is None; the second is Claude's."""
+    contents: list[dict[str, Any]] = [{"role": "user", "parts": [{"text": "Look."}]}]
+    for number, proof in enumerate((first, "EpCD")):
+        call: dict[str, Any] = {"functionCall": {"name": "look", "args": {}, "id": f"toolu_{number}"}}
+        if proof:
+            signature = ir.Signature(A, proof, model="claude-sonnet-4-5")
+            call["thoughtSignature"] = carrier.pack(signature, "Hm.")
+        result = {"functionResponse": {"name": "look", "id": f"toolu_{number}", "response": {"output": "x"}}}
+        contents += [{"role": "model", "parts": [call]}, {"role": "user", "parts": [result]}]
+    config = {"thinkingConfig": {"thinkingBudget": 8192}, "maxOutputTokens": 16000}
+    document = {"contents": contents, "generationConfig": config}
+    translated = asks(G, A, document, model="claude-sonnet-4-5")
+    assert ("thinking" in translated.document) is thinks
