@@ -8,7 +8,13 @@ from typing import Any, Final
 from router_core.formats import Format, Operation
 from router_core.json_document import Json
 from router_core.rewrite.anthropic_cache import limit_cache_marks, order_cache_ttls
-from router_core.rewrite.anthropic_thinking import CLAUDE, drop_foreign_thinking, drop_unsigned_thinking
+from router_core.rewrite.anthropic_thinking import (
+    CLAUDE,
+    drop_foreign_thinking,
+    drop_unsigned_thinking,
+    reads_claude,
+    unsign_tools,
+)
 from router_core.rewrite.context import Context
 from router_core.rewrite.rule import Rule, When
 from router_core.rewrite.trees import at, without
@@ -24,7 +30,7 @@ type Body = dict[str, Any]
 
 def default_max_tokens(body: Body, context: Context) -> Body:
     info = context.model_info
-    if "max_tokens" in body or not (info or fnmatchcase(context.model, "claude-*")):
+    if body.get("max_tokens") is not None or not (info or fnmatchcase(context.model, "claude-*")):
         return body
     return body | {"max_tokens": (info.max_output_tokens if info else None) or UNKNOWN_MAX_TOKENS}
 
@@ -64,14 +70,16 @@ _BOTH_SAMPLERS: Final = (
 
 
 def one_sampler(body: Body, context: Context) -> Body:
+    if not reads_claude(context):
+        return body
     thinking = body.get("thinking")
     if isinstance(thinking, dict) and thinking.get("type") in ("enabled", "adaptive", "auto"):
         body = without(body, "top_k")
-        if body.get("temperature", 1) != 1:
+        if body.get("temperature") not in (None, 1):
             body = without(body, "temperature")
         if isinstance(top_p := body.get("top_p"), int | float) and top_p < 0.95:
             body = without(body, "top_p")
-    both = "temperature" in body and "top_p" in body
+    both = body.get("temperature") is not None and body.get("top_p") is not None
     if both and not any(fnmatchcase(context.model, m) for m in _BOTH_SAMPLERS):
         body = without(body, "top_p")
     return body
@@ -142,6 +150,15 @@ RULES: Final = (
         reads=("messages",),
     ),
     Rule(
+        name="anthropic-tool-signatures",
+        reason='Amp\'s tool_use blocks have a `signature`, to which the API answers 400 "Extra inputs are not permitted".',
+        source="CLIProxyAPI internal/api/modules/amp/response_rewriter.go at 8122b9fe4^",
+        when=When(format=(Format.ANTHROPIC,), surface=BOTH),
+        own=True,
+        request=unsign_tools,
+        reads=("messages",),
+    ),
+    Rule(
         name="anthropic-max-tokens",
         reason="`max_tokens` is required; a known Claude model gets its own maximum, or 1024 where that is not known.",
         source=_CPA,
@@ -166,9 +183,10 @@ RULES: Final = (
     ),
     Rule(
         name="anthropic-sampling",
-        reason="Thinking takes no temperature, top_k or low top_p, and newer models refuse temperature and top_p together.",
+        reason="Claude's thinking takes no temperature, top_k or low top_p, and its newer models refuse temperature and "
+        "top_p together.",
         source=_CPA + " (native sampling rule, verified live)",
-        when=When(format=(Format.ANTHROPIC,), surface=GENERATE, model=("claude-*", "*/claude-*")),
+        when=When(format=(Format.ANTHROPIC,), surface=GENERATE),
         request=one_sampler,
         reads=("thinking", "temperature", "top_p"),
     ),

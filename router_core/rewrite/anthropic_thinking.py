@@ -28,7 +28,7 @@ type Body = dict[str, Any]
 
 
 def drop_unsigned_thinking(body: Body, context: Context) -> Body:
-    if not (_reads_claude(context) or AMP in context.provider.quirks) or UNSIGNED in context.provider.quirks:
+    if not (reads_claude(context) or AMP in context.provider.quirks) or UNSIGNED in context.provider.quirks:
         return body
 
     def unsigned(block: Json) -> bool:
@@ -38,8 +38,25 @@ def drop_unsigned_thinking(body: Body, context: Context) -> Body:
     return _without_thinking(body, context, unsigned)
 
 
+def unsign_tools(body: Body, context: Context) -> Body:
+    if not reads_claude(context) or AMP in context.provider.quirks:
+        return body
+    blocks = context.blocks(body.get("messages"))
+    if not any("signature" in block and block.get("type") == "tool_use" for _, block in blocks):
+        return body
+
+    def message(value: Json) -> Json:
+        return at(value, "content", block) if isinstance(value, dict) else value
+
+    def block(value: Json) -> Json:
+        called = isinstance(value, dict) and value.get("type") == "tool_use"
+        return without(value, "signature") if called else value
+
+    return at(body, "messages", message)
+
+
 def drop_foreign_thinking(body: Body, context: Context) -> Body:
-    if not _reads_claude(context) or AMP in context.provider.quirks:
+    if not reads_claude(context) or AMP in context.provider.quirks:
         return body
     if context.exchange.surface.format is not Format.ANTHROPIC:
         # Translation gives each model back only what it made itself.
@@ -52,7 +69,7 @@ def drop_foreign_thinking(body: Body, context: Context) -> Body:
     return _without_thinking(body, context, foreign)
 
 
-def _reads_claude(context: Context) -> bool:
+def reads_claude(context: Context) -> bool:
     """Whether a Claude model reads the request. Others with this format sign as they like, or not at all."""
     return CLAUDE in context.provider.quirks or "claude" in context.model.lower()
 
@@ -83,7 +100,7 @@ def _without_thinking(body: Body, context: Context, gone: Callable[[Json], bool]
     new = changed(messages, message)
     if new is messages or not new:
         return body
-    if _reads_claude(context) and budgeted(body.get("thinking")) and loop_without_thinking(new):
+    if reads_claude(context) and budgeted(body.get("thinking")) and loop_without_thinking(new):
         # The calls under way were made without Claude's thinking, which it would miss.
         body = without(body, "thinking")
     return body | {"messages": new}

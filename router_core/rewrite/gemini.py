@@ -16,7 +16,7 @@ from router_core.json_document import Json
 from router_core.rewrite.context import Context
 from router_core.rewrite.rule import Rule, When
 from router_core.rewrite.signatures import is_gemini
-from router_core.rewrite.trees import at
+from router_core.rewrite.trees import at, without
 
 ENVELOPE: Final = "code_assist_envelope"
 BYPASS: Final = "skip_thought_signature_validator"
@@ -25,19 +25,24 @@ type Body = dict[str, Any]
 
 
 def inside(function: Callable[[Body, Context], Body]) -> Callable[[Body, Context], Body]:
-    """`function` on the request itself, where that stands in an envelope."""
+    """`function` on the request itself, where that stands in an envelope or is to be counted."""
 
     def enveloped(body: Body, context: Context) -> Body:
-        if not is_enveloped(body):
+        key = next((k for k in ("request", "generateContentRequest") if _holds(body, k)), None)
+        if key is None:
             return function(body, context)
-        inner = function(body["request"], context)
-        return body if inner is body["request"] else body | {"request": inner}
+        inner = function(body[key], context)
+        return body if inner is body[key] else body | {key: inner}
 
     return enveloped
 
 
 def is_enveloped(body: Json) -> bool:
-    return isinstance(body, dict) and isinstance(body.get("request"), dict) and "contents" not in body
+    return isinstance(body, dict) and _holds(body, "request")
+
+
+def _holds(body: Body, key: str) -> bool:
+    return isinstance(body.get(key), dict) and "contents" not in body
 
 
 def _key(body: Body, camel: str, snake: str) -> str:
@@ -190,7 +195,8 @@ def envelope(body: Body, context: Context) -> Body:
     if is_enveloped(body) is wanted:
         return body
     if not wanted:
-        return body["request"]
+        # Code Assist's alone.
+        return without(body["request"], "session_id")
     if context.operation is Operation.COUNT_TOKENS:
         return {"request": {"model": f"models/{context.model}", **body}}
     project = context.attempt.headers.get("x-goog-user-project")

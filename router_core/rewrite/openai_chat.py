@@ -142,15 +142,12 @@ def shorten_names(body: Body, context: Context) -> Body:
     shorten = shortening.shortener(context)
 
     def call(value: Json) -> Json:
-        inner = value.get("function") if isinstance(value, dict) else None
-        if not isinstance(inner, dict):
-            return value
-        return shortening.within(value, "function", shortening.field(inner, "name", shorten))
+        return shortening.named(value, shorten)
 
     def message(value: Json) -> Json:
         return at(value, "tool_calls", call) if isinstance(value, dict) else value
 
-    return at(shortening.tools(body, shorten, nested="function"), "messages", message)
+    return at(shortening.tools(body, shorten, nested=True), "messages", message)
 
 
 _CHAT: Final = (Format.OPENAI_CHAT,)

@@ -108,7 +108,7 @@ def shorten_names(body: Body, context: Context) -> Body:
                     value = shortening.field(value, key, shorten)
         return value
 
-    return at(shortening.tools(body, shorten, nested=None), "input", item)
+    return at(shortening.tools(body, shorten, nested=False), "input", item)
 
 
 def foreign_reasoning(body: Body, context: Context) -> Body:

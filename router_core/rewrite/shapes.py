@@ -77,8 +77,11 @@ def misfits(format: Format, body: Json) -> dict[str, Misfit]:
     """The fields of a request's body that have another shape than `format` gives them; mostly none."""
     if not isinstance(body, dict):
         return {}
-    if format is Format.GEMINI and isinstance(body.get("request"), dict) and "contents" not in body:
-        body = body["request"]
+    if format is Format.GEMINI and "contents" not in body:
+        # In its envelope, or to be counted.
+        body = next(
+            (b for k in ("request", "generateContentRequest") if isinstance(b := body.get(k), dict)), body
+        )
     found: dict[str, Misfit] = {}
     for key, shapes in SHAPES.get(format, {}).items():
         value = body.get(key)

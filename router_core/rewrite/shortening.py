@@ -52,21 +52,32 @@ def field(item: dict[str, Any], key: str, shorten: Shorten) -> dict[str, Any]:
     return item | {key: shorten(value)}
 
 
-def tools(body: dict[str, Any], shorten: Shorten, *, nested: str | None) -> dict[str, Any]:
-    """The names in ``tools`` and ``tool_choice``; below the key `nested` of each in Chat Completions."""
+def tools(body: dict[str, Any], shorten: Shorten, *, nested: bool) -> dict[str, Any]:
+    """The names in ``tools`` and ``tool_choice``; `nested` as Chat Completions has them."""
 
     def tool(value: Json) -> Json:
         if not isinstance(value, dict):
             return value
-        if nested is not None:
-            inner = value.get(nested)
-            return within(value, nested, field(inner, "name", shorten)) if isinstance(inner, dict) else value
-        # Namespaces of tools hold tools.
-        return at(field(value, "name", shorten), "tools", tool)
+        if not nested:
+            # Namespaces of tools hold tools, and so does a choice among some of them.
+            return at(field(value, "name", shorten), "tools", tool)
+        allowed = value.get("allowed_tools")
+        if isinstance(allowed, dict):
+            return within(value, "allowed_tools", at(allowed, "tools", tool))
+        return named(value, shorten)
 
     body = at(body, "tools", tool)
     choice = body.get("tool_choice")
     return within(body, "tool_choice", tool(choice)) if isinstance(choice, dict) else body
+
+
+def named(value: Json, shorten: Shorten) -> Json:
+    """A tool or a call of one in Chat Completions, which has its name one level below."""
+    for kind in ("function", "custom"):
+        inner = value.get(kind) if isinstance(value, dict) else None
+        if isinstance(inner, dict):
+            return within(value, kind, field(inner, "name", shorten))
+    return value
 
 
 def within(body: dict[str, Any], key: str, value: Json) -> dict[str, Any]:

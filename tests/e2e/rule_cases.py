@@ -88,6 +88,8 @@ SYSTEM: Final = {"role": "system", "content": "Be brief."}
 OF_CLAUDE: Final = "EqoDCkYIBBgCKkBbUa2Txf0smQkxOwbam/e/WOWs"
 OF_GEMINI: Final = "EsEHCr4HAb4+9vspyEj0mfPBpYCAMq/8S8uo1g=="
 CARRIER: Final = "ZGV0b3VyWyJnZW1pbmkiLCJhYmMiXQ=="
+USE: Final = {"type": "tool_use", "id": "t1", "name": "f", "input": {}}
+RESULT: Final = {"type": "tool_result", "tool_use_id": "t1", "content": "1"}
 MARK: Final = {"cache_control": {"type": "ephemeral"}}
 HOUR: Final = {"cache_control": {"type": "ephemeral", "ttl": "1h"}}
 LONG: Final = "mcp__server__" + "y" * 60
@@ -130,6 +132,8 @@ ANTHROPIC: Final = (
             {"messages": [ASK, said(text("a")), ASK]}),
     _claude("anthropic-foreign-thinking", {"messages": [ASK, said(thought(OF_GEMINI), text("a")), ASK]},
             {"messages": [ASK, said(text("a")), ASK]}),
+    _claude("anthropic-tool-signatures", {"messages": [ASK, said({**USE, "signature": ""}), user(RESULT)]},
+            {"messages": [ASK, said(USE), user(RESULT)]}),
     _claude("anthropic-max-tokens", {"messages": [ASK]}, {"messages": [ASK], "max_tokens": 64000}),
     _claude("anthropic-forced-tool",
             {"messages": [ASK], "tools": [{"name": "f", "input_schema": {"type": "object"}}], "tool_choice": {"type": "any"},

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from router_core.formats import Format
+from router_core.formats import Format, Operation
 from router_core.json_document import parse, serialise
 from router_core.providers.model import ModelInfo
 from tests.router_core import wire
@@ -63,6 +63,9 @@ CASES = [
     case("gemini-turn-order", "the model first", {"contents": [model({"text": "a"}), user()]},
          {"contents": [user({"text": " "}), model({"text": "a"}), user()]}),
     case("gemini-turn-order", "the user first", talk(), None),
+    case("gemini-turn-order", "to be counted", {"generateContentRequest": {"model": "models/gemini-3-pro", "contents": [model({"text": "a"})]}},
+         {"generateContentRequest": {"model": "models/gemini-3-pro", "contents": [user({"text": " "}), model({"text": "a"})]}},
+         operation=Operation.COUNT_TOKENS, path="/v1beta/models/m:countTokens"),
     case("gemini-thought-signatures", "another provider's, first call", talk(model(call(thoughtSignature=CLAUDE), call("g"))),
          talk(model(call(thoughtSignature=BYPASS), call("g")))),
     case("gemini-thought-signatures", "none", talk(model(call())), talk(model(call(thoughtSignature=BYPASS)))),
@@ -78,6 +81,7 @@ CASES = [
     case("code-assist-envelope", "wrapped", talk(), {"model": "gemini-3-pro", "request": talk()},
          quirks=frozenset({"code_assist_envelope"})),
     case("code-assist-envelope", "unwrapped", {"model": "x", "project": "p", "request": talk()}, talk()),
+    case("code-assist-envelope", "what only Code Assist knows goes with it", {"model": "x", "request": talk(session_id="s")}, talk()),
     case("code-assist-envelope", "as it should be", {"model": "x", "request": talk()}, None, quirks=frozenset({"code_assist_envelope"})),
 ]  # fmt: skip
 

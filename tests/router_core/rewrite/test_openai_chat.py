@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from router_core.formats import Format
 from router_core.json_document import parse, serialise
 from router_core.providers.model import ModelInfo
+from router_core.rewrite.shortening import shortened
 from tests.router_core import wire
 from tests.router_core.rewrite.cases import Case, Defaults
 
@@ -137,6 +139,21 @@ def test_long_names_are_shortened_and_restored() -> None:
     out, _ = wire.answered(x, stream, media="text/event-stream", step=9)
     assert out == stream.replace(short.encode(), LONG.encode())
     assert "chat-long-names" in x.fired
+
+
+@pytest.mark.parametrize("wrap", [
+    lambda tool: {"tools": [tool]},
+    lambda tool: {"tool_choice": tool},
+    lambda tool: {"tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [tool]}}},
+    lambda tool: {"messages": [{"role": "assistant", "tool_calls": [{"id": "c", **tool}]}]},
+])  # fmt: skip
+@pytest.mark.parametrize("kind", ["function", "custom"])
+def test_a_long_name_is_short_wherever_it_stands(wrap: Callable[[Any], Any], kind: str) -> None:
+    def sent(name: str) -> bytes:
+        return serialise({"model": "gpt-4.1", "messages": [], **wrap({"type": kind, kind: {"name": name}})})
+
+    out = wire.prepared(wire.exchange(Format.OPENAI_CHAT, sent(LONG), model="gpt-4.1"))
+    assert out.body == sent(shortened(LONG))
 
 
 CHUNK = b'data: {"id":"1","choices":[{"index":0,"delta":{"content":"a"}}],"usage":null}\n\n'
