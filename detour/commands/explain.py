@@ -141,7 +141,7 @@ def _text(headers: Headers, body: bytes) -> list[str]:
 
 
 def _masked(name: str, value: str) -> str:
-    from router_core.capture.patterns import SECRET_HEADER
+    from router_core.capture.names import SECRET_HEADER
 
     secret = name == "cookie" or SECRET_HEADER.search(name)
     return "[the client's own]" if secret and "[secret of " not in value else value

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import deque
 from typing import Final, NamedTuple
 
-from router_core.capture import patterns
 from router_core.capture.redaction import Redactor
 from router_core.capture.spans import Place, Span
 
@@ -79,9 +78,9 @@ class ChunkRedactor:
     def _cut(self, data: bytes, more: bool, closing: bool) -> tuple[int, list[Span]]:
         """How many bytes of a slice and its window may leave, and the secrets among them."""
         if not more and len(data) < SLICE + WINDOW:
-            cut = len(data) if closing else _whole_lines(data, len(data))
+            cut = len(data) if closing else self._whole_lines(data, len(data))
             return cut, self._redactor.spans(data[:cut], self._place) if cut else []
-        if cut := _whole_lines(data, SLICE):
+        if cut := self._whole_lines(data, SLICE):
             return cut, self._redactor.spans(data[:cut], self._place)
         cut = SLICE
         while data[cut] & 0xC0 == 0x80:
@@ -91,6 +90,12 @@ class ChunkRedactor:
             if span.start < cut < span.end:
                 cut = span.start or span.end
         return cut, [s for s in spans if s.end <= cut]
+
+    def _whole_lines(self, data: bytes, limit: int) -> int:
+        """The end of the last line that is complete within `limit`, and so is every secret that it begins."""
+        cut = data.rfind(b"\n", 0, limit) + 1
+        begin = self._redactor.unfinished(data, cut, self._place) if cut else None
+        return cut if begin is None else data.rfind(b"\n", 0, begin) + 1
 
     def _take(self, data: bytes, cut: int, spans: list[Span]) -> Piece:
         """Replaces `spans` in the first `cut` bytes and maps the chunks' ends to the redacted bytes."""
@@ -145,14 +150,3 @@ class ChunkRedactor:
         self._begun = 0
         self._times.popleft()
         self._sizes.popleft()
-
-
-def _whole_lines(data: bytes, limit: int) -> int:
-    """The end of the last line that is complete within `limit`; a private key, or a list, counts as one line."""
-    cut = data.rfind(b"\n", 0, limit) + 1
-    begin = data.rfind(b"-----BEGIN", 0, cut)
-    if begin >= 0 and patterns.PEM_MARK in data[begin:cut] and b"-----END" not in data[begin:cut]:
-        cut = data.rfind(b"\n", 0, begin) + 1
-    if (begin := data.rfind(b'_list"', 0, cut)) >= 0 and patterns.OPEN_LIST.match(data, begin, cut):
-        cut = data.rfind(b"\n", 0, begin) + 1
-    return cut

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import orjson
 import yaml
 
-from router_core.capture.patterns import SECRET_HEADER
+from router_core.capture.names import SECRET_HEADER
 from router_core.capture.record import Record, Sent
 from router_core.formats import PATHS, Format, Operation
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from router_core.capture import patterns
-from router_core.capture.spans import plain, spellings
+from router_core.capture.spellings import plain, spellings
 
 MAX_LEARNED: Final = 256
 """Secrets that were seen in headers and logins and are then looked for everywhere; the oldest go first."""

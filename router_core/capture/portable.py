@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
-from router_core.capture.patterns import SECRET_HEADER
+from router_core.capture.names import SECRET_HEADER
 from router_core.capture.placeholders import PLACEHOLDER
 from router_core.capture.record import Sent
 from router_core.exchange import Headers

@@ -7,11 +7,12 @@ from collections.abc import Iterable
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-from router_core.capture import patterns
+from router_core.capture import names, patterns
 from router_core.capture.detector import Detector
 from router_core.capture.known import KnownSecrets
 from router_core.capture.placeholders import PLACEHOLDER, Placeholders
-from router_core.capture.spans import BODY, LOGIN, SCHEME, Kind, Place, Span
+from router_core.capture.spans import BODY, FORM, LOGIN, SCHEME, Kind, Place, Span
+from router_core.capture.unfinished import unfinished
 from router_core.exchange import Headers
 
 MAX_HARMLESS: Final = 16384
@@ -100,11 +101,11 @@ class Redactor:
         if name == "set-cookie":
             pair, semicolon, attributes = value.partition(";")
             return self._cookie(pair) + semicolon + attributes
-        if name in self._headers or patterns.SECRET_HEADER.search(name):
+        if name in self._headers or names.SECRET_HEADER.search(name):
             return self._credential(value)
-        if name in patterns.ACCOUNT_HEADERS:
+        if names.ACCOUNT_HEADER.search(name):
             return self._placeholders.of_text("account", value)
-        if name in patterns.URL_HEADERS:
+        if name in names.URL_HEADERS:
             return self.url(value)
         if name == "sec-websocket-protocol":
             return patterns.SUBPROTOCOL.sub(self._subprotocol, value)
@@ -117,25 +118,31 @@ class Redactor:
         if slashes and "@" in authority.partition("/")[0]:
             info, _, host = authority.partition("@")
             before = f"{scheme}://{self._placeholders.of_text('secret', info)}@{host}"
-        before = self.text(before)
+        before = names.ACCOUNT_PATH.sub(self._account, self.text(before))
         if not separator:
             path, hash, fragment = before.partition("#")
             return path + hash + self._query(fragment) if hash else before
         query, hash, fragment = rest.partition("#")
         return before + "?" + self._query(query) + hash + self._query(fragment)
 
+    def _account(self, match: re.Match[str]) -> str:
+        start = match.start("id") - match.start()
+        return match[0][:start] + self._placeholders.of_text("account", match["id"])
+
     def _query(self, query: str) -> str:
         pairs = []
         for pair in query.split("&"):
             name, equals, value = pair.partition("=")
-            kind = self._detector.kind(name.encode("utf-8", "surrogateescape"), LOGIN)
+            kind = self._detector.kind(unquote_to_bytes(name.encode("utf-8", "surrogateescape")), LOGIN)
             if equals and value and kind and not PLACEHOLDER.fullmatch(value):
                 raw = unquote_to_bytes(value)
                 if kind == "secret":
                     self._known.learn(raw.decode("utf-8", "surrogateescape"))
                 pairs.append(f"{name}={self.placeholder(kind, raw).decode()}")
             else:
-                pairs.append(self.text(pair))
+                # Another URL may stand in it.
+                data = pair.encode("utf-8", "surrogateescape")
+                pairs.append(self.redact(data, FORM).decode("utf-8", "surrogateescape"))
         return "&".join(pairs)
 
     def _cookie(self, pair: str) -> str:
@@ -180,3 +187,7 @@ class Redactor:
     def spans(self, data: bytes, place: Place = BODY) -> list[Span]:
         """Every secret in `data`, in order and without overlap."""
         return self._detector.spans(data, place)
+
+    def unfinished(self, data: bytes, end: int, place: Place) -> int | None:
+        """Where in ``data[:end]``, whole lines, something begins whose secret is on the lines that follow."""
+        return unfinished(data, end, place, self._detector)

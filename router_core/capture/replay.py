@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit, urlunsplit
 
-from router_core.capture.patterns import SECRET_HEADER
+from router_core.capture.names import SECRET_HEADER
 from router_core.capture.placeholders import PLACEHOLDER
 from router_core.capture.portable import HOP_BY_HOP
 from router_core.capture.record import Hop

@@ -1,24 +1,20 @@
-"""Where secrets stand in bytes: the values of telling keys, e-mail addresses, the spellings of a known secret."""
+"""Where secrets stand in bytes: the values of telling keys, e-mail addresses."""
 
 from __future__ import annotations
 
 import base64
-import json
 import re
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, Literal, NamedTuple
-from urllib.parse import quote_from_bytes, unquote_to_bytes
 
-from router_core.capture import patterns
+from router_core.capture import names, patterns
 
 type Kind = Literal["secret", "cookie", "account", "email", "pattern"]
 
 SCHEME: Final = re.compile(r"(?i)(bearer|basic|token|digest|apikey|aws4-hmac-sha256)\s+(.+)", re.DOTALL)
 """An authentication scheme, which stays, and its secret."""
-_ESCAPE: Final = re.compile(r"%[0-9A-F]{2}")
 
 
 class Span(NamedTuple):
@@ -38,12 +34,15 @@ class Place:
     login: bool = False
     """OAuth and login traffic, or a form: ``code``, ``state`` and bare ``key=value`` pairs count."""
     multipart: bool = False
+    json: bool = True
+    """Texts end at the first quotation mark that no backslash precedes, so a secret in one does too."""
     accounts: frozenset[str] = frozenset()
     """Keys (plain names) that identify an account here."""
 
 
 BODY: Final = Place()
 LOGIN: Final = Place(login=True)
+FORM: Final = Place(login=True, json=False)
 
 
 @lru_cache(1024)
@@ -52,37 +51,12 @@ def place_of(host: str, path: str, content_type: str) -> Place:
     kind = content_type.lower()
     login = (
         "x-www-form-urlencoded" in kind
-        or patterns.LOGIN_PATH.search(path) is not None
-        or patterns.LOGIN_HOST.search(host) is not None
+        or names.LOGIN_PATH.search(path) is not None
+        or names.LOGIN_HOST.search(host) is not None
     )
-    accounts = [names for places, names in patterns.ACCOUNTS_AT if places.search(path)]
-    return Place(login, "multipart/" in kind, frozenset().union(*accounts))
-
-
-def spellings(secret: str) -> dict[bytes, bytes]:
-    """How a secret may be written on the wire, each with the plain bytes behind it."""
-    raw = secret.encode("utf-8", "surrogateescape")
-    percent = quote_from_bytes(raw, safe="")
-    spelt = (
-        raw,
-        percent.encode(),
-        _ESCAPE.sub(lambda m: m[0].lower(), percent).encode(),
-        quote_from_bytes(raw).encode(),
-        json.dumps(secret)[1:-1].encode(),
-        raw.replace(b"/", b"\\/"),
-        base64.b64encode(raw),
-    )
-    return dict.fromkeys(spelt, raw)
-
-
-def plain(value: bytes) -> bytes:
-    """`value` without percent and JSON escapes, so that all spellings of a secret share a placeholder."""
-    if b"%" in value:
-        value = unquote_to_bytes(value)
-    if b"\\" in value:
-        with suppress(ValueError, UnicodeDecodeError):
-            value = json.loads(b'"%s"' % value).encode("utf-8", "surrogatepass")
-    return value
+    json = not kind or "json" in kind or "event-stream" in kind
+    accounts = [keys for places, keys in names.ACCOUNTS_AT if places.search(path)]
+    return Place(login, "multipart/" in kind, json, frozenset().union(*accounts))
 
 
 def token_begins(run: bytes, start: int) -> bool:
@@ -103,7 +77,7 @@ def key_names(data: bytes, roots: Iterable[bytes]) -> Iterable[tuple[int, int]]:
             start, end = position, position + len(root)
             while end < size and data[end] in patterns.NAME_BYTES:
                 end += 1
-            if end < size and data[end] in b"\"'\\:= " and end not in seen and end - start <= 64:
+            if end < size and data[end] in b"\"'\\:= >" and end not in seen and end - start <= 64:
                 seen.add(end)
                 while start and data[start - 1] in patterns.NAME_BYTES and end - start <= 64:
                     start -= 1
@@ -112,40 +86,71 @@ def key_names(data: bytes, roots: Iterable[bytes]) -> Iterable[tuple[int, int]]:
 
 
 def plain_name(name: bytes) -> str:
-    return name.decode("latin-1").lower().replace("_", "").replace("-", "")
+    """As the tables have it: ``user[client_secret]`` and ``Client-Secret[]`` are ``clientsecret``."""
+    plain = name.decode("latin-1").lower().replace("_", "").replace("-", "")
+    if "[" in plain:
+        plain = plain.removesuffix("[]").rpartition("[")[2].rstrip("]")
+    return plain
 
 
-def value_behind(match: re.Match[bytes], kind: Kind, login: bool) -> Span | None:
+def value_behind(match: re.Match[bytes], kind: Kind, place: Place) -> Span | None:
     """The span of the value behind a key, or None where it is none that needs hiding."""
     group = match.lastgroup if match.lastgroup in ("plain", "bare") else "escaped"
     value = match[group]
-    if not value or patterns.STAND_IN.match(value):
+    if not value or patterns.STAND_IN.match(value) or (group != "bare" and not match["sign"]):
         return None
     start, end = match.span(group)
+    if place.json and (
+        match["quote"] != b'"' if group == "plain" else group == "escaped" and _closes(match["open"])
+    ):
+        # A text that ends with such a word; what follows is no value of it.
+        return None
+    if scheme := SCHEME.fullmatch(value.decode("latin-1")):
+        start += scheme.start(2)
+        value = match.string[start:end]
     if group == "bare":
-        if match["quote"]:
-            if match["quote"] in (b'"', b"'") and value.isdigit() and len(value) >= 4:
-                return Span(start, end, kind, quoted=True)
-            return None
-        wanted = (login and match["sign"] == b"=") or (
-            kind == "secret" and patterns.LOOKS_RANDOM.fullmatch(value)
-        )
-        return Span(start, end, kind) if wanted else None
+        return _bare(match, Span(start, end, kind), place.login)
+    if group == "escaped" and place.json and (quote := patterns.RAW_QUOTE.search(match.string, start, end)):
+        end = quote.start()
     if kind == "account" and group == "escaped":
         # JSON inside JSON is the conversation's own data, such as the arguments of a tool.
         return None
     if kind == "secret" and value.count(b" ") > 4 and b"PRIVATE KEY" not in value:
         return None
-    if scheme := SCHEME.fullmatch(value.decode("latin-1")):
-        start += scheme.start(2)
-    return Span(start, end, kind)
+    return Span(start, end, kind) if end > start else None
+
+
+def _closes(quote: bytes) -> bool:
+    """Whether the backslashes before a quotation mark are text, so that it ends the text of JSON that it is in."""
+    return quote.endswith(b'"') and len(quote) % 2 == 1
+
+
+def _bare(match: re.Match[bytes], span: Span, login: bool) -> Span | None:
+    """`span` of a value without quotes, where it is a number of JSON, or looks secret."""
+    value = match.string[span.start : span.end]
+    if match["quote"]:
+        number = match["quote"] in (b'"', b"'") and value.isdigit() and len(value) >= 4
+        return span._replace(quoted=True) if number else None
+    wanted = (login and match["sign"] == b"=") or (
+        span.kind == "secret" and patterns.LOOKS_RANDOM.fullmatch(value)
+    )
+    return span if wanted else None
+
+
+def is_basic(value: bytes) -> bool:
+    """Whether `value` is base64 of ``user:password`` (RFC 7617)."""
+    try:
+        return b":" in base64.b64decode(value, validate=True)
+    except ValueError:
+        return False
 
 
 def list_items(data: bytes, items: re.Match[bytes], kind: Kind) -> Iterable[Span]:
     """Each text and number of a list; `items` is a match of `patterns.LIST`."""
     for item in patterns.LIST_ITEM.finditer(data, *items.span("items")):
         group = item.lastgroup or "text"
-        if item[group]:
+        name = kind == "secret" and patterns.CAPITALS.fullmatch(item[group])
+        if item[group] and not name:
             yield Span(*item.span(group), kind, quoted=group == "number")
 
 

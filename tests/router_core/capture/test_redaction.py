@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from router_core.capture.chunks import ChunkRedactor
 from router_core.capture.placeholders import PLACEHOLDER
 from router_core.capture.redaction import Redactor
 from router_core.capture.spans import place_of
@@ -33,6 +34,8 @@ TOKENS = [
     "hf_abcdefghijklmnopqrstuvwx",
     "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.sig_nature-x",
     "AKIAIOSFODNN7EXAMPLE",
+    "0123456789abcdef0123456789abcdef.AbCdEfGhIjKlMnOp",
+    "eyJhbGciOiJSU0EtT0FFUCJ9.ZW5jcnlwdGVk.aXYwMTIz.Y2lwaGVydGV4dA.dGFnMDEy",
 ]
 HEADERS = [
     ("authorization", f"Bearer {SECRET}"),
@@ -50,6 +53,12 @@ HEADERS = [
     ("location", "https://app.example/cb?code=planted&state=planted"),
     ("referer", "https://app.example/#access_token=planted"),
     ("x-anything", f"see {SECRET}"),
+    ("authentication", "planted"),
+    ("x-functions-key", "planted"),
+    ("x-csrftoken", "planted"),
+    ("set-cookie2", "planted"),
+    ("x-enterprise-id", "planted"),
+    ("x-original-url", "/cb?code=planted"),
     ("sec-websocket-protocol", "realtime, openai-insecure-api-key.planted-key-1"),
 ]
 
@@ -97,6 +106,7 @@ def test_what_is_public_in_a_header_stays(redactor):
         ("user-agent", "claude-cli/2.0.14 (external, cli)"),
         ("www-authenticate", 'Bearer authorization_uri="https://login.example/x"'),
         ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ("idempotency-key", "stainless-python-retry-0f8fad5b"),
         ("content-type", "text/event-stream; charset=utf-8"),
     ],
 )
@@ -116,6 +126,17 @@ def test_headers_that_are_no_secret_stay(redactor, header):
         ("https://h/p#access_token=abc&token_type=bearer", r"https://h/p#access_token=P&token_type=bearer"),
         (f"https://h/keys/{SECRET}/x", r"https://h/keys/P/x"),
         ("https://h/p?X-Amz-Signature=abc&page=2", r"https://h/p\?X-Amz-Signature=P&page=2"),
+        ("https://h/p?api%5Fkey=abc&user[password]=b", r"https://h/p\?api%5Fkey=P&user\[password\]=P"),
+        (
+            "https://h/in?next=https%3A%2F%2Fx%3Fcode%3Dabc%26a%3D1",
+            r"https://h/in\?next=https%3A%2F%2Fx%3Fcode%3DP%26a%3D1",
+        ),
+        (
+            "https://h/api/organizations/0f8fad5b-d9cb-469f-a165-70867728950e/x",
+            r"https://h/api/organizations/P/x",
+        ),
+        ("https://h/api/organizations/metrics_enabled", r"https://h/api/organizations/metrics_enabled"),
+        ("https://h/p?pageToken=abc0123456789def", r"https://h/p\?pageToken=abc0123456789def"),
         ("https://h/v1/models?after_id=abc&limit=20", r"https://h/v1/models\?after_id=abc&limit=20"),
     ],
 )
@@ -140,12 +161,21 @@ def test_urls(redactor, url, expected):
         '"email": "planted@home"',
         '"text": "write to some.body@example.org now"',
         '"text": "ANTHROPIC_API_KEY=planted0123456789"',
+        '"api_keys": ["planted", "planted-2"]',
+        '"env": [{"name": "OPENAI_API_KEY", "value": "planted"}]',
+        '"headers": [["authorization", "Token planted0123456789"]]',
+        '"token": "planted0123456789"',
+        '"text": "curl -H \\"Authorization: Token planted0123456789\\" -u me:planted"',
+        '"text": "tool --api-key planted0123456789"',
+        '"text": "postgres://me:planted@db/x and https://h/x?a=1&sig=planted0123456789"',
+        '"text": "<apiKey>planted</apiKey>"',
+        '"text": "Authorization: Basic cGxhbnRlZDpwbGFudGVk"',
     ],
 )
 def test_members_of_a_json_body(redactor, member):
     body = f'{{"a": 1, {member}, "z": "Z"}}'
     out = redactor.redact(body.encode()).decode()
-    for secret in ("planted", "nted", "123450000", "some.body"):
+    for secret in ("planted", "nted", "123450000", "some.body", "cGxhbnRl"):
         assert secret not in out
     assert json.loads(out)["z"] == "Z"
 
@@ -162,6 +192,9 @@ def test_members_of_a_json_body(redactor, member):
         '{"api_key": "$OPENAI_API_KEY", "secret": "***", "password": ""}',
         '{"id": "chatcmpl-CXnZgXq3pLFbZz4jJ2sVw7nH0aR1k", "system_fingerprint": "fp_0123456789abcdef"}',
         '{"code": "rate_limit_exceeded", "state": "done", "key": "value"}',
+        '{"text": "Enter your password:", "type": "text", "z": ["my secret=\\\\", "api_key: \'"]}',
+        '{"text": "Basic authentication", "pwd": "/home/user1/project", "secrets": ["GITHUB_TOKEN"], "credentials": "include"}',
+        '{"required": ["password", "email"], "url": "https://h/?key=value&page=2"}',
     ],
 )
 def test_words_that_only_look_secret_stay(redactor, body):
@@ -185,10 +218,63 @@ def test_what_a_login_gave_out_is_redacted_later_too(redactor):
     assert b"no-known" not in redactor.redact(b'{"echo":"you sent no-known-shape-1234567890"}')
 
 
-def test_multipart_forms(redactor):
-    body = b'--b\r\nContent-Disposition: form-data; name="client_secret"\r\n\r\nplanted\r\n--b\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nbatch\r\n--b--\r\n'
-    out = redactor.redact(body, place_of("h", "/upload", "multipart/form-data; boundary=b"))
-    assert b"planted" not in out and b"batch" in out
+@pytest.mark.parametrize("name", ['name="client_secret"', "name=client_secret", 'filename="f"; name="key"'])
+@pytest.mark.parametrize("value", ["planted", "two lines:\r\nplanted"])
+def test_multipart_forms(redactor, name, value):
+    field = "--b\r\nContent-Disposition: form-data; {}\r\nContent-Type: text/plain\r\n\r\n{}\r\n"
+    body = (field.format(name, value) + field.format('name="purpose"', "batch") + "--b--\r\n").encode()
+    place = place_of("h", "/upload", "multipart/form-data; boundary=b")
+    chunks = ChunkRedactor(redactor, place)
+    pieces = [piece for line in body.splitlines(True) for piece in chunks.feed([(0.0, line)])]
+    for out in (redactor.redact(body, place), b"".join(p.data for p in (*pieces, *chunks.close()))):
+        assert b"planted" not in out and b"batch" in out and out.endswith(b"--b--\r\n")
+
+
+def test_json_whose_values_are_on_other_lines_than_their_keys(redactor):
+    chunks = ChunkRedactor(redactor, place_of("h", "/x", "application/json"))
+    body = b'{\n"a": 1,\n"access_token":\n\n"planted",\n"api_keys": [\n"planted",\n"planted"\n],\n"z": "Z"}\n'
+    pieces = [piece for line in body.splitlines(True) for piece in chunks.feed([(0.0, line)])]
+    out = b"".join(p.data for p in (*pieces, *chunks.close()))
+    assert b"planted" not in out and json.loads(out)["z"] == "Z"
+
+
+def test_forms_hold_urls_and_json(redactor):
+    place = place_of("h", "/x", "application/x-www-form-urlencoded")
+    body = b"payload=%7B%22password%22%3A%22planted%22%7D&api%5Fkey=planted&user%5Bpassword%5D=planted&z=1"
+    out = redactor.redact(body, place)
+    assert b"planted" not in out and out.startswith(b"payload=%7B%22password%22%3A%22redacted-secret-")
+    assert out.endswith(b"&z=1")
+
+
+@pytest.mark.parametrize("count", [1, 3, len(SECRET)])
+@pytest.mark.parametrize("escape", ["\\u{:04x}", "\\u{:04X}", "%{:02x}", "\\\\u{:04x}"])
+def test_needless_escapes_hide_nothing(redactor, count, escape):
+    escaped = "".join(escape.format(ord(c)) for c in SECRET[:count]) + SECRET[count:]
+    placeholder = redactor.placeholder("secret", SECRET.encode()).decode()
+    expected = f'{{"text":"is {placeholder}."}}'
+    if "\\\\" in escape:
+        # The placeholder of JSON within JSON is its own.
+        assert SECRET[count:] not in redactor.text(f'{{"text":"is {escaped}."}}') or count == len(SECRET)
+        assert "redacted-secret-" in redactor.text(f'{{"text":"is {escaped}."}}')
+    else:
+        assert redactor.text(f'{{"text":"is {escaped}."}}') == expected
+    assert "planted" not in redactor.text('{"api\\u005fkey":"planted"}')
+
+
+@pytest.mark.parametrize("before", ["", "a:", "me:", "you:"])
+def test_a_known_secret_within_base64(redactor, before):
+    secret = "Zq8Lm3Vt7Pw2Rk5Nd1Xy"
+    redactor.know([secret])
+    encoded = base64.b64encode(f"{before}{secret}:".encode()).decode().rstrip("=")
+    out = PLACEHOLDER.sub("", redactor.text(f'{{"text":"{encoded}"}}'))
+    assert not any(encoded[at : at + 8] in out for at in range(len(before) * 2, len(encoded) - 8))
+    assert redactor.placeholder("secret", secret.encode()).decode() in redactor.text(f"({encoded})")
+    assert secret.encode().hex() not in redactor.text(secret.encode().hex())
+
+
+def test_the_length_that_protocol_buffers_write_before_a_text_hides_nothing(redactor):
+    token = SECRET + "x" * (ord("l") - len(SECRET))
+    assert token.encode() not in redactor.redact(b"\0\0\0\0\x70\x0al" + token.encode() + b"\x12\x01a")
 
 
 @pytest.mark.parametrize("secret", ["hunter2", "p/ss+w=rd with spaces", "schlüssel-ü-0123456789", SECRET])
@@ -350,13 +436,45 @@ def test_any_bytes_can_be_redacted(data):
     assert all(0 <= s.start < s.end <= len(data) for s in spans)
 
 
+WORDS = st.lists(
+    st.sampled_from(
+        [
+            "password:",
+            "api_key=",
+            '"secret":',
+            "secret='",
+            "'",
+            '"',
+            "\\",
+            "a@b.example",
+            "-----BEGIN PRIVATE KEY-----",
+            "Bearer ",
+            SECRET,
+            "email",
+            "\n",
+            "1234",
+            ", ",
+            "[",
+            "{",
+            "--api-key ",
+            "https://u:pw1@h/?sig=",
+            "%41",
+        ]
+    ),
+    max_size=5,
+).map("".join)
+"""Texts that look as if a secret or a JSON document began in them."""
+
+
 @given(
     st.recursive(
-        st.none() | st.booleans() | st.integers() | st.text(max_size=20),
+        st.none() | st.booleans() | st.integers() | st.text(max_size=20) | WORDS,
         lambda c: (
             st.lists(c, max_size=3)
             | st.dictionaries(
-                st.sampled_from(["api_key", "text", "email", "password", "a", "user_id"]), c, max_size=4
+                st.sampled_from(["api_key", "api_keys", "text", "email", "password", "a", "user_id"]),
+                c,
+                max_size=4,
             )
         ),
         max_leaves=12,
