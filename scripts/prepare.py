@@ -61,6 +61,10 @@ def run(python: str | Path, *args: str | Path) -> bool:
 def install(checkout: Path, lock: str) -> int:
     environment = checkout / ".venv"
     python = environment / "bin/python"
+    if environment.is_symlink():
+        # To make it anew would empty the folder that it leads to.
+        say(f"{environment} is a link, and this needs an environment of its own there: remove the link")
+        return 1
     for file in environment.glob("installed-*"):
         file.unlink()
     if not is_usable(checkout):

@@ -93,6 +93,15 @@ def test_run_is_the_default_command(prepared, asked, meant):
     assert run(prepared, *asked).stdout.startswith(str(meant))
 
 
+def test_an_environment_elsewhere_is_left_alone(checkout, tmp_path):
+    kept = tmp_path / "elsewhere" / "file"
+    executable(kept, "precious")
+    (checkout / ".venv").symlink_to(kept.parent)
+    refused = run(checkout)
+    assert refused.returncode == 1 and ".venv is a link" in refused.stderr
+    assert kept.read_text() == "precious"
+
+
 def test_a_link_to_the_script_runs_the_checkout(prepared, tmp_path):
     (tmp_path / "detour").symlink_to(prepared / "scripts" / "run")
 

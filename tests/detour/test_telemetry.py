@@ -22,12 +22,14 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, DEFAULT_ON, Sampler
 from opentelemetry.trace import SpanKind, StatusCode
 
 from detour import telemetry
 from detour.telemetry import Telemetry
 from detour.telemetry.exporter import DURATIONS, Exporter
 from detour.telemetry.report import read, report_of
+from detour.telemetry.spans import Spans
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 
@@ -35,12 +37,11 @@ TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 class Told:
     """What an exchange becomes."""
 
-    def __init__(self, *exchanges: Exchange) -> None:
+    def __init__(self, *exchanges: Exchange, sampler: Sampler = DEFAULT_ON) -> None:
         exporter, self._reader = InMemorySpanExporter(), InMemoryMetricReader()
-        tracing = TracerProvider()
-        tracing.add_span_processor(SimpleSpanProcessor(exporter))
+        spans, processor = Spans(TracerProvider(sampler=sampler)), SimpleSpanProcessor(exporter)
         reports = marshal.dumps([report_of(entry_of(one).entry, one) for one in exchanges])
-        Exporter(tracing, MeterProvider([self._reader])).take(map(read, marshal.loads(reports)))
+        Exporter(spans, processor, MeterProvider([self._reader])).take(map(read, marshal.loads(reports)))
         self.spans: list[Any] = list(exporter.get_finished_spans())
 
     def metrics(self) -> dict[str, Any]:
@@ -92,6 +93,24 @@ def test_without_a_traceparent_a_trace_begins() -> None:
     *_, whole = Told(exchange(status=500)).spans
     assert whole.parent is None
     assert whole.attributes["error.type"] == "500"
+
+
+@pytest.mark.parametrize("damaged", ["00-zz-1-01", f"00-{'0' * 32}-{PARENT}-01", ""])
+def test_a_damaged_traceparent_is_no_parent(damaged: str) -> None:
+    *_, whole = Told(exchange(headers=[("traceparent", damaged)])).spans
+    assert whole.parent is None and whole.context.is_valid
+
+
+def test_what_the_sampler_leaves_out_is_measured_only() -> None:
+    unsampled = exchange(headers=[("traceparent", f"00-{TRACE}-{PARENT}-00"), ("tracestate", "a=b")])
+    assert Told(unsampled).spans == []
+    told = Told(exchange(), sampler=ALWAYS_OFF)
+    assert told.spans == [] and told.metrics()
+
+
+def test_a_trace_keeps_the_clients_state() -> None:
+    told = Told(exchange(headers=[("traceparent", f"00-{TRACE}-{PARENT}-01"), ("tracestate", "a=b")]))
+    assert [dict(span.context.trace_state) for span in told.spans] == [{"a": "b"}] * len(told.spans)
 
 
 def test_metrics() -> None:
