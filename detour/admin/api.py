@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 from starlette.requests import Request
@@ -17,7 +17,10 @@ from detour.admin.live import LiveResponse
 from detour.admin.redacted import redacted
 from router_core.config.problems import ConfigError, Problem
 from router_core.usage.columns import DIMENSIONS
-from router_core.usage.question import MAX_ROWS, Question
+from router_core.usage.question import MAX_ROWS, Question, grouping, month_asked, period_asked
+
+MAX_MILLISECONDS = 10**15
+"""Since the epoch, as far as dates go."""
 
 
 @answered
@@ -99,10 +102,8 @@ async def exchanges(request: Request) -> Any:
     context = context_of(request)
     limit = number(request, "limit", 100, 10_000)
     wanted = request.query_params.get("state")
-    if before := request.query_params.get("before"):
-        if not before.isdigit():
-            raise Invalid("before is a time in milliseconds since the epoch")
-        rows = await asked(context, lambda report, engine: report.recent(engine, limit, int(before)))
+    if before := number(request, "before", 0, MAX_MILLISECONDS):
+        rows = await asked(context, lambda report, engine: report.recent(engine, limit, before))
         return {"running": [], "finished": rows or []}
     under_way = (await context.look()).running
     over = [documents.finished(e) for e in context.activity.recent(limit)]
@@ -141,9 +142,8 @@ async def exchanges_live(request: Request) -> Response:
 async def usage(request: Request) -> Any:
     """Sums from the ledger: by day, hour, month, provider, model, credential, client, tool or session."""
     context, query = context_of(request), request.query_params
-    last = _day(query.get("until"), date.today())
-    first = _day(query.get("since"), last - timedelta(days=29))
-    by = tuple(part for part in query.get("by", "day").split(",") if part)
+    first, last = period_asked(query.get("since"), query.get("until"), date.today())
+    by = grouping([query.get("by", "day")])
     where = {name: query[name] for name in (*DIMENSIONS, "session") if name in query}
     question = Question(by, first, last, where, number(request, "limit", 1000, MAX_ROWS))
     whole = Question((), first, last, where)
@@ -163,21 +163,12 @@ async def usage(request: Request) -> Any:
 async def usage_month(request: Request) -> Any:
     """The report of one month."""
     context, text = context_of(request), request.path_params["month"]
-    first = _day(f"{text}-01", date.today())
+    first = month_asked(text)
     engine = await asyncio.to_thread(context.engine)
     from router_core.usage.monthly import monthly
 
     found = await asyncio.to_thread(monthly, engine, first) if engine else None
     return found.document() if found else {"month": text, "total": None}
-
-
-def _day(text: str | None, default: date) -> date:
-    if not text:
-        return default
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise Invalid(f"{text!r} is not a day; write 2026-03-01") from None
 
 
 @answered

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
@@ -113,8 +114,11 @@ async def _not_found(request: Request, _problem: Exception) -> Response:
     return error(404, "not_found", f"There is nothing at {request.url.path}.")
 
 
-async def _not_allowed(request: Request, _problem: Exception) -> Response:
-    return error(405, "method_not_allowed", f"{request.method} does nothing here.")
+async def _not_allowed(request: Request, problem: Exception) -> Response:
+    answer = error(405, "method_not_allowed", f"{request.method} does nothing here.")
+    assert isinstance(problem, HTTPException)
+    answer.headers.update(problem.headers or {})  # Allow
+    return answer
 
 
 async def _failed(_request: Request, _problem: Exception) -> Response:

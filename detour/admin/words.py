@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from typing import Any
 
 from router_core.routing.status import describe
 from router_core.usage.question import Row
@@ -81,11 +80,6 @@ def percent(share: float) -> str:
 def hundredths(share: float) -> int:
     """A share as a whole number of hundredths, at most all of them."""
     return max(0, min(100, round(share * 100)))
-
-
-def cell(value: Any) -> Any:
-    """A value for a CSV: a spreadsheet takes text that begins with one of these for a formula."""
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
 
 
 FILTERS = {

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import re
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from detour import sheet
 from detour.commands.options import USAGE, ConfigOption, JsonOption, fail, load, print_json
 
 if TYPE_CHECKING:
@@ -60,7 +58,7 @@ def usage(
 ) -> None:
     if context.invoked_subcommand is not None:
         return
-    from router_core.usage.question import Question, QuestionError
+    from router_core.usage.question import Question, QuestionError, grouping, period_asked
     from router_core.usage.report import ask
 
     names = {
@@ -72,10 +70,9 @@ def usage(
         "session": session,
     }
     where = {name: value for name, value in names.items() if value is not None}
-    groups = tuple(part.strip() for text in by or ["day"] for part in text.split(",") if part.strip())
-    last = _day(until) if until else date.today()
-    first = _day(since) if since else last - timedelta(days=29)
+    groups = grouping(by or ["day"])
     try:
+        first, last = period_asked(since, until, date.today())
         question = Question(groups, first, last, where, limit)
         whole = Question((), first, last, where)
     except QuestionError as error:
@@ -96,7 +93,7 @@ def usage(
             }
         )
     elif as_csv:
-        _print_csv(groups, rows)
+        sheet.write(sys.stdout, groups, rows)
     else:
         from detour.commands.tables import print_usage
 
@@ -114,14 +111,18 @@ def month(
 ) -> None:
     """The month's report: total and trend, then by provider and model, credential, client, tool and session."""
     from router_core.usage.monthly import monthly
+    from router_core.usage.question import QuestionError, month_asked
 
-    first = _month(which)
+    try:
+        first = month_asked(which or f"{date.today():%Y-%m}")
+    except QuestionError as error:
+        raise fail(str(error), USAGE) from None
     with _ledger(config) as engine:
         report = monthly(engine, first) if engine else None
     if json:
         print_json(report.document() if report else {"month": f"{first:%Y-%m}", "total": None})
     elif as_csv:
-        _print_csv(("provider", "model"), report.models if report else [])
+        sheet.write(sys.stdout, ("provider", "model"), report.models if report else [])
     else:
         from detour.commands.tables import print_month
 
@@ -172,41 +173,3 @@ def _trends(engine: Engine, question: Question, rows: list[Row]) -> dict[tuple[s
         if tuple(group) in found:
             found[tuple(group)][(date.fromisoformat(day) - question.since).days] = row.tokens
     return found
-
-
-def _print_csv(groups: tuple[str, ...], rows: list[Row]) -> None:
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    columns: list[str] = []
-    for row in rows:
-        document = row.document()
-        document.pop("first_byte_ms", None)
-        if not columns:
-            columns = list(document)
-            writer.writerow(columns)
-        writer.writerow([_cell(document[name]) for name in columns])
-    if not rows:
-        writer.writerow([*groups, "tokens", "requests"])
-
-
-def _cell(value: Any) -> Any:
-    # A spreadsheet takes text that begins with one of these for a formula.
-    return f"'{value}" if isinstance(value, str) and value[:1] in "=+-@\t\r" and value else value
-
-
-def _day(text: str) -> date:
-    if match := re.fullmatch(r"(\d{1,4})d", text):
-        return date.today() - timedelta(days=max(0, int(match[1]) - 1))
-    if text in ("today", "yesterday"):
-        return date.today() - timedelta(days=text == "yesterday")
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise fail(f"{text!r} is not a day; write 2026-03-01, 7d, today or yesterday", USAGE) from None
-
-
-def _month(text: str | None) -> date:
-    text = text or time.strftime("%Y-%m")
-    try:
-        return date.fromisoformat(f"{text}-01")
-    except ValueError:
-        raise fail(f"{text!r} is not a month; write it as 2026-03", USAGE) from None

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from router_core.config.schema import Price
 from router_core.exchange import Usage
+from router_core.usage.identities import MAX_COST
 
 if TYPE_CHECKING:
     from genai_prices.types import PriceCalculation
@@ -89,8 +90,15 @@ class Pricing:
 
         `at` is when the request was made, in seconds since the epoch: the catalogue's prices have a history.
         """
+        found = self._amount(usage, provider, model, at, base_url)
+        # A sum that nobody is ever asked for is a mistake in a price or a count, and must empty no budget.
+        return Cost(*found, subscription) if found and found[0] <= MAX_COST else None
+
+    def _amount(
+        self, usage: Usage, provider: str, model: str | None, at: float, base_url: str | None
+    ) -> tuple[Decimal, Source] | None:
         if usage.cost is not None:
-            return Cost(usage.cost, "provider", subscription)
+            return usage.cost, "provider"
         if model is None or (usage.prompt is None and usage.output is None):
             return None
         total = ZERO
@@ -105,7 +113,7 @@ class Pricing:
                 return None
             total += amount
             source = "catalog"
-        return Cost(total, source, subscription)
+        return total, source
 
     def _price(self, provider: str, model: str) -> Price | None:
         for pattern, price in self._configured:

@@ -64,7 +64,7 @@ class Meter:
 
     def __init__(self, format: Format, operation: Operation = Operation.GENERATE):
         self.version = 0
-        """Grows with every figure that was reported; `usage` is the same as long as it stays."""
+        """Grows with every figure that was reported, and every note; `usage` is the same as long as it stays."""
         self._hint = None if operation in _UNCOUNTED else _HINTS[format]
         self._find = _FIND[format]
         self._identity = IDENTITIES[format]
@@ -118,6 +118,7 @@ class Meter:
     def _note(self, text: str) -> None:
         if text not in self._notes and len(self._notes) < MAX_NOTES:
             self._notes.append(text)
+            self.version += 1
 
     def _merge(self, usage: object, outer: Mapping[str, Any]) -> None:
         if not isinstance(usage, Mapping):

@@ -52,7 +52,7 @@ class Ledger(Intake):
         subscriptions: Collection[str] = frozenset(),
         priced: Callable[[list[Entry]], None] = lambda _: None,
         wall: Callable[[], float] = time.time,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = retention.since_boot,
     ) -> None:
         """`priced` is called in the thread, with entries that have got their costs and are not written yet."""
         super().__init__(subscriptions)
@@ -133,6 +133,7 @@ class Ledger(Intake):
                 self._wake.clear()
         if self._engine is not None:
             self._engine.dispose()
+        self._spool.close()
         if self._held:
             logger.error("the ledger found no room for %d entries, which are lost", len(self._held))
             self._dropped += len(self._held)

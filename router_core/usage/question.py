@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Any, Final
 
 from router_core.usage.columns import DIMENSIONS, SESSION_DIMENSIONS
@@ -13,6 +14,9 @@ GROUPS: Final = ("day", "hour", "month", *DIMENSIONS, "session")
 """What a report can be grouped by; at most one of day, hour and month."""
 
 MAX_ROWS: Final = 10_000
+FIRST_DAY: Final = date(1970, 1, 2)
+"""Midnight of it is after the epoch, in every zone of the world."""
+LAST_DAY: Final = date(2999, 12, 31)
 
 
 class QuestionError(ValueError):
@@ -36,6 +40,8 @@ class Question:
         for name in self.where or {}:
             if name not in (*DIMENSIONS, "session"):
                 raise QuestionError(f"usage cannot be selected by {name!r}")
+        if self.since and self.until and self.since > self.until:
+            raise QuestionError(f"the first day, {self.since}, is after the last, {self.until}")
         if sum(name in ("day", "hour", "month") for name in self.by) > 1:
             raise QuestionError("usage is grouped by one of day, hour and month, not by two of them")
         if self.session is None and "session" in self.by:
@@ -49,6 +55,44 @@ class Question:
     def session(self) -> str | None:
         """The one session that is asked about."""
         return (self.where or {}).get("session")
+
+
+def grouping(texts: Iterable[str]) -> tuple[str, ...]:
+    """The names in texts like ``provider,model``, each once."""
+    names = (name.strip() for text in texts for name in text.split(","))
+    return tuple(dict.fromkeys(name for name in names if name))
+
+
+def period_asked(since: str | None, until: str | None, today: date) -> tuple[date, date]:
+    """First and last day as they were asked for; without, the last 30 days. Raises QuestionError."""
+    last = day_asked(until, today) if until else today
+    return day_asked(since, today) if since else last - timedelta(days=29), last
+
+
+def day_asked(text: str, today: date) -> date:
+    """The day of ``2026-03-01``, ``today``, ``yesterday``, or ``7d``, the first of the last seven. Raises QuestionError."""
+    if match := re.fullmatch(r"([0-9]{1,4})d", text):
+        return today - timedelta(days=max(0, int(match[1]) - 1))
+    if text in ("today", "yesterday"):
+        return today - timedelta(days=text == "yesterday")
+    try:
+        return _within(date.fromisoformat(text))
+    except ValueError:
+        raise QuestionError(f"{text!r} is not a day; write 2026-03-01, 7d, today or yesterday") from None
+
+
+def month_asked(text: str) -> date:
+    """The first day of ``2026-03``. Raises QuestionError."""
+    try:
+        return _within(date.fromisoformat(f"{text}-01"))
+    except ValueError:
+        raise QuestionError(f"{text!r} is not a month; write it as 2026-03") from None
+
+
+def _within(day: date) -> date:
+    if not FIRST_DAY <= day <= LAST_DAY:
+        raise ValueError("no ledger can hold it")
+    return day
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,11 +23,19 @@ JUMP: Final = 300.0
 """Seconds by which the wall clock may depart from the monotonic one before it counts as wrong."""
 
 
+def since_boot() -> float:
+    """Seconds that go on while the machine sleeps, where the system counts them; else as `time.monotonic`."""
+    return time.clock_gettime(_CLOCK)
+
+
+_CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
 class Retention:
     """Call `run` as often as you like; it works when its time has come.
 
     A wall clock that jumps ahead would make everything look old. While it differs from what it should be by
-    the monotonic clock, nothing is removed.
+    `clock`, which must not stand still while the machine sleeps, nothing is removed.
     """
 
     def __init__(self, retain: RetainUsage, wall: Callable[[], float], clock: Callable[[], float]) -> None:

@@ -6,8 +6,10 @@ idempotent by their id, so one that is read twice does no harm.
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Iterator, Sequence
+from itertools import count
 from pathlib import Path
 
 import orjson
@@ -16,12 +18,18 @@ from router_core.usage.entry import Entry, from_json, to_json
 
 
 class Spool:
-    """A folder of JSON lines, at most `limit` bytes large. Every method may raise OSError."""
+    """A folder of JSON lines, at most `limit` bytes large. Every method but `close` may raise OSError.
+
+    Whose file it is says a lock that ends with its process, and not a process number, which another process has
+    after a while, and which means nothing where containers share the folder.
+    """
 
     def __init__(self, folder: Path, limit: int) -> None:
         self.folder = folder
         self.limit = limit
-        self._own = folder / f"{os.getpid()}.jsonl"
+        self._own: Path | None = None
+        self._file = -1
+        """Of `_own`, locked."""
 
     def size(self) -> int:
         """Bytes of all files, other processes' included."""
@@ -39,14 +47,40 @@ class Spool:
                 break
             lines.append(line)
         if lines:
-            handle = os.open(self._own, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-            with os.fdopen(handle, "wb", buffering=0) as file:
-                _write_all(file, b"".join(lines))
+            _write_all(self._opened(), b"".join(lines))
         return len(lines)
 
-    def waiting(self) -> list[Path]:
-        """The files that this process may read back: its own, and those of processes that are gone."""
-        return [path for path in self._files() if path == self._own or not _alive(path)]
+    def waiting(self) -> Iterator[Path]:
+        """The files that this process may read back: its own, and those of processes that are gone.
+
+        Whoever has written all of one to the database removes it before the next.
+        """
+        for path in self._files():
+            if path == self._own:
+                yield path
+                if not path.exists():
+                    self.close()
+            elif (handle := _locked(path)) is not None:
+                try:
+                    yield path
+                finally:
+                    os.close(handle)
+
+    def close(self) -> None:
+        """Leave the own file to others, if there is one."""
+        if self._own is not None:
+            os.close(self._file)
+            self._own, self._file = None, -1
+
+    def _opened(self) -> int:
+        for number in count():
+            if self._own is not None and self._own.exists():
+                break
+            self.close()  # somebody has removed the file
+            path = self.folder / f"{os.getpid()}-{number}.jsonl"
+            if (handle := _locked(path, os.O_CREAT)) is not None:
+                self._own, self._file = path, handle
+        return self._file
 
     def _files(self) -> list[Path]:
         try:
@@ -71,22 +105,32 @@ def read(path: Path, batch: int) -> Iterator[list[Entry]]:
         yield entries
 
 
-def _write_all(file, data: bytes) -> None:
-    size = file.seek(0, os.SEEK_END)
+def _write_all(file: int, data: bytes) -> None:
+    size = os.lseek(file, 0, os.SEEK_END)
     try:
         while data:
-            data = data[file.write(data) :]
+            data = data[os.write(file, data) :]
     except OSError:
         # The next line must not continue half a one.
-        file.truncate(size)
+        os.ftruncate(file, size)
         raise
 
 
-def _alive(path: Path) -> bool:
+def _locked(path: Path, flags: int = 0) -> int | None:
+    """A descriptor of the file that is this one's alone, or None where another process has it, or it is gone."""
     try:
-        os.kill(int(path.stem), 0)
-    except (ProcessLookupError, ValueError):
-        return False
-    except PermissionError:
-        return True
-    return True
+        file = os.open(path, os.O_RDWR | os.O_APPEND | flags, 0o600)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Another process may have read and removed it in between.
+        if os.path.samestat(os.fstat(file), path.stat()):
+            return file
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    except OSError:
+        os.close(file)
+        raise
+    os.close(file)
+    return None

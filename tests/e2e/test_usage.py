@@ -80,6 +80,26 @@ def test_counts_are_what_the_provider_reported(
     assert (row["cost"], row["unpriced"]) == (None, 1)
 
 
+@pytest.mark.parametrize("stream", [False, True], ids=["json", "stream"])
+def test_usage_that_cannot_be_read_is_said(house: House, admin: Admin, stream: bool) -> None:
+    """Python's own JSON writer makes such answers; what nobody reads passes as it is."""
+    model = fresh_model()
+    body = b'{"object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant","content":"hi"}}],"usage":{"prompt_tokens":NaN}}'
+    if stream:
+        body = b'data: {"choices":[{"index":0,"delta":{"content":"hi"}}]}\n\ndata: {"choices":[],"usage":{"prompt_tokens":NaN}}\n\n'
+    house.openai.script.add(Fault.raw_answer(200, SSE if stream else JSON, body), model=model)
+    path, headers, request = SHAPES["openai-chat"].request(model, stream=stream)
+    with house.detour.client() as client:
+        assert client.post(f"https://api.openai.com{path}", headers=headers, json=request).content == body
+    (row,) = admin.rows(1, by="model", model=model)
+    (one,) = [e for e in admin.get("/exchanges").json()["finished"] if e["asked"] == model]
+    assert (row["tokens"], row["cost"], one["notes"]) == (
+        0,
+        None if row["unpriced"] else 0,
+        ["answer: not readable as JSON"],
+    )
+
+
 def test_an_exchange_of_the_clients_own_credential_is_counted(house: House, admin: Admin) -> None:
     model = fresh_model()
     path, headers, body = SHAPES["anthropic"].request(model)

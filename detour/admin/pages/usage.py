@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import csv
 import io
-from datetime import date, timedelta
+from datetime import date
 from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from detour.admin import charts, words
-from detour.admin.answers import Invalid, context_of
+from detour import sheet
+from detour.admin import charts
+from detour.admin.answers import context_of
 from detour.admin.pages.shell import ask, page, render
 from router_core.usage.columns import DIMENSIONS
-from router_core.usage.question import GROUPS, Question
+from router_core.usage.question import GROUPS, Question, grouping, period_asked
 
 
 @page
 async def usage(request: Request) -> Response:
-    context, query = context_of(request), request.query_params
+    context = context_of(request)
     question = _question(request)
     rows = await ask(context, question)
     sums = await ask(context, Question((), question.since, question.until, question.where))
@@ -39,7 +39,10 @@ async def usage(request: Request) -> Response:
         rows=rows,
         total=sums[0] if sums else None,
         chart=chart,
-        query=urlencode(list(query.multi_items())),
+        query=urlencode(
+            {"by": ",".join(question.by), "since": question.since, "until": question.until}
+            | dict(question.where or {})
+        ),
     )
 
 
@@ -47,13 +50,7 @@ async def usage(request: Request) -> Response:
 async def usage_csv(request: Request) -> Response:
     question = _question(request)
     out = io.StringIO()
-    writer = csv.writer(out)
-    for index, row in enumerate(await ask(context_of(request), question)):
-        document = row.document()
-        document.pop("first_byte_ms", None)
-        if not index:
-            writer.writerow(document)
-        writer.writerow([words.cell(value) for value in document.values()])
+    sheet.write(out, question.by, await ask(context_of(request), question))
     return Response(
         out.getvalue(),
         media_type="text/csv",
@@ -63,13 +60,7 @@ async def usage_csv(request: Request) -> Response:
 
 def _question(request: Request) -> Question:
     query = request.query_params
-    try:
-        last = date.fromisoformat(query.get("until") or date.today().isoformat())
-        first = date.fromisoformat(query.get("since") or (last - timedelta(days=29)).isoformat())
-    except ValueError:
-        raise Invalid("since and until are days, as 2026-03-01") from None
-    by = tuple(dict.fromkeys(name for text in query.getlist("by") for name in text.split(",") if name)) or (
-        "day",
-    )
+    first, last = period_asked(query.get("since"), query.get("until"), date.today())
+    by = grouping(query.getlist("by")) or ("day",)
     where = {name: query[name] for name in (*DIMENSIONS, "session") if query.get(name)}
     return Question(by, first, last, where, 1000)

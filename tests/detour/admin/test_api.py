@@ -89,9 +89,25 @@ async def test_usage(admin: httpx.AsyncClient) -> None:
     assert (await get(admin, "usage?by=day&tool=codex"))["total"]["requests"] == 1
     month = await get(admin, f"usage/months/{time.strftime('%Y-%m')}")
     assert month["total"]["requests"] == 3
-    for wrong in ("by=colour", "since=yesterday", "by=day,hour"):
-        assert (await get(admin, f"usage?{wrong}", 400))["error"]["message"]
-    await get(admin, "usage/months/march", 400)
+    assert (await get(admin, "usage?since=1d&by=tool,tool"))["by"] == ["tool"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(f"usage?{wrong}" for wrong in ("by=colour", "since=1.3.2026", "by=day,hour", "limit=²", "limit=0")),
+        # Days that the calendar has and no clock.
+        *(
+            f"usage?{wrong}&by=hour"
+            for wrong in ("since=0001-01-01", "until=9999-12-31", "session=s&until=9999-12-31")
+        ),
+        "usage?since=2026-03-02&until=2026-03-01",
+        *(f"usage/months/{wrong}" for wrong in ("march", "2026-13", "0001-01", "9999-12")),
+        *(f"exchanges?before={wrong}" for wrong in ("²", "-1", "99999999999999999999", "2026-03-01")),
+    ],
+)
+async def test_questions_that_make_no_sense(admin: httpx.AsyncClient, path: str) -> None:
+    assert (await get(admin, path, 400))["error"]["code"] == "invalid_request"
 
 
 async def test_budgets(admin: httpx.AsyncClient) -> None:
@@ -260,6 +276,7 @@ async def test_unknown_paths_and_methods(admin: httpx.AsyncClient) -> None:
     assert (await get(admin, "nothing", 404))["error"]["code"] == "not_found"
     answer = await admin.delete("/api/v1/state")
     assert (answer.status_code, answer.json()["error"]["code"]) == (405, "method_not_allowed")
+    assert set(answer.headers["allow"].split(", ")) == {"GET", "HEAD"}
 
 
 async def test_clients_that_refuse_the_certificate_are_listed_until_they_are_forgotten(admin, core):

@@ -1,6 +1,8 @@
 """The pages as they are read without JavaScript."""
 
+import csv
 import dataclasses
+import html
 import re
 import time
 from html.parser import HTMLParser
@@ -127,6 +129,19 @@ async def test_usage_as_csv(browser: httpx.AsyncClient) -> None:
     lines = answer.text.splitlines()
     assert lines[0].startswith("provider,tokens,requests")
     assert {line.split(",")[0] for line in lines[1:]} == {"anthropic", "openai"}
+    nothing = await browser.get("/usage.csv?by=provider&provider=nobody")
+    assert nothing.text.splitlines() == lines[:1]
+
+
+async def test_the_links_ask_what_the_page_asked(browser: httpx.AsyncClient) -> None:
+    page = await browser.get("/usage?by=model&by=tool&provider=anthropic&since=2d")
+    found = re.findall(r'href="(/(?:usage\.csv|api/v1/usage)\?[^"]+)"', page.text)
+    as_csv, as_json = [await browser.get(html.unescape(link)) for link in found]
+    rows = as_json.json()["rows"]
+    assert as_json.json()["where"] == {"provider": "anthropic"} and rows
+    assert [(r["model"], r["tool"], int(r["tokens"])) for r in csv.DictReader(as_csv.text.splitlines())] == [
+        (r["model"], r["tool"], r["tokens"]) for r in rows
+    ]
 
 
 @pytest.mark.parametrize(

@@ -135,6 +135,14 @@ def test_cached_audio_falls_back_to_the_sums() -> None:
     assert cost(usage, "gemini", "gemini-2.5-flash")
 
 
+def test_a_sum_that_nobody_is_asked_for_is_unknown() -> None:
+    """It would not fit into the ledger's columns either."""
+    mistaken = Pricing([Price.model_validate({"model": "m", "input": "1e15", "output": 1})])
+    assert mistaken.cost(Usage(input=10**9), "p", "m", at=0) is None
+    assert mistaken.cost(Usage(input=0, output=1), "p", "m", at=0) is not None
+    assert mistaken.cost(Usage(cost=Decimal(10) ** 12), "p", "m", at=0) is None
+
+
 def test_subscriptions_cost_notionally() -> None:
     found = Pricing().cost(
         Usage(input=1000, output=200), "anthropic", "claude-sonnet-4-5", at=NOON, subscription=True

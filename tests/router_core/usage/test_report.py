@@ -1,5 +1,6 @@
 """Reports, retention and the spool's idempotence, from generated ledgers."""
 
+import time
 from datetime import date, datetime
 
 import pytest
@@ -193,6 +194,18 @@ def test_a_clock_that_jumps_removes_nothing(ledger: Engine) -> None:
     assert keeper.run(ledger) == 0
     with ledger.connect() as connection:
         assert connection.execute(select(func.count()).select_from(exchanges)).scalar() == 1
+
+
+def test_a_machine_that_sleeps_is_no_clock_that_jumps(
+    ledger: Engine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    fill(ledger, exchange(created=NOON - 100 * DAY))
+    clocks = {retention._CLOCK: 50.0}
+    monkeypatch.setattr(time, "clock_gettime", clocks.__getitem__)
+    keeper = Retention(RetainUsage(), lambda: NOON + clocks[retention._CLOCK], retention.since_boot)
+    clocks[retention._CLOCK] += 8 * 3600  # of which time.monotonic() knows nothing
+    assert keeper.run(ledger) > 0
+    assert not caplog.records
 
 
 def test_entries_survive_the_spool() -> None:
