@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from detour.commands.options import ConfigOption, JsonOption, fail, load, print_json
+from detour.commands.options import ConfigOption, JsonOption, fail, hands_down, load, print_json
 
 if TYPE_CHECKING:
     from detour.ca import CAPaths
@@ -39,7 +39,7 @@ def _ensure(config: Path | None) -> CAPaths:
 
 @app.callback(invoke_without_command=True)
 def default(context: typer.Context, config: ConfigOption = None, json: JsonOption = False) -> None:
-    if context.invoked_subcommand is None:
+    if not hands_down(context):
         show(config, json)
 
 

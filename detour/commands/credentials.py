@@ -11,7 +11,16 @@ from typing import Annotated, Any
 import typer
 
 from detour.commands import remote
-from detour.commands.options import FAILED, ConfigOption, JsonOption, fail, load, print_columns, print_json
+from detour.commands.options import (
+    FAILED,
+    ConfigOption,
+    JsonOption,
+    fail,
+    hands_down,
+    load,
+    print_columns,
+    print_json,
+)
 
 app = typer.Typer(
     help="Show the state of each credential, try it, or end its cooldowns.", add_completion=False
@@ -20,7 +29,7 @@ app = typer.Typer(
 
 @app.callback(invoke_without_command=True)
 def credentials(context: typer.Context, config: ConfigOption = None, json: JsonOption = False) -> None:
-    if context.invoked_subcommand is None:
+    if not hands_down(context):
         list_(config, json)
 
 

@@ -33,6 +33,28 @@ def fail(message: str, code: int = FAILED) -> typer.Exit:
     return typer.Exit(code)
 
 
+def hands_down(context: typer.Context) -> bool:
+    """Whether a command of this group is asked for; it gets the options that stand before its name.
+
+    Without that ``detour ca --config FILE rotate`` would take another configuration.
+    """
+    name = context.invoked_subcommand
+    if name is None:
+        return False
+    command = context.command.get_command(context, name)  # type: ignore[attr-defined]
+    known = {parameter.name for parameter in command.params}
+    given = {}
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if parameter.name is None or source is None or source.name != "COMMANDLINE":
+            continue
+        if parameter.name not in known:
+            raise fail(f"{parameter.opts[0]} is no option of {context.command_path} {name}", USAGE)
+        given[parameter.name] = context.params[parameter.name]
+    context.default_map = {name: given}
+    return True
+
+
 def load(path: Path | None) -> Loaded:
     """The configuration, or every mistake in it on standard error and exit code 2.
 

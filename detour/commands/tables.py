@@ -105,7 +105,9 @@ def _footnotes(out: Console, total: Row) -> None:
     if total.failed_attempts:
         out.print(f"{total.failed_attempts} attempts failed and were made up for, or not, by others.")
     if total.unpriced:
-        out.print(f"? {total.unpriced} exchanges have an unknown price; set usage.prices.")
+        out.print(
+            f"? {total.unpriced} exchanges have an unknown cost: no price (usage.prices sets one), or no count."
+        )
     if total.notional:
         out.print("notional: what subscriptions covered, at the providers' list prices.")
 

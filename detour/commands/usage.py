@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from detour import sheet
-from detour.commands.options import USAGE, ConfigOption, JsonOption, fail, load, print_json
+from detour.commands.options import USAGE, ConfigOption, JsonOption, fail, hands_down, load, print_json
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -56,7 +56,7 @@ def usage(
     json: JsonOption = False,
     as_csv: CsvOption = False,
 ) -> None:
-    if context.invoked_subcommand is not None:
+    if hands_down(context):
         return
     from router_core.usage.question import Question, QuestionError, grouping, period_asked
     from router_core.usage.report import ask

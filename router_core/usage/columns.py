@@ -43,5 +43,5 @@ MEASURES: Final = (
     "generated",
     "generation_ms",
 )
-"""Sums of a roll-up. Money is in billionths of a dollar; ``unpriced`` counts exchanges that used tokens at an
-unknown price; ``generated`` tokens came in ``generation_ms`` after their first byte."""
+"""Sums of a roll-up. Money is in billionths of a dollar; ``unpriced`` counts exchanges whose cost nobody
+knows; ``generated`` tokens came in ``generation_ms`` after their first byte."""

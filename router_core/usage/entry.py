@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from router_core.exchange import Attempt, Exchange, Headers, Outcome, Usage
+from router_core.formats import Operation
 
 if TYPE_CHECKING:
     from router_core.config.schema import Config
@@ -17,6 +18,9 @@ type Result = Literal["ok", "error", "cancelled", "refused"]
 
 MAX_NAME = 200
 """Characters of a name that a client or an upstream chose; what is longer is cut."""
+
+BILLED = frozenset({Operation.GENERATE, Operation.EMBEDDINGS, Operation.COMPACT})
+"""Operations that use tokens, whether the answer says so or not."""
 
 OAUTH_TOKENS = ("sk-ant-oat", "eyJ", "ya29.", "gho_", "ghu_", "tid=")
 """How the access tokens of subscriptions begin, which clients send for themselves: Anthropic, JWT, Google, GitHub."""
@@ -88,6 +92,19 @@ class Entry:
     def tokens(self) -> int:
         """Input, cached input and output together."""
         return (self.input or 0) + (self.cache_read or 0) + (self.cache_write or 0) + (self.output or 0)
+
+    @property
+    def unpriced(self) -> bool:
+        """Whether something was used and nobody knows what it cost: there is no price, or not even a count."""
+        if self.cost is not None or self.notional is not None:
+            return False
+        return self.tokens > 0 or (self.input is None and self.output is None and self._was_served)
+
+    @property
+    def _was_served(self) -> bool:
+        # What an error answer used, it says, or it used nothing; so do the turns of a WebSocket.
+        refused = not self.attempts or (self.status is not None and self.status >= 400)
+        return self.operation in BILLED and not refused and not self.websocket
 
 
 @dataclass(slots=True)

@@ -50,7 +50,7 @@ def measures_of(entry: Entry) -> Measures:
         sum(entry.server_tools.values()) if entry.server_tools else 0,
         cost or 0,
         notional or 0,
-        cost is None and notional is None and entry.tokens > 0,
+        entry.unpriced,
         duration or 0,
         generated,
         generation,

@@ -248,6 +248,30 @@ def test_testing_an_unknown_credential_names_the_known(invoke, config):
     assert shown.exit_code == 1 and "no credential has the id 'three'; there are: one, two" in shown.stderr
 
 
+def test_options_before_a_command_are_the_commands_own(invoke, config, tmp_path):
+    file = config(CREDENTIALS + f"data_dir: {tmp_path}/elsewhere\n")
+    shown = invoke("credentials", "--json", "--config", file, "list")
+    assert [entry["id"] for entry in json.loads(shown.stdout)] == ["one", "two"]
+    assert "elsewhere" in invoke("ca", "--config", file, "path").stdout
+    month = invoke("usage", "--config", file, "--json", "month", "2026-03")
+    assert json.loads(month.stdout) == {"month": "2026-03", "total": None}
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["--by", "model", "month"], "--by is no option of"),
+        (["month", "2026-13"], "'2026-13' is not a month; write it as 2026-03"),
+        (["month", "9999-12"], "'9999-12' is not a month"),
+        (["--since", "0001-01-01", "--by", "hour"], "'0001-01-01' is not a day; write 2026-03-01, 7d"),
+        (["--since", "2d", "--until", "2026-01-01"], "is after the last, 2026-01-01"),
+    ],
+)
+def test_questions_that_make_no_sense_are_2(invoke, args, said):
+    shown = invoke("usage", *args)
+    assert (shown.exit_code, shown.stdout) == (2, "") and said in shown.stderr
+
+
 def test_env_makes_the_authority_and_prints_its_variables(invoke, config, tmp_path):
     shown = invoke("env", "--config", config())
 

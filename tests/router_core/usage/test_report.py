@@ -1,13 +1,16 @@
 """Reports, retention and the spool's idempotence, from generated ledgers."""
 
 import time
+from dataclasses import replace
 from datetime import date, datetime
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine, func, select
 
 from router_core.config.schema import RetainUsage
 from router_core.exchange import Usage
+from router_core.formats import Operation
 from router_core.usage import report, retention, rollup
 from router_core.usage.database import open_ledger
 from router_core.usage.entry import entry_of, from_json, to_json
@@ -238,3 +241,23 @@ def test_results() -> None:
     refused = exchange(status=429, error="all_cooling")
     refused.attempts = []
     assert entry_of(refused).entry.result == "refused"
+
+
+@pytest.mark.parametrize(
+    ("known", "operation", "cost"),
+    [
+        ({}, Operation.GENERATE, None),  # served, and nobody says what was used
+        ({"usage": Usage(input=0, output=0)}, Operation.GENERATE, 0),
+        ({"status": 529}, Operation.GENERATE, 0),
+        ({}, Operation.COUNT_TOKENS, 0),
+    ],
+)
+def test_no_count_is_no_cost_of_zero(
+    ledger: Engine, known: dict[str, Any], operation: Operation, cost: float | None
+) -> None:
+    found = exchange(**{"usage": Usage()} | known)
+    found.surface = replace(found.surface, operation=operation)
+    with ledger.connect().execution_options(write=True) as connection, connection.begin():
+        rollup.write(connection, [entry_of(found).entry])
+    (row,) = report.ask(ledger, Question())
+    assert (row.cost, row.unpriced) == (cost, cost is None)
