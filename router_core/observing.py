@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from router_core.json_text import Json
+from router_core.json_document import Json
 from router_core.sse import Event
 
 

@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Final, Protocol
 
-from router_core.json_text import Json, parse
+from router_core.json_document import Json, parse
 
 MAX_EVENT: Final = 64 << 20
 """Bytes of one event that a reader holds; what is longer passes as events without fields."""

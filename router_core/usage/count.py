@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from router_core.exchange import Usage
 from router_core.formats import Format, Operation
-from router_core.json_text import parse
+from router_core.json_document import parse
 from router_core.sse import Event
 from router_core.usage.identities import IDENTITIES, MAX_NOTES, add
 

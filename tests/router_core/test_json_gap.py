@@ -10,10 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router_core import json_gap
-from router_core.json_document import parse, serialise, splice
-from router_core.json_kept import kept_lists
-from router_core.json_walk import walked
+from router_core.json_document import gap, parse, serialise, splice
+from router_core.json_document.kept import kept_lists
+from router_core.json_document.walk import walked
 
 STYLES: list[dict[str, Any]] = [
     {"separators": (",", ":"), "ensure_ascii": False},
@@ -46,7 +45,7 @@ def with_turn(value: dict[str, Any], i: int, new: Any) -> dict[str, Any]:
 
 
 def gapped(body: bytes, before: Any, after: Any) -> bytes | None:
-    return json_gap.edited(body, before, after, splice)
+    return gap.edited(body, before, after, splice)
 
 
 @pytest.mark.parametrize("style", STYLES, ids=str)
@@ -180,7 +179,7 @@ def test_what_is_found_is_what_reading_finds(data: st.DataObject, style: dict[st
     if data.draw(st.booleans()):
         after["k"] = data.draw(st.text(max_size=4))
     slow = splice(body, before, after)
-    with patch.object(json_gap, "MIN_BYTES", 0):
+    with patch.object(gap, "MIN_BYTES", 0):
         quick = gapped(body, before, after)
     # As written: what is beyond 64 bits is read back as a float.
     wanted = parse(serialise(after))

@@ -9,8 +9,8 @@ from typing import Final
 
 import orjson
 
-from router_core.json_container import skip_space
-from router_core.json_text import Json
+from router_core.json_document.container import skip_space
+from router_core.json_document.text import Json
 
 GONE: Final = object()
 """In the place of a value that is not there."""

@@ -1,4 +1,4 @@
-"""JSON bodies that are parsed once and written back by splicing.
+"""The edit of a JSON text by the value that it shall have.
 
 Rules work on the parsed tree without changing it: an edit makes new containers along its path and shares
 all others with the tree before. `splice` compares both trees by identity and copies the bytes of whatever
@@ -12,12 +12,10 @@ from typing import Final
 
 import orjson
 
-from router_core import json_gap
-from router_core.json_spelling import may_be_compact
-from router_core.json_splice import DuplicateKey, Splicer
-from router_core.json_text import Json, parse, serialise
-
-__all__ = ["Json", "parse", "serialise", "splice"]
+from router_core.json_document import gap
+from router_core.json_document.spelling import may_be_compact
+from router_core.json_document.splicer import DuplicateKey, Splicer
+from router_core.json_document.text import Json
 
 _SPACES: Final = b" \t\n\r"
 
@@ -31,7 +29,7 @@ def splice(body: bytes, before: Json, after: Json) -> bytes:
     """
     if after is before:
         return body
-    if (quick := json_gap.edited(body, before, after, splice)) is not None:
+    if (quick := gap.edited(body, before, after, splice)) is not None:
         return quick
     if may_be_compact(body) and (short := _rewritten(body, before, after)) is not None:
         return short

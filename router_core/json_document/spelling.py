@@ -9,7 +9,7 @@ from typing import Final
 
 import orjson
 
-from router_core.json_text import Json
+from router_core.json_document.text import Json
 
 _INDENT: Final = re.compile(rb"[ \t\r\n]*\{\n([ \t]+)\"")
 _SPACED: Final = re.compile(rb"[ \t\r\n]*\{\"[^\"\\]*\": ")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
-from router_core.json_text import Json
+from router_core.json_document.text import Json
 
 _SPACE: Final = re.compile(rb"[ \t\n\r]*+")
 KEY: Final = re.compile(rb'[ \t\n\r]*+("[^"\\]*+(?:\\.[^"\\]*+)*+")[ \t\n\r]*+:[ \t\n\r]*+', re.DOTALL)

@@ -3,7 +3,7 @@
 Finding the edited places by reading all that stands before them costs as much as reading the text the first
 time did. But what makes a text large is mostly one long list (a conversation) of which an edit concerns a few
 items, or none. So these are found by writing what stands around them, where the text is spelled as usual
-(`router_core.json_walk`), and else by a search for their bytes; each run of items that stay becomes one short
+(`router_core.json_document.walk`), and else by a search for their bytes; each run of items that stay becomes one short
 item, what is left is edited, and the runs are put back.
 
 That a search found the right items is shown by reading the text with only its longest run cut out: it must have
@@ -17,11 +17,11 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import Final
 
-from router_core.json_kept import Kept, kept_lists, put, shortened
-from router_core.json_search import ahead, behind, closing, item_at, opening
-from router_core.json_spelling import Write, may_be_compact, spelling
-from router_core.json_text import Json, parse, serialise
-from router_core.json_walk import walked
+from router_core.json_document.kept import Kept, kept_lists, put, shortened
+from router_core.json_document.search import ahead, behind, closing, item_at, opening
+from router_core.json_document.spelling import Write, may_be_compact, spelling
+from router_core.json_document.text import Json, parse, serialise
+from router_core.json_document.walk import walked
 
 MIN_BYTES: Final = 32 << 10
 """Below, the edited places are found as fast by reading."""

@@ -8,8 +8,8 @@ from typing import Final
 
 import orjson
 
-from router_core.json_kept import Kept, put
-from router_core.json_text import Json
+from router_core.json_document.kept import Kept, put
+from router_core.json_document.text import Json
 
 _STAND_IN: Final = "detour: a list"
 _MARK: Final = orjson.dumps(_STAND_IN)

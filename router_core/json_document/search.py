@@ -9,9 +9,9 @@ from __future__ import annotations
 from itertools import zip_longest
 from typing import Final
 
-from router_core.json_container import skip_space
-from router_core.json_spelling import Write
-from router_core.json_text import Json, serialise
+from router_core.json_document.container import skip_space
+from router_core.json_document.spelling import Write
+from router_core.json_document.text import Json, serialise
 
 _SPACE: Final = b" \t\n\r"
 _TRIES: Final = 16

@@ -7,10 +7,10 @@ pass over the bytes in front of the last edit.
 
 from __future__ import annotations
 
-from router_core.json_container import KEY, Container, skip_space
-from router_core.json_pairing import changing_head, pair, same_container, trackable
-from router_core.json_scan import GONE, Scanner
-from router_core.json_text import Json, parse, serialise
+from router_core.json_document.container import KEY, Container, skip_space
+from router_core.json_document.pairing import changing_head, pair, same_container, trackable
+from router_core.json_document.scanner import GONE, Scanner
+from router_core.json_document.text import Json, parse, serialise
 
 
 class Splicer:

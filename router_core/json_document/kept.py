@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
-from router_core.json_text import Json
+from router_core.json_document.text import Json
 
 _LEVELS: Final = 3
 """Objects in each other in which lists are looked for: Code Assist has its conversation in an envelope."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from router_core.json_scan import GONE
-from router_core.json_text import Json
+from router_core.json_document.scanner import GONE
+from router_core.json_document.text import Json
 
 _WINDOW: Final = 16
 """Items of the list before that are looked at for the one that a new item was made from."""
