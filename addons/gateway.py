@@ -38,7 +38,10 @@ class Gateway:
         format = asked_format(flow.request, surface)
         entries = self.core.router.models(None, surface.provider.name if surface.provider else None)
         if surface.path_model is None:
-            return http.Response.make(200, orjson.dumps(model_list(format, entries)), JSON)
+            shown = model_list(format, entries, flow.request.query)
+            if isinstance(shown, Refusal):
+                return refusal_response(format, shown)
+            return http.Response.make(200, orjson.dumps(shown), JSON)
         for entry in entries:
             if entry.id == surface.path_model:
                 return http.Response.make(200, orjson.dumps(one_model(format, entry)), JSON)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 from collections.abc import Iterator
 
 import httpx
@@ -12,6 +13,7 @@ from websockets.sync.client import connect
 
 from detour.fakes import Fault
 from detour.fakes.steps import Reply
+from tests.clients import anthropic_sdk, google_sdk
 from tests.e2e.conftest import House
 from tests.e2e.instance import TIMEOUT
 from tests.e2e.wire import SHAPES, address, fresh_model
@@ -84,6 +86,25 @@ def test_lists_models_in_the_askers_format(client: httpx.Client) -> None:
     assert {m["type"] for m in anthropic["data"]} == {"model"}
     gemini = client.get("/v1beta/models").json()
     assert all(m["name"].startswith("models/") for m in gemini["models"])
+
+
+def test_lists_models_by_pages(client: httpx.Client, house: House) -> None:
+    whole = [m["id"] for m in client.get("/v1/models", headers={"anthropic-version": "1"}).json()["data"]]
+    url = house.detour.gateway_url
+    ca = ssl.create_default_context()
+    with anthropic_sdk(url, ca=ca) as claude:
+        # Both iterate over all pages.
+        assert [m.id for m in claude.models.list(limit=2)] == whole
+        page = claude.models.list(limit=2, before_id=whole[3])
+        assert ([m.id for m in page.data], page.has_more) == (whole[1:3], True)
+    google = google_sdk(url, ca=ca)
+    assert [m.name for m in google.models.list(config={"page_size": 2})] == [f"models/{id}" for id in whole]
+    for path, format in (("/v1/models?limit=", "anthropic"), ("/v1beta/models?pageSize=", "gemini")):
+        headers = {"anthropic-version": "1"} if format == "anthropic" else {}
+        for size in ("0", "-1", "many", "9" * 5000):
+            answer = client.get(path + size, headers=headers)
+            assert answer.status_code == (200 if size.startswith("9") else 400), (path, size[:9])
+            assert answer.is_success or size in answer.json()["error"]["message"]
 
 
 def test_health_needs_no_key(client: httpx.Client, house: House) -> None:
