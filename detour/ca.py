@@ -24,9 +24,10 @@ from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPri
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from detour import bundle
-from detour.files import alone_in, private_folder, write_atomic
+from detour.files import alone_in, write_atomic
 from detour.trust import Authority
 from router_core.config.schema import Config
+from router_core.ownership import private_folder
 from router_core.paths import paths
 
 if TYPE_CHECKING:

@@ -9,11 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-
-def private_folder(path: Path) -> Path:
-    """`path`, made with mode 0700 where it did not exist. Raises OSError."""
-    path.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return path
+from router_core.ownership import pass_on
 
 
 def write_atomic(path: Path, content: bytes, mode: int = 0o600) -> None:
@@ -28,6 +24,7 @@ def write_atomic(path: Path, content: bytes, mode: int = 0o600) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+            pass_on(file.fileno(), path)
         temporary.chmod(mode)
         temporary.replace(path)
     except BaseException:
@@ -42,6 +39,8 @@ def alone_in(folder: Path) -> Iterator[None]:
 
     The kernel lets go of the lock when its process ends, however it ends.
     """
-    with (folder / ".lock").open("ab") as file:
+    lock = folder / ".lock"
+    with lock.open("ab") as file:
+        pass_on(file.fileno(), lock)
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from detour.files import private_folder
+from router_core.ownership import private_folder
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from detour.files import private_folder, write_atomic
+from detour.files import write_atomic
+from router_core.ownership import private_folder
 
 KERNEL: Final = (6, 8)
 CGROUPS: Final = "/sys/fs/cgroup"

@@ -19,9 +19,9 @@ from typing import Any, Final, Literal
 
 import orjson
 
-from detour.files import private_folder
 from detour.redaction import redact
 from router_core.config.schema import Log
+from router_core.ownership import private_folder
 
 type Form = Literal["human", "json"]
 

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from detour.files import private_folder
+from router_core.ownership import private_folder
 
 READY: Final = "detour ready "
 START_TIMEOUT: Final = 180.0

@@ -10,7 +10,8 @@ import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from detour.files import private_folder, write_atomic
+from detour.files import write_atomic
+from router_core.ownership import private_folder
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from pydantic import BaseModel
 from router_core.config.loader import Loaded, load
 from router_core.config.schema import SecretRef
 from router_core.config.secrets import SecretError, resolve_now
+from router_core.ownership import private_folder
 
 MAGIC: Final = b"detour-config 1\n"
 SALT, NONCE = 16, 12
@@ -168,7 +169,7 @@ def check(files: Mapping[str, str], folder: Path) -> Loaded:
     """Write `files` below `folder`, which is empty, and read them as a configuration. Raises ConfigError."""
     for name, text in files.items():
         path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_folder(path.parent)
         with os.fdopen(
             os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8"
         ) as file:

@@ -12,8 +12,8 @@ import time
 from pathlib import Path
 from typing import Final
 
-from detour.files import private_folder
 from router_core.attempts import Attempts
+from router_core.ownership import private_folder
 
 TICKETS: Final = 16
 """One-time login tickets that are valid at once."""

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from detour.files import private_folder, write_atomic
+from detour.files import write_atomic
 from detour.setup.tools import TOOLS, WITHOUT_SETTINGS, Gateway, Model
+from router_core.ownership import private_folder
 
 __all__ = ["TOOLS", "WITHOUT_SETTINGS", "Change", "Gateway", "Model", "SetupError", "apply", "plan", "undo"]
 

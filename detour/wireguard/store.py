@@ -18,8 +18,9 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from pydantic import SecretStr
 
-from detour.files import alone_in, private_folder, write_atomic
+from detour.files import alone_in, write_atomic
 from router_core.config.schema import WireGuard
+from router_core.ownership import private_folder
 from router_core.peers import FILE, GATEWAY, Peer, Tunnel
 
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")

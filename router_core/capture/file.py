@@ -6,7 +6,8 @@ import os
 import secrets
 from pathlib import Path
 
-from router_core.capture.folder import move, private_folder
+from router_core.capture.folder import move
+from router_core.ownership import private_folder
 
 
 class RecordFile:

@@ -21,6 +21,7 @@ from typing import Final
 
 from router_core.capture.reader import NotARecord, Summary, summarise
 from router_core.capture.record import SUFFIX
+from router_core.ownership import private_folder
 
 SPOOL: Final = ".spool"
 PROCESS: Final = f"{os.getpid()}-{secrets.token_hex(4)}"
@@ -69,13 +70,6 @@ class Unreadable:
 
     path: Path
     why: str
-
-
-def private_folder(path: Path) -> None:
-    """Makes `path` and what is missing above it, with mode 0700. Raises OSError."""
-    for folder in (*reversed(path.parents), path):
-        with contextlib.suppress(FileExistsError):
-            folder.mkdir(mode=0o700)
 
 
 def redaction_key(path: Path) -> bytes:

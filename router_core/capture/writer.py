@@ -34,6 +34,7 @@ from router_core.capture.runs import operations
 from router_core.capture.sheet import Sheet
 from router_core.child import give_way
 from router_core.frames import decode
+from router_core.ownership import private_folder
 
 logger = logging.getLogger(__name__)
 
@@ -195,7 +196,7 @@ class Writer:
         assert settings
         key = captures.redaction_key(Path(settings.key_file))
         for folder in settings.folders:
-            captures.private_folder(folder)
+            private_folder(folder)
         captures.adopt(settings.folders)
         redactor = Redactor(key, settings.patterns, settings.names, settings.headers)
         redactor.know(self._secrets)

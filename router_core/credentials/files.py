@@ -13,6 +13,8 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from router_core.ownership import pass_on, private_folder
+
 try:
     import fcntl
 except ImportError:  # Windows
@@ -49,6 +51,7 @@ def replace(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
+            pass_on(file.fileno(), path)
         Path(name).replace(path)
     except BaseException:
         with suppress(OSError):
@@ -79,8 +82,10 @@ async def locked(path: Path, patience: float) -> AsyncIterator[bool]:
 
 def _lock_file(path: Path) -> int:
     path = path.resolve()
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return os.open(path.parent / f".{path.name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    lock = private_folder(path.parent) / f".{path.name}.lock"
+    file = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    pass_on(file, lock)
+    return file
 
 
 def _try_lock(file: int) -> bool:

@@ -21,6 +21,7 @@ from cachetools import LRUCache
 from router_core.credentials import files
 from router_core.credentials.oauth import Grant, Granted
 from router_core.credentials.sources import fingerprint
+from router_core.ownership import private_folder
 from router_core.state.store import Alone
 
 LOCK_LIFE: Final = 45.0
@@ -122,7 +123,7 @@ def _name(grant: Grant) -> str:
 def _remember(folder: Path, name: str) -> None:
     """Marks a name, and forgets those that were marked a month ago. What cannot be written is not remembered."""
     with suppress(OSError):
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_folder(folder)
         (folder / name).touch(mode=0o600)
         for file in folder.iterdir():
             if not file.name.startswith(".") and time.time() - file.stat().st_mtime > SPENT_LIFE:

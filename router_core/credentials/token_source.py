@@ -25,6 +25,7 @@ from router_core.credentials.refresh_tokens import OTHERS_PATIENCE, RefreshToken
 from router_core.credentials.renewing import SKEW, Renewing
 from router_core.credentials.sources import fingerprint
 from router_core.credentials.token_files import TokenFile, parse, token_of, updated
+from router_core.ownership import private_folder
 
 logger = logging.getLogger(__name__)
 
@@ -267,7 +268,7 @@ class TokenSource(Renewing):
 
 
 def _write(path: Path, file: TokenFile) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private_folder(path.parent)
     files.replace(path, orjson.dumps(file.document, option=orjson.OPT_INDENT_2) + b"\n")
 
 

@@ -12,6 +12,7 @@ from typing import Final
 
 import orjson
 
+from router_core.ownership import private_folder
 from router_core.state.store import Alone, Change, Owner
 
 logger = logging.getLogger(__name__)
@@ -81,7 +82,7 @@ def read(path: Path) -> list[Change]:
 def write(path: Path, changes: list[Change]) -> None:
     """Replaces the file in one step; only its owner can read it. Raises OSError."""
     body = orjson.dumps({"version": VERSION, "changes": changes})
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private_folder(path.parent)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:

@@ -15,6 +15,7 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, SQLAlchemyError
 
+from router_core.ownership import pass_on, private_folder
 from router_core.usage.address import LedgerError as LedgerError
 from router_core.usage.address import sqlite_url as sqlite_url
 from router_core.usage.tables import metadata
@@ -109,7 +110,7 @@ def _sqlite_options(database: str | None) -> dict:
             "usage.ledger: a SQLite ledger needs a file, as in sqlite:////var/lib/detour/ledger.db"
         )
     path = Path(database)
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private_folder(path.parent)
     return {
         "pool_size": 1,
         "max_overflow": 4,
@@ -161,7 +162,9 @@ def _migrate(engine: Engine) -> None:
     path = sqlite_path(url)
     if path is not None and not path.exists():
         # The write-ahead files take their permissions from the database.
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        file = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+        pass_on(file, path)
+        os.close(file)
     with engine.connect().execution_options(write=True) as connection, connection.begin():
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})

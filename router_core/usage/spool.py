@@ -14,6 +14,7 @@ from pathlib import Path
 
 import orjson
 
+from router_core.ownership import private_folder
 from router_core.usage.entry import Entry, from_json, to_json
 
 
@@ -37,7 +38,7 @@ class Spool:
 
     def append(self, entries: Sequence[Entry]) -> int:
         """Write entries until the limit is reached. Returns how many were written."""
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_folder(self.folder)
         room = self.limit - self.size()
         lines: list[bytes] = []
         for entry in entries:
