@@ -13,7 +13,8 @@ from router_core.encoding import Decoder, DecodingError, codings, decode, decode
 from router_core.exchange import Usage
 from router_core.formats import Format, Operation
 from router_core.opening import Opening, Verdict
-from router_core.sse import ArrayReader, Event, EventReader, Reader, looks_like_stream
+from router_core.pipes import kind_of as first_bytes
+from router_core.sse import ArrayReader, Event, EventReader, Reader
 from router_core.usage.count import Meter
 from router_core.usage.tap import Tap
 
@@ -37,8 +38,11 @@ class Step(Enum):
     FAIL = "fail"
 
 
-def kind_of(response: http.Response, format: Format, stream: bool) -> Kind:
-    """How much of `response` to hold back; `stream` says whether the client asked for a stream."""
+def kind_of(response: http.Response, format: Format, stream: bool, generates: bool) -> Kind:
+    """How much of `response` to hold back, as far as its head tells.
+
+    `stream` says whether the client asked for a stream, `generates` whether for a model's answer at all.
+    """
     if response.status_code >= 400:
         return Kind.ERROR
     content_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -47,8 +51,9 @@ def kind_of(response: http.Response, format: Format, stream: bool) -> Kind:
     if content_type.endswith("json"):
         # Gemini streams a JSON array when it is not asked for `alt=sse`.
         return Kind.STREAM if stream and format is Format.GEMINI else Kind.JSON
-    # Some gateways send event streams as text/plain or without a type; the first bytes tell.
-    return Kind.STREAM if content_type in ("", "text/plain") and response.status_code == 200 else Kind.NOTHING
+    # Some gateways send event streams as something else; the first bytes tell.
+    untold = content_type in ("", "text/plain") or (generates and content_type == "application/octet-stream")
+    return Kind.STREAM if untold and response.status_code == 200 else Kind.NOTHING
 
 
 @dataclass(slots=True)
@@ -59,6 +64,10 @@ class Hold:
     kind: Kind
     format: Format
     limits: Limits
+    streams: bool
+    """Whether the client asked for a stream."""
+    corrects: bool
+    """What the first bytes say goes before what the head says, which is put right."""
     events: list[ResponseData | ResponseTrailers] = field(default_factory=list)
     size: int = 0
     pings: bytes = b""
@@ -70,6 +79,8 @@ class Hold:
     read: list[Event] = field(default_factory=list)
     """The events of a stream that were looked at, for whoever reads it next."""
     _count: int = 0
+    _head: bytes | None = b""
+    """The first bytes, decoded, as long as they do not tell what the answer is."""
     _opening: Opening = field(init=False)
     _reader: Reader | None = None
     _decoder: Decoder | None = None
@@ -116,25 +127,59 @@ class Hold:
             case Kind.ERROR:
                 # A longer error body is no reason to wait: what is there says enough.
                 return Step.FAIL if self.size > self.limits.error_body else Step.WAIT
-            case Kind.JSON:
-                return Step.COMMIT if self.size > self.limits.json_answer else Step.WAIT
-            case Kind.STREAM | Kind.FOLD:
-                return self._read_opening(event.data)
             case Kind.NOTHING:
                 return Step.COMMIT
+            case Kind.JSON if self._head is None:
+                return self._hold_body()
+            case _:
+                return self._read(event.data)
 
-    def _read_opening(self, data: bytes) -> Step:
+    def _read(self, data: bytes) -> Step:
         if self._decoder is not None:
             try:
                 data = self._decoder.feed(data)
             except DecodingError:
-                return Step.COMMIT  # nothing can be read out of it; the client may do better
-        if self._reader is None:
-            self._reader = self._reader_for(data)
-            if self._reader is None:
-                self.kind = Kind.JSON
-                return Step.WAIT
-        for event in self._reader.feed(data):
+                # Nothing can be read out of it; the client may do better.
+                self._head = None
+                return self._hold_body() if self.kind is Kind.JSON else Step.COMMIT
+        if self._head is not None:
+            data = self._head + data
+            self._head = None if self._settled(data) else data
+        if self._reader is not None:
+            return self._read_opening(self._reader, data)
+        return self._hold_body()
+
+    def _hold_body(self) -> Step:
+        return Step.COMMIT if self.size > self.limits.json_answer else Step.WAIT
+
+    def _settled(self, head: bytes) -> bool:
+        """Whether the first bytes tell what the answer is, which then is held and called what it is."""
+        media = self.response.headers.get("content-type", "").partition(";")[0].strip().lower()
+        declared = media == "text/event-stream"
+        found = first_bytes(head, array=self.format is Format.GEMINI and self.streams)
+        if found == "stream" and self.kind is Kind.JSON and not self.corrects:
+            found = "body"
+        elif declared and (found in (None, "plain") or not self.corrects):
+            found = "stream"
+        if found == "stream":
+            self._reader = EventReader()
+            if self.corrects:
+                self.kind = Kind.STREAM if self.streams else Kind.FOLD
+                self._call_it("text/event-stream", declared)
+        elif found == "array":
+            self.kind, self._reader = Kind.STREAM, ArrayReader()
+            self._call_it("application/json", media.endswith("json"))
+        elif found is not None:
+            self.kind = Kind.JSON
+            self._call_it("application/json", media.endswith("json") or found == "plain")
+        return found is not None
+
+    def _call_it(self, media: str, is_called: bool) -> None:
+        if self.corrects and not is_called:
+            self.response.headers["content-type"] = media
+
+    def _read_opening(self, reader: Reader, data: bytes) -> Step:
+        for event in reader.feed(data):
             self._count += 1
             self.read.append(event)
             match self._opening.judge(event):
@@ -154,15 +199,6 @@ class Hold:
             return Step.WAIT if self.size <= self.limits.body else Step.COMMIT
         full = self.size > self.limits.hold_bytes or self._count > self.limits.hold_events
         return Step.COMMIT if full else Step.WAIT
-
-    def _reader_for(self, head: bytes) -> Reader | None:
-        """What cuts a body that begins with `head` into events; None for a single JSON document."""
-        text = head.lstrip()
-        if self.format is Format.GEMINI and text.startswith(b"["):
-            return ArrayReader()
-        is_stream = looks_like_stream(head)
-        declared = "event-stream" in self.response.headers.get("content-type", "")
-        return EventReader() if declared or is_stream is not False else None
 
     def _release(self, raw: bytes) -> None:
         """Move a keep-alive with which the answer begins from the held bytes to `pings`."""

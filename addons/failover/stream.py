@@ -83,7 +83,8 @@ class FailoverStream(AttemptStream):
         event.response = response
         exchange, attempt = call.under_way
         attempt.first_byte = time.monotonic()
-        kind = kind_of(response, attempt.endpoint.format, exchange.stream)
+        format, generates = attempt.endpoint.format, exchange.surface.operation is Operation.GENERATE
+        kind = kind_of(response, format, exchange.stream, generates)
         if kind is Kind.NOTHING and (self.alive or _is_foreign(call, response)):
             # The client has been promised an event stream, and this is none; or a page of somebody in between.
             media = response.headers.get("content-type", "").partition(";")[0] or "of no type"
@@ -94,7 +95,9 @@ class FailoverStream(AttemptStream):
             )
             yield from self.attempt_failed(outcome)
             return
-        self.hold = Hold(event, kind, attempt.endpoint.format, self.config.limits)
+        # The client's own host answers it as that sees fit.
+        corrects = generates and attempt.credential_id is not None
+        self.hold = Hold(event, kind, format, self.config.limits, exchange.stream, corrects)
         if kind is Kind.NOTHING:
             yield from self.commit()
             return

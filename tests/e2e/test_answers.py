@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -41,6 +43,37 @@ def test_an_upstream_that_compresses_unasked(
     assert answer.status_code == 200
     assert "Hello " in answer.text
     assert '"time."' in answer.text or house.fake(format).text in answer.text
+
+
+@pytest.mark.parametrize("wants_stream", [False, True], ids=["json", "stream"])
+@pytest.mark.parametrize("format", SHAPES)
+def test_an_answer_is_what_its_bytes_are(house: House, format: str, wants_stream: bool) -> None:
+    """Upstreams send streams and bodies under any name, or the one where the other was asked for."""
+    media = (None, "", "text/plain", "application/octet-stream", "application/json", "text/event-stream")
+    with house.detour.client() as client:
+        for sends_stream, name in itertools.product((False, True), media):
+            fault = called(name, sends_stream)
+            answer = ask(house, client, fault, stream=wants_stream, format=format)
+            assert answer.status_code == 200, (sends_stream, name, answer.text)
+            told = answer.headers["content-type"].partition(";")[0]
+            assert told == ("text/event-stream" if wants_stream else "application/json")
+            if not wants_stream:
+                assert house.fake(format).text in answer.text and answer.json()
+                assert int(answer.headers["content-length"]) == len(answer.content)
+            else:
+                assert ('"time."' if sends_stream else house.fake(format).text) in answer.text
+                assert "data: {" in answer.text
+
+
+def called(media: str | None, stream: bool) -> Fault:
+    """A good answer called `media`, as a stream or as one body whatever was asked for."""
+
+    def build(call: Call, reply: Reply) -> list[Step]:
+        parts = call.wire.answer(replace(call, stream=stream, query={"alt": "sse"})).parts
+        headers = () if media is None else (("content-type", media),)
+        return [Head(200, headers), *(Data(part) for part in parts), End()]
+
+    return Fault("called", build)
 
 
 def test_a_large_json_answer(house: House, client: httpx.Client) -> None:
