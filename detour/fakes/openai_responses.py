@@ -37,6 +37,8 @@ def check(call: Call) -> Reply | None:
 def answer(call: Call) -> Reply:
     if call.operation == "list_models":
         return openai_chat.model_list()
+    if call.operation == "count_tokens":
+        return json_reply(200, {"object": "response.input_tokens", "input_tokens": call.prompt_tokens()})
     if not call.stream:
         return json_reply(200, _response(call, "completed"))
     headers = (("Content-Type", "text/event-stream; charset=utf-8"), ("x-request-id", "req_5b1f4d4a9c1e"))

@@ -26,6 +26,7 @@ _PATHS: Final = tuple(
         ("POST", r"/v1/chat/completions", "openai-chat", "generate"),
         ("POST", r"/v1/embeddings", "openai-chat", "embeddings"),
         ("POST", r"/v1/responses", "openai-responses", "generate"),
+        ("POST", r"/v1/responses/input_tokens", "openai-responses", "count_tokens"),
         ("GET", r"/v1/responses", "openai-responses", "generate"),
         ("GET", r"/v1/models", "openai-chat", "list_models"),
         (

@@ -48,6 +48,7 @@ PATHS: Final[dict[Format, dict[Operation, tuple[Route, ...]]]] = {
     Format.OPENAI_RESPONSES: {
         # GET is the WebSocket handshake of the same surface.
         Operation.GENERATE: (("POST", "/responses"), ("GET", "/responses")),
+        Operation.COUNT_TOKENS: (("POST", "/responses/input_tokens"),),
         Operation.COMPACT: (("POST", "/responses/compact"),),
         Operation.LIST_MODELS: (("GET", "/models"),),
     },

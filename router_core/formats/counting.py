@@ -1,6 +1,6 @@
 """Token counting across formats: asked of the upstream where it counts, estimated where it does not.
 
-Sources: Anthropic "Count tokens in a Message"; Gemini ``models.countTokens``.
+Sources: Anthropic "Count tokens in a Message"; OpenAI "Get input token counts"; Gemini ``models.countTokens``.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import orjson
 
 from router_core.formats import Format
 
-FORMATS: Final = frozenset({Format.ANTHROPIC, Format.GEMINI})
+FORMATS: Final = frozenset({Format.ANTHROPIC, Format.OPENAI_RESPONSES, Format.GEMINI})
 """The formats that have the operation."""
 
 BYTES_PER_TOKEN: Final = 3.6
@@ -28,12 +28,18 @@ _GENERATION_ONLY: Final = (
     "stop_sequences",
     "metadata",
 )
+_COUNTED: Final = frozenset(
+    {"model", "input", "instructions", "tools", "tool_choice", "parallel_tool_calls", "reasoning", "text"}
+)
+"""What OpenAI's operation takes of a generation request; anything else is an error to it."""
 
 
 def request(upstream: Format, document: dict[str, Any], model: str) -> dict[str, Any]:
     """A generation request of `upstream` as its request to count."""
     if upstream is Format.ANTHROPIC:
         return {key: value for key, value in document.items() if key not in _GENERATION_ONLY}
+    if upstream is Format.OPENAI_RESPONSES:
+        return {key: value for key, value in document.items() if key in _COUNTED}
     inner = {key: value for key, value in document.items() if key != "generationConfig"}
     return {"generateContentRequest": {"model": f"models/{model}", **inner}}
 
@@ -46,7 +52,12 @@ def answer(client: Format, document: Any) -> dict[str, Any]:
 
 
 def write(client: Format, tokens: int) -> dict[str, Any]:
-    return {"totalTokens": tokens} if client is Format.GEMINI else {"input_tokens": tokens}
+    match client:
+        case Format.GEMINI:
+            return {"totalTokens": tokens}
+        case Format.OPENAI_RESPONSES:
+            return {"object": "response.input_tokens", "input_tokens": tokens}
+    return {"input_tokens": tokens}
 
 
 def estimate(document: Any) -> int:

@@ -283,7 +283,7 @@ def test_a_stream_that_breaks_off_is_no_whole_answer(lab: Lab, client: Format, u
 
 @pytest.mark.parametrize("upstream", UPSTREAMS)
 def test_tokens_are_counted_by_the_upstream_or_estimated(lab: Lab, upstream: Format) -> None:
-    counts = upstream in (Format.ANTHROPIC, Format.GEMINI)
+    counts = upstream is not Format.OPENAI_CHAT
     fake = lab.fakes[upstream]
     fake.script.rules.clear()
     seen = len(fake.record.requests)
@@ -294,6 +294,24 @@ def test_tokens_are_counted_by_the_upstream_or_estimated(lab: Lab, upstream: For
     assert answer.parse().input_tokens > 10
     assert (answer.headers.get("x-detour-estimated") == "true") is not counts
     assert len(fake.record.requests) - seen == counts
+
+
+@pytest.mark.parametrize("upstream", UPSTREAMS)
+def test_tokens_are_counted_for_the_other_clients_too(lab: Lab, upstream: Format) -> None:
+    fake = lab.fakes[upstream]
+    fake.script.rules.clear()
+    seen = len(fake.record.requests)
+    with lab.sdk(Format.OPENAI_RESPONSES) as client:
+        counted = client.responses.input_tokens.count(
+            model=name(Format.OPENAI_CHAT, upstream), input="hello " * 100, instructions="Be brief."
+        )
+    assert (counted.object, counted.input_tokens > 100) == ("response.input_tokens", True)
+    google = lab.sdk(Format.GEMINI)
+    count = google.models.count_tokens(model=name(Format.OPENAI_CHAT, upstream), contents="hello " * 100)
+    assert count.total_tokens > 100
+    asked = list(fake.record.requests)[seen:]
+    assert len(asked) == (0 if upstream is Format.OPENAI_CHAT else 2)
+    assert all("stream" not in request.document for request in asked)
 
 
 def test_embeddings_of_google_for_an_openai_client(lab: Lab) -> None:

@@ -126,6 +126,8 @@ class CallReader:
             text = function.get("input")
         if isinstance(text, dict | list):
             text = orjson.dumps(text).decode()
+        elif text == "null" and not call.arguments:
+            text = None
         for key in fragment.keys() - _OWN:
             call.extra[key] = fragment[key]
         if call.extra:
