@@ -63,8 +63,10 @@ class Websocket:
         elif await self._ends_session(session, event := _event(session.call, message.content)):
             message.drop()
             _close(flow)
+        elif (content := session.messages.received(event)) is None:
+            message.drop()
         else:
-            message.content = session.messages.received(event)
+            message.content = content
 
     def _name_model(self, session: Session, content: bytes) -> Refusal | None:
         """A handshake may tell no model; each ``response.create`` does. A Refusal if it is served elsewhere."""

@@ -46,14 +46,13 @@ class Messages:
             logger.exception("%s: a message passes as it came", self.context.exchange.id)
         return data
 
-    def received(self, message: Event) -> bytes:
-        """A message of the upstream, for the client."""
+    def received(self, message: Event) -> bytes | None:
+        """A message of the upstream, for the client; None where a rule removes it."""
         try:
             if self._stage is None:
                 self._stage = Stage(list(self._rules.answering(self.context)), self.context)
             event = self._stage.event(message)
-            # An event that a rule drops cannot be left out of a session that counts them.
-            return (event or message).raw
+            return None if event is None else event.raw
         except Exception:
             logger.exception("%s: a message passes as it came", self.context.exchange.id)
             return message.raw

@@ -153,16 +153,25 @@ class Responder:
             return self._event_pipe(asked, kind, translator) if generates else Plain()
 
         self._fit()
+        if kind in ("stream", "array") and exchange.stream and generates and not own:
+            self._call_it(self._framing().media)
         return Sniffing(decode, begin, kind, self._show)
 
     def _kind(self) -> str | None:
         """``stream``, ``body``, ``array`` where it may be one, ``other``, or None where only a look tells."""
-        media = (self._head.get("content-type") or "").partition(";")[0].strip().lower()
+        media = self._media()
         if media == "text/event-stream":
             return "stream"
         if media.endswith("json") and "ndjson" not in media:
             return "array" if self.context.format is Format.GEMINI and self.exchange.stream else "body"
         return None if media in ("", "text/plain", "application/octet-stream") else "other"
+
+    def _media(self) -> str:
+        return (self._head.get("content-type") or "").partition(";")[0].strip().lower()
+
+    def _call_it(self, media: str) -> None:
+        if self._media() != media:
+            self._head.set("content-type", media)
 
     def _event_pipe(self, asked: list[Rule], kind: str, translator: AnswerTranslator | None) -> Pipe:
         events = translator.events() if translator else None
@@ -174,8 +183,6 @@ class Responder:
             incoming = Incoming(reader, upstream, events, self._show)
             return FoldPipe(incoming, client, self.exchange.surface.format, self._set_status)
         framing = self._framing()
-        if translator:
-            self._head.set("content-type", framing.media)
         kept = translator is None and isinstance(framing, ArrayFraming) is (kind == "array")
         # In one format both sides are one, so that an event is parsed once.
         upstream, client = (

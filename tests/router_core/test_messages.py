@@ -9,6 +9,10 @@ from hypothesis import strategies as st
 from router_core.formats import Format
 from router_core.json_document import parse, serialise
 from router_core.messages import Messages
+from router_core.rewrite.generic import compile_rule
+from router_core.rewrite.rule import Origin
+from router_core.rewrite.rules import Rules
+from router_core.rewrite.schema import RuleConfig
 from router_core.sse import of_message
 from tests.router_core import wire
 
@@ -58,6 +62,17 @@ def test_answers_get_the_clients_names_back() -> None:
     assert ws.received(of_message(created)) == created.replace(b"gpt-5.5", b"alias")
     other = b'{"type":"response.output_text.delta","delta":"gpt-5.5"}'
     assert ws.received(of_message(other)) is other
+
+
+def test_what_a_rule_removes_is_left_out_and_what_follows_moves_up() -> None:
+    quiet = compile_rule(
+        RuleConfig.model_validate({"on": "answer", "action": "suppress-thinking"}), "quiet", Origin.USER
+    )
+    x = wire.exchange(Format.OPENAI_RESPONSES, b"", method="GET", websocket=True)
+    ws = Messages(x, wire.attempt(x), Rules([quiet]))
+    added = b'{"type":"response.output_item.added","output_index":%d,"item":{"type":"%s"}}'
+    assert ws.received(of_message(added % (0, b"reasoning"))) is None
+    assert ws.received(of_message(added % (1, b"message"))) == added % (0, b"message")
 
 
 @pytest.mark.parametrize(

@@ -432,6 +432,15 @@ def test_a_body_becomes_an_array_for_a_client_that_streams_arrays() -> None:
     assert [e.data is None for e in ArrayReader().feed(out)] == [False]
 
 
+def test_a_stream_is_framed_and_called_what_the_client_asked_for() -> None:
+    events = b"".join(b"data: " + serialise(value) + b"\r\n\r\n" for value in parse(ARRAY))
+    out, responder = wire.answered(ask(Format.GEMINI, True, sse=False), events, media="text/event-stream")
+    assert (parse(out), dict(responder.headers)["content-type"]) == (parse(ARRAY), "application/json")
+    out, responder = wire.answered(ask(Format.GEMINI, True), ARRAY, media="application/json; charset=UTF-8")
+    assert [e.document for e in EventReader().feed(out)] == parse(ARRAY)
+    assert dict(responder.headers)["content-type"] == "text/event-stream"
+
+
 @pytest.mark.parametrize(
     ("format", "stream"),
     [
