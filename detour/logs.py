@@ -29,8 +29,10 @@ QUEUE: Final = 10_000
 """Lines that may wait for a slow terminal or disk; further ones are dropped and counted."""
 GATHER: Final = 0.05
 """Seconds in which lines are gathered before they are written together."""
-QUIET: Final = ("mitmproxy", "httpx", "httpcore", "asyncio", "hpack", "uvicorn", "alembic", "sqlalchemy")
+QUIET: Final = ("mitmproxy", "httpx", "httpcore", "asyncio", "uvicorn", "alembic", "sqlalchemy")
 """Loggers whose information is of no use to Detour's user: only warnings, unless debugging."""
+HEADERS: Final = "hpack"
+"""The logger that tells of each header, byte by byte, whatever it holds: only warnings."""
 
 
 _LINE = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029)}
@@ -193,6 +195,7 @@ def configured(form: Form, log: Log) -> Iterator[None]:
         root.setLevel(log.level.upper())
         for name in QUIET:
             logging.getLogger(name).setLevel(logging.NOTSET if log.level == "debug" else logging.WARNING)
+        logging.getLogger(HEADERS).setLevel(logging.WARNING)
         writer.start()
         try:
             yield

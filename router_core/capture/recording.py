@@ -12,6 +12,7 @@ from router_core.capture.pump import Pump
 from router_core.capture.queue import Queue
 from router_core.capture.record import Opening
 from router_core.capture.selection import Selection
+from router_core.capture.spellings import bare
 from router_core.exchange import Attempt, Exchange, Headers, Request
 from router_core.usage.columns import TOKENS
 
@@ -207,12 +208,6 @@ class Recording:
     def _give_up(self) -> None:
         lost = self._lane.generation != self._queue.generation
         self.drop("the writer's process ended" if lost else SLOW)
-
-
-def bare(value: str) -> str:
-    """The secret in an authentication header's value."""
-    scheme, _, secret = value.partition(" ")
-    return secret if secret and scheme.lower() in ("bearer", "basic") else value
 
 
 def _outcome(attempt: Attempt) -> dict[str, Any]:

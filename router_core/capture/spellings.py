@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
+from router_core.capture.names import SECRET_HEADER
+from router_core.exchange import Headers
+
 _ESCAPE: Final = re.compile(r"%[0-9A-F]{2}")
 _NEEDLESS: Final = re.compile(
     rb"\\+u00(?P<unit>2[bdefBDEF]|3[0-9aAdD]|4[1-9a-fA-F]|5[0-9aAfF]|6[1-9a-fA-F]|7[0-9aA])"
@@ -20,6 +23,17 @@ _NEEDLESS: Final = re.compile(
 _ANY: Final = re.compile(rb"(?P<unit>(?!))|%(?P<octet>[2-7][0-9A-Fa-f])")
 _CORE: Final = 12
 """Characters of base64 that are enough to tell a secret by, wherever it begins in what was encoded."""
+
+
+def bare(value: str) -> str:
+    """The secret in an authentication header's value."""
+    scheme, _, secret = value.partition(" ")
+    return secret if secret and scheme.lower() in ("bearer", "basic") else value
+
+
+def carried(headers: Headers) -> list[str]:
+    """The credentials that a request's headers carry."""
+    return [bare(value) for name, value in headers if value and SECRET_HEADER.search(name.lower())]
 
 
 def spellings(secret: str) -> dict[bytes, bytes]:

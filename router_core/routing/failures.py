@@ -23,10 +23,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from router_core.capture.spellings import spellings
 from router_core.config.units import parse_duration
 from router_core.exchange import Outcome
 from router_core.formats import Operation
@@ -102,8 +103,12 @@ def classify(
     operation: Operation = Operation.GENERATE,
     now: float,
     rows: Sequence[Row] = (),
+    secrets: Iterable[str] = (),
 ) -> Failure:
-    """The failure of an attempt's outcome; `now` is the wall clock, `rows` are tried before the table."""
+    """The failure of an attempt's outcome; `now` is the wall clock, `rows` are tried before the table.
+
+    `secrets` are those of the request, which its answer may quote and the failure's reason must not.
+    """
     if outcome.cancelled:
         return Failure(_K.CANCELLED, "the client went away", outcome.status)
     error = read_error(outcome)
@@ -121,7 +126,7 @@ def classify(
     )
     if not cooldown and not backoff:
         reset = None
-    return Failure(row.kind, _reason(row.kind, error), error.status, scope, cooldown, backoff, reset)
+    return Failure(row.kind, _reason(row.kind, error, secrets), error.status, scope, cooldown, backoff, reset)
 
 
 def _transport(outcome: Outcome, error: UpstreamError) -> Failure:
@@ -156,12 +161,15 @@ _SECRET_LIKE: Final = re.compile(
 MAX_REASON: Final = 200
 
 
-def _reason(kind: FailureKind, error: UpstreamError) -> str:
+def _reason(kind: FailureKind, error: UpstreamError, secrets: Iterable[str]) -> str:
     head = " ".join(p for p in (str(error.status or ""), error.code if not error.code.isdigit() else "") if p)
     # Refusals of a key tend to quote it.
     if kind is _K.AUTH or not error.message:
         return head
-    return f"{head}: {_SECRET_LIKE.sub('[secret]', ' '.join(error.message.split()))}"[:MAX_REASON]
+    message = " ".join(error.message.split())
+    for spelt in (word.decode("utf-8", "replace") for secret in secrets for word in spellings(secret)):
+        message = message.replace(spelt, "[secret]")
+    return f"{head}: {_SECRET_LIKE.sub('[secret]', message)}"[:MAX_REASON]
 
 
 _ROW_KEYS: Final = frozenset(

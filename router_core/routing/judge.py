@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from router_core.capture.spellings import bare, carried
 from router_core.credentials.model import CredentialError
 from router_core.exchange import Attempt, Exchange, Headers, Outcome
 from router_core.formats import Operation
@@ -49,6 +50,14 @@ class Judge:
             operation=self._exchange.surface.operation,
             now=self._live.wall(),
             rows=self._live.rows,
+            secrets=filter(
+                None,
+                (
+                    running.secret,
+                    *(bare(value) for _, value in attempt.auth),
+                    *carried(self._exchange.request.headers),
+                ),
+            ),
         )
 
     async def judge(

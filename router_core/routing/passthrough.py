@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 
+from router_core.capture.spellings import carried
 from router_core.errors import Code, Refusal
 from router_core.exchange import Attempt, Exchange, Headers, Outcome
 from router_core.routing.choice import FREE
@@ -74,7 +75,11 @@ class Passthrough:
     async def report(self, attempt: Attempt, outcome: Outcome) -> Verdict:
         operation = self.exchange.surface.operation
         self._failure = classify(
-            outcome, provider=attempt.provider.name, operation=operation, now=self._live.wall()
+            outcome,
+            provider=attempt.provider.name,
+            operation=operation,
+            now=self._live.wall(),
+            secrets=carried(self.exchange.request.headers),
         )
         return Verdict(self._failure.kind, False, None, self._failure.reason)
 

@@ -83,6 +83,8 @@ def test_debugging_shows_what_libraries_say(capsys):
         logging.getLogger("httpx").info("quiet")
     with configured("human", Log(level="debug")):
         logging.getLogger("httpx").info("loud")
+        # It tells of credentials letter by letter.
+        logging.getLogger("hpack.hpack").debug("quiet: b'x-api-key'=b'planted'")
 
     written = capsys.readouterr().err
     assert "loud" in written and "quiet" not in written

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 import orjson
 import pytest
@@ -421,3 +423,15 @@ def test_anything_can_be_classified(
     assert found.kind in FailureKind
     assert found.reset is None or EPOCH < found.reset.until < EPOCH + 50 * 86400
     assert not found.cools or found.kind in RETRIED
+
+
+def test_a_reason_does_not_quote_the_requests_credential():
+    key = "of/no known+shape"
+    body = {
+        "error": {
+            "type": "invalid_request_error",
+            "message": f"not with {key}, {quote(key, safe='')} or {b64encode(key.encode()).decode()}",
+        }
+    }
+    assert read(400, body, secrets=[key]).reason.endswith("not with [secret], [secret] or [secret]")
+    assert key in read(400, body).reason
