@@ -130,7 +130,7 @@ async def exchange(request: Request) -> Any:
 
 
 async def exchanges_live(request: Request) -> Response:
-    """Server-sent events: `started` and `finished` with one exchange each, `progress` with all that are under way."""
+    """Server-sent events: `started`, `finished` and `priced` with one exchange, `progress` with all under way."""
     context = context_of(request)
     subscription = context.subscribe()
     if subscription is None:

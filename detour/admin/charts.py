@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Final
 
 WIDTH: Final = 720
@@ -32,10 +33,18 @@ class Tick:
 
 
 @dataclass(frozen=True, slots=True)
+class Dot:
+    x: float
+    y: float
+
+
+@dataclass(frozen=True, slots=True)
 class Line:
     name: str
-    points: str
-    """``x,y x,y ...`` for a polyline."""
+    runs: tuple[str, ...]
+    """``x,y x,y ...`` for a polyline each; where a value is unknown, the line is interrupted."""
+    dots: tuple[Dot, ...]
+    """Values between unknown ones, of which a line would show nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +61,7 @@ class Chart:
 
     @property
     def empty(self) -> bool:
-        return not self.bars and not any(line.points for line in self.lines)
+        return not self.bars and not any(line.runs or line.dots for line in self.lines)
 
 
 def bars(title: str, unit: str, labels: Sequence[str], values: Sequence[float]) -> Chart:
@@ -86,13 +95,14 @@ def lines(title: str, unit: str, labels: Sequence[str], series: dict[str, Sequen
     place = (WIDTH - LEFT) / max(1, len(labels))
     height = HEIGHT - BOTTOM
     drawn = tuple(
-        Line(
+        _line(
             name,
-            " ".join(
-                f"{LEFT + (i + 0.5) * place:.1f},{height - value / top * height:.1f}"
-                for i, value in enumerate(values)
-                if value is not None
-            ),
+            [
+                None
+                if v is None
+                else Dot(round(LEFT + (i + 0.5) * place, 1), round(height - v / top * height, 1))
+                for i, v in enumerate(values)
+            ],
         )
         for name, values in series.items()
     )
@@ -103,6 +113,16 @@ def lines(title: str, unit: str, labels: Sequence[str], series: dict[str, Sequen
     )
     return Chart(
         title, unit, lines=drawn, rows=rows, heads=tuple(series), y=_y_ticks(top), x=_x_ticks(labels, place)
+    )
+
+
+def _line(name: str, dots: Sequence[Dot | None]) -> Line:
+    """A line through `dots`, interrupted where there is none."""
+    runs = [list(run) for known, run in groupby(dots, lambda dot: dot is not None) if known]
+    return Line(
+        name,
+        tuple(" ".join(f"{dot.x},{dot.y}" for dot in run if dot) for run in runs if len(run) > 1),
+        tuple(dot for run in runs for dot in run if dot and len(run) == 1),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import AsyncIterator
 from typing import Final
 
@@ -15,11 +16,16 @@ from detour.admin import documents
 from detour.admin.context import Context
 from router_core.sse import encode
 from router_core.usage.activity import Finished, Started, Subscription, Told
+from router_core.usage.entry import Entry
 
 PROGRESS: Final = 1.0
 """Seconds between two reports on what is under way."""
 MAX_PROGRESS: Final = 200
 """Exchanges in one report, the latest."""
+PRICED: Final = 10.0
+"""Seconds for which the cost of a finished exchange is waited for; the ledger's writer finds it in less than one."""
+MAX_WAITING: Final = 1000
+"""Exchanges whose cost is waited for."""
 QUIET: Final = 15.0
 """Seconds after which a comment shows that the connection is alive."""
 
@@ -67,11 +73,12 @@ async def _disconnected(receive: Receive) -> None:
 
 
 async def events(context: Context, subscription: Subscription) -> AsyncIterator[bytes]:
-    """The stream's bytes: one event for each exchange that starts or is over, one a second for all that are
-    under way, comments while it is quiet."""
+    """The stream's bytes: one event for each exchange that starts, is over, or has got its cost after that, one a
+    second for all that are under way, comments while it is quiet."""
     # The client learns at once that it is heard, and how long to wait before it calls again.
     yield b"retry: 2000\n\n"
     told = said = time.monotonic()
+    waiting: deque[tuple[float, Entry]] = deque(maxlen=MAX_WAITING)
     async for batch in subscription.batches(heartbeat=PROGRESS):
         pieces = []
         now = time.monotonic()
@@ -87,6 +94,13 @@ async def events(context: Context, subscription: Subscription) -> AsyncIterator[
                     pieces.append(encode("started", orjson.dumps(document)))
                 case Finished(entry):
                     pieces.append(encode("finished", orjson.dumps(documents.finished(entry))))
+                    if not entry.cost_source:
+                        waiting.append((now, entry))
+        for at, entry in [waiting.popleft() for _ in range(len(waiting))]:
+            if entry.cost_source:
+                pieces.append(encode("priced", orjson.dumps(documents.finished(entry))))
+            elif now - at < PRICED:
+                waiting.append((at, entry))
         if not pieces and now - said >= QUIET:
             pieces.append(b": quiet\n\n")
         if pieces:

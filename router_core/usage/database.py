@@ -27,8 +27,6 @@ CONNECT_TIMEOUT = 5
 STATEMENT_TIMEOUT = 15
 """Seconds after which a database counts as dead."""
 
-SWITCH_ATTEMPTS = 100
-
 _MIGRATION_LOCK = 0x64657475
 """PostgreSQL's advisory lock while a process brings the schema up to date."""
 
@@ -137,13 +135,15 @@ def _sqlite_pragmas(connection, _record) -> None:
     # Python's sqlite3 would open transactions by itself, and leave schema changes out of them.
     connection.isolation_level = None
     cursor = connection.cursor()
-    for attempt in range(1, SWITCH_ATTEMPTS + 1):
-        # The switch to write-ahead mode does not wait for other processes that make the same one.
+    end = time.monotonic() + CONNECT_TIMEOUT
+    while True:
+        # The switch to write-ahead mode waits for whoever has locked the file, but not for other processes that
+        # make the same switch.
         try:
             cursor.execute("PRAGMA journal_mode=WAL")
             break
         except sqlite3.OperationalError:
-            if attempt == SWITCH_ATTEMPTS:
+            if time.monotonic() > end:
                 raise
             time.sleep(0.02)
     cursor.execute("PRAGMA synchronous=NORMAL")

@@ -210,7 +210,7 @@ def test_budgets_pass_over_and_refuse(start: Start, fakes: FakeThread) -> None:
 
 
 def test_exchanges_are_told_live(house: House, admin: Admin) -> None:
-    model = fresh_model()
+    model = "gpt-4.1-nano"  # which has a price, and no other test asks for
     path, headers, body = SHAPES["openai-chat"].request(model)
     seen: dict[str, dict[str, Any]] = {}
     with admin.stream("GET", "/exchanges/live") as live:
@@ -229,11 +229,13 @@ def test_exchanges_are_told_live(house: House, admin: Admin) -> None:
                 document = orjson.loads(line.removeprefix("data: "))
                 if document["asked"] == model:
                     seen[name] = document
-            if "finished" in seen:
+            # What the ledger's writer finds out after that is told too.
+            if "priced" in seen:
                 break
     assert seen["started"]["state"] in ("waiting", "streaming")
     assert seen["finished"]["state"] == "ok"
-    assert seen["started"]["id"] == seen["finished"]["id"]
+    assert seen["started"]["id"] == seen["finished"]["id"] == seen["priced"]["id"]
+    assert seen["priced"]["cost"] > 0 and seen["priced"]["cost_source"] == "catalog"
 
 
 def test_a_credential_is_taken_out_and_put_back(start: Start, fakes: FakeThread) -> None:

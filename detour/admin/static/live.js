@@ -106,7 +106,7 @@ async function load() {
 
 function listen() {
   const source = new EventSource("/api/v1/exchanges/live");
-  for (const name of ["started", "finished"]) source.addEventListener(name, (event) => take(JSON.parse(event.data)));
+  for (const name of ["started", "finished", "priced"]) source.addEventListener(name, (event) => take(JSON.parse(event.data)));
   // What happened while the connection was away is asked for.
   source.addEventListener("open", () => load().catch(() => {}));
   source.addEventListener("progress", (event) => JSON.parse(event.data).forEach(take));

@@ -303,6 +303,29 @@ def test_a_corrupt_file_is_set_aside(tmp_path: Path, caplog: pytest.LogCaptureFi
     assert "set aside" in caplog.text
 
 
+def test_a_file_that_is_locked_is_not_waited_for_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, now = sqlite_url(tmp_path / "ledger.db"), 0.0
+    monkeypatch.setattr(database, "CONNECT_TIMEOUT", 0.1)
+    open_ledger(url).dispose()
+    other = sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)
+    other.execute("PRAGMA journal_mode=DELETE")
+    other.execute("BEGIN EXCLUSIVE")
+
+    def wait(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    monkeypatch.setattr(time, "sleep", wait)
+    for opening in (open_ledger, open_for_reading):
+        with pytest.raises(OperationalError, match="locked"):
+            opening(url)
+    assert now < 1
+    other.close()
+
+
 def test_a_file_that_is_removed_while_running_is_begun_anew(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     writer = ledger(sqlite_url(path), tmp_path)
