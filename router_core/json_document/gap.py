@@ -6,9 +6,10 @@ items, or none. So these are found by writing what stands around them, where the
 (`router_core.json_document.walk`), and else by a search for their bytes; each run of items that stay becomes one short
 item, what is left is edited, and the runs are put back.
 
-That a search found the right items is shown by reading the text with only its longest run cut out: it must have
-the value before, with one item in the place of the run. It begins and ends like the whole text, and what stands
-before and behind the run means the same in both, so the run is exactly these items.
+That a search found the right items is shown by reading all but the longest run: the text with the runs cut out must
+have the value before, with one item in the place of each, and what was cut out be the other runs. So the whole text
+without the longest run means what it should; it begins and ends like the whole text, and what stands before and
+behind the run means the same in both, so the run is exactly these items.
 """
 
 from __future__ import annotations
@@ -96,13 +97,19 @@ def _searched(body: bytes, before: Json, kept: Kept) -> list[tuple[int, int]] | 
     spans = _spans(body, before, kept)
     if spans is None:
         return None
-    i = max(range(len(spans)), key=lambda i: spans[i][1] - spans[i][0])
-    run, stand_in = kept.runs[i], _stand_in(i)
-    value = put(before, kept.path, shortened(kept.old, [(run.start, run.length, stand_in)]))
+    longest = max(spans, key=lambda span: span[1] - span[0])
+    stand_ins = [_stand_in(i) for i in range(len(spans))]
+    cuts = [(run.start, run.length, text) for run, text in zip(kept.runs, stand_ins, strict=True)]
     try:
-        return spans if parse(_cut(body, [spans[i]], [stand_in])) == value else None
+        if parse(_cut(body, spans, stand_ins)) != put(before, kept.path, shortened(kept.old, cuts)):
+            return None
+        for run, (start, end) in zip(kept.runs, spans, strict=True):
+            items = kept.old[run.start : run.stop]
+            if (start, end) != longest and parse(b"[%s]" % body[start:end]) != items:
+                return None
     except (ValueError, RecursionError):
         return None
+    return spans
 
 
 def _spans(body: bytes, before: Json, kept: Kept) -> list[tuple[int, int]] | None:

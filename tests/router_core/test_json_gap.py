@@ -214,3 +214,20 @@ def test_a_walk_needs_the_usual_spelling_only_where_it_goes(i: int, leads: bool)
     assert (walked(body, before, kept) is not None) is leads
     out = splice(body, before, after)
     assert parse(out) == after and b'{ "role" :' in out
+
+
+@pytest.mark.parametrize("style", STYLES, ids=str)
+@pytest.mark.parametrize("edits", [(11, 40), (20, 50), (11, 12, 50)], ids=str)
+def test_items_that_are_alike_are_told_apart(style: dict[str, Any], edits: tuple[int, ...]) -> None:
+    """A search finds the first of two, which is not the edited one."""
+    _, value = body_of(style)
+    turns = value["messages"]
+    turns[10] = turns[11] = turns[12]
+    turns[50] = turns[51]
+    body = json.dumps(value, **style).encode()
+    after = before = parse(body)
+    for i in edits:
+        after = with_turn(after, i, turn("new"))
+    quick = gapped(body, before, after)
+    assert quick is None or parse(quick) == after
+    assert parse(splice(body, before, after)) == after
