@@ -12,6 +12,7 @@ import errno
 import ipaddress
 import logging
 import os
+import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,7 +108,15 @@ def _ensure(config: Config, registry: Registry, env: Mapping[str, str], *, fresh
     try:
         # Two that start at once must not each sign with a key of its own.
         with alone_in(private_folder(found.confdir)):
+            _look_at(found.confdir)
             if fresh or not found.key_pem.exists():
+                if not fresh and found.cert_pem.exists():
+                    logger.warning(
+                        "%s is gone, so a new authority takes the place of the one in %s; whatever trusted that one "
+                        "has to be told anew",
+                        found.key_pem,
+                        found.cert_pem,
+                    )
                 key = ec.generate_private_key(ec.SECP256R1())
                 _store(found, key, issue(key, hosts))
                 logger.info("made a certificate authority in %s", found.confdir)
@@ -121,6 +130,15 @@ def _ensure(config: Config, registry: Registry, env: Mapping[str, str], *, fresh
             f"{error.filename or found.confdir}: {error.strerror}; {remedy}, or name another folder with ca.dir"
         ) from None
     return found
+
+
+def _look_at(folder: Path) -> None:
+    mode = folder.stat().st_mode
+    # In a sticky folder only the owner of a file can put another one in its place.
+    if mode & 0o022 and not mode & stat.S_ISVTX:
+        logger.warning(
+            "%s can be written by others, who could put a key of their own there; chmod 700 it", folder
+        )
 
 
 def intercepted(config: Config, registry: Registry) -> tuple[str, ...] | None:
@@ -143,7 +161,19 @@ def load(found: CAPaths) -> tuple[Key, x509.Certificate]:
         raise CAError(
             f"{found.key_pem}: key and certificate do not belong together; restore the file or move it away"
         )
+    if not _is_authority(certificate):
+        raise CAError(
+            f"{found.key_pem}: its certificate is no authority's (CA:TRUE), so nobody would accept what it signs; put "
+            "one of an authority there, or move the file away and a new one is made"
+        )
     return key, certificate  # type: ignore[return-value]
+
+
+def _is_authority(certificate: x509.Certificate) -> bool:
+    try:
+        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except x509.ExtensionNotFound:
+        return False
 
 
 def issue(key: Key, hosts: tuple[str, ...] | None) -> x509.Certificate:
@@ -257,7 +287,8 @@ def unfit(certificate: x509.Certificate, hosts: tuple[str, ...] | None) -> str |
     if certificate.not_valid_before_utc > now:
         return f"it is only valid from {certificate.not_valid_before_utc:%Y-%m-%d}: a clock was wrong, or is"
     if certificate.not_valid_after_utc - now < RENEW:
-        return f"it expires on {certificate.not_valid_after_utc:%Y-%m-%d}"
+        word = "expires" if certificate.not_valid_after_utc > now else "expired"
+        return f"it {word} on {certificate.not_valid_after_utc:%Y-%m-%d}"
     allowed = permitted(certificate)
     if hosts is None:
         return None if allowed is None else "it is constrained to names and ca.name_constrained is off"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
-from detour.doctor import machine, network, processes
+from detour.doctor import box, machine, network, processes
 from detour.doctor.finding import Finding
 from router_core.config.loader import Loaded
 
@@ -24,6 +24,7 @@ async def examine(loaded: Loaded, env: Mapping[str, str], *, offline: bool = Fal
         *processes.workers(loaded.config),
         *processes.open_files(),
         *processes.unit(loaded.config),
+        *box.rules(loaded.config),
         *machine.authority(loaded, env),
         *machine.refusals(loaded),
         *machine.proxy_variables(loaded, env),

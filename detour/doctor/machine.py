@@ -97,15 +97,17 @@ def authority(loaded: Loaded, env: Mapping[str, str]) -> Iterator[Finding]:
         yield note("ca", "there is none yet", "detour run, exec and env make it")
         return
     status = found.key_pem.stat()
+    # Root looks after a service's, which is that service's user's like the folder.
+    owner = os.getuid() or found.confdir.stat().st_uid
     if stat.S_IMODE(status.st_mode) & 0o077:
         yield bad(
             "ca", f"{found.key_pem} can be read by others", f"chmod 600 {found.key_pem}; or detour ca rotate"
         )
-    elif status.st_uid != os.getuid():
+    elif status.st_uid != owner:
         yield bad(
             "ca",
             f"{found.key_pem} belongs to another user (uid {status.st_uid})",
-            "make it yours, or set ca.dir",
+            f"chown {owner} {found.key_pem}, or set ca.dir",
         )
     try:
         _, certificate = ca.load(found)

@@ -45,8 +45,9 @@ def kernel(rules: Ruleset, proc: Path = Path("/proc")) -> Iterator[Problem]:
     """Settings of the kernel. They are told and not changed: they belong to the whole machine."""
     ipv6 = (proc / "net/if_inet6").exists() and _sysctl(proc, "net.ipv6.conf.all.disable_ipv6") != "1"
     if 6 in rules.families and not ipv6:
+        rest = "only IPv4" if 4 in rules.families else "nothing"
         yield Problem(
-            "IPv6 is off on this machine, so only IPv4 is redirected; listen on 0.0.0.0 to say so",
+            f"IPv6 is off on this machine, so {rest} is redirected; listen on 0.0.0.0 for IPv4",
             keeps=False,
         )
     for version in rules.forwarding:

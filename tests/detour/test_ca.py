@@ -14,7 +14,7 @@ from types import SimpleNamespace
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives import hashes, serialization
 from mitmproxy.certs import CertStore
 
 from detour import ca
@@ -93,6 +93,60 @@ def test_a_key_that_others_can_read_is_closed_to_them(tmp_path, caplog):
 
     assert stat.S_IMODE(found.key_pem.stat().st_mode) == 0o600
     assert "could be read by others" in caplog.text
+
+
+@pytest.mark.parametrize(("mode", "told"), [(0o700, False), (0o770, True), (0o757, True), (0o1777, False)])
+def test_a_folder_in_which_others_could_replace_the_key_is_named(tmp_path, caplog, mode, told):
+    found = ensure(tmp_path)
+    found.confdir.chmod(mode)
+
+    ensure(tmp_path)
+
+    assert (f"{found.confdir} can be written by others" in caplog.text) == told
+    assert stat.S_IMODE(found.confdir.stat().st_mode) == mode
+
+
+def test_a_key_that_is_gone_is_said_to_have_a_successor(tmp_path, caplog):
+    found = ensure(tmp_path)
+    earlier = found.cert_pem.read_bytes()
+    found.key_pem.unlink()
+
+    ensure(tmp_path)
+
+    assert f"{found.key_pem} is gone" in caplog.text and "told anew" in caplog.text
+    assert found.cert_pem.read_bytes() != earlier
+    handshake(found, HOSTS[0])
+
+
+def test_a_certificate_that_is_gone_comes_back(tmp_path, caplog):
+    found = ensure(tmp_path)
+    earlier = found.cert_pem.read_bytes()
+    found.cert_pem.unlink()
+
+    ensure(tmp_path)
+
+    assert found.cert_pem.read_bytes() == earlier and caplog.text == ""
+
+
+def test_a_certificate_that_signs_for_nobody_is_refused(tmp_path):
+    found = ensure(tmp_path)
+    key, authority = ca.load(found)
+    leaf = (
+        x509.CertificateBuilder()
+        .subject_name(authority.subject)
+        .issuer_name(authority.subject)
+        .serial_number(1)
+        .not_valid_before(authority.not_valid_before_utc)
+        .not_valid_after(authority.not_valid_after_utc)
+        .public_key(key.public_key())
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    secret = found.key_pem.read_bytes().partition(b"-----BEGIN CERTIFICATE")[0]
+    found.key_pem.write_bytes(secret + leaf.public_bytes(serialization.Encoding.PEM))
+
+    with pytest.raises(CAError, match=r"is no authority's .* move the file away"):
+        ensure(tmp_path)
 
 
 def test_a_second_call_changes_nothing(tmp_path):

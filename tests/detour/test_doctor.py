@@ -12,8 +12,9 @@ import pytest
 from detour import doctor, runtime
 from detour.admin.token import ensure_token
 from detour.ca import ensure_ca
-from detour.doctor import machine, network, processes
+from detour.doctor import box, machine, network, processes
 from detour.doctor.network import Answer
+from detour.gateway.ruleset import Held
 from router_core.config.loader import Loaded, parse
 
 
@@ -302,3 +303,49 @@ def test_a_unit_that_does_not_wait_for_the_end_is_noted(tmp_path):
         "note",
         "TimeoutStopSec=135 in the unit, or a shorter listen.drain",
     )
+
+
+BOX = "listen: {transparent: '0.0.0.0:8443'}\naccess: {networks: [10.0.0.0/8]}"
+
+
+def test_the_rules_of_a_gateway_box_are_looked_for(tmp_path, monkeypatch):
+    config = loaded(tmp_path, BOX).config
+    monkeypatch.setattr(box.checks, "kernel", lambda wanted: [])
+    monkeypatch.setattr(box.nft, "program", lambda: "/usr/sbin/nft")
+    monkeypatch.setattr(box.nft, "may_change", lambda: True)
+
+    monkeypatch.setattr(box.nft, "held", lambda: None)
+    (absent,) = box.rules(config)
+    monkeypatch.setattr(box.nft, "held", Held)
+    (there,) = box.rules(config)
+    monkeypatch.setattr(box.nft, "may_change", lambda: False)
+    (unseen,) = box.rules(config)
+
+    assert (absent.level, absent.remedy) == ("note", "run detour gateway up")
+    assert (there.level, there.what) == ("ok", "in force, leading to 0.0.0.0:8443")
+    assert unseen.level == "note" and "sudo detour doctor" in unseen.remedy
+    assert list(box.rules(loaded(tmp_path).config)) == []
+
+
+def test_a_gateway_box_without_nft_is_bad(tmp_path, monkeypatch):
+    monkeypatch.setattr(box.nft.shutil, "which", lambda *_, **__: None)
+
+    (found,) = box.rules(loaded(tmp_path, BOX).config)
+
+    assert found.level == "bad" and "install nftables" in found.what
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can look at the authority of another user")
+def test_the_authority_of_a_service_is_no_trouble_for_root(tmp_path):
+    state = loaded(tmp_path)
+    folder = tmp_path / "data" / "ca"
+    folder.mkdir(parents=True)
+    os.chown(folder, 10001, 10001)
+    found = ensure_ca(state.config, state.registry, {})
+    (service,) = machine.authority(state, {})
+    os.chown(found.key_pem, 0, 0)
+    roots, _ = machine.authority(state, {})
+
+    assert service.level == "ok"
+    assert (roots.level, roots.remedy) == ("bad", f"chown 10001 {found.key_pem}, or set ca.dir")

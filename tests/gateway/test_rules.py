@@ -196,7 +196,7 @@ def test_who_is_not_root_is_told_so(box: Box, command: str) -> None:
     without = ["setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin", "--ambient-caps=-net_admin"]
     refused = box.network.run(
         *("gateway", *without, sys.executable, "-m", "detour", "gateway", command),
-        *([] if command == "down" else ["--config", str(box.detour.config)]),
+        *("--config", str(box.detour.config)),
         env=box.detour.env,
         check=False,
         stdin=subprocess.DEVNULL,

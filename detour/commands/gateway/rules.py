@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -37,7 +38,12 @@ def print_(
         print(text, end="")
 
 
-def down(json: JsonOption = False) -> None:
+def down(
+    json: JsonOption = False,
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", metavar="FILE", help="Not needed; as for `up`.")
+    ] = None,
+) -> None:
     """Remove the rules. Connections that are redirected already stay until they end."""
     from detour.gateway import nft
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,12 @@ def test_a_machine_that_does_not_forward_is_told_how_to(tmp_path: Path) -> None:
 
 def test_ipv6_that_is_off_is_told(tmp_path: Path) -> None:
     assert told(RULES, proc(tmp_path, ipv6=False, forward6="0")) == ["IPv6 is off on this machine"]
+
+
+def test_ipv6_that_is_off_where_nothing_else_is_served_is_told(tmp_path: Path) -> None:
+    only = replace(RULES, listener=Address("fd00::1", 8443))
+    (said,) = checks.kernel(only, proc(tmp_path, ipv6=False))
+    assert "nothing is redirected" in said.text
 
 
 def test_ipv6_that_passes_by_is_told(tmp_path: Path) -> None:
