@@ -217,7 +217,7 @@ def test_a_walk_needs_the_usual_spelling_only_where_it_goes(i: int, leads: bool)
 
 
 @pytest.mark.parametrize("style", STYLES, ids=str)
-@pytest.mark.parametrize("edits", [(11, 40), (20, 50), (11, 12, 50)], ids=str)
+@pytest.mark.parametrize("edits", [(11, 40), (11, 12, 14), (46, 47, 50)], ids=str)
 def test_items_that_are_alike_are_told_apart(style: dict[str, Any], edits: tuple[int, ...]) -> None:
     """A search finds the first of two, which is not the edited one."""
     _, value = body_of(style)
