@@ -52,7 +52,11 @@ class SseFraming:
             # Comments keep a connection alive; Google's streams have none, and its libraries read none.
             comment = event.raw.startswith(b":") and self._format is not Format.GEMINI
             return event if comment else Event(b"", parsed=True)
-        raw = b"data: %s\r\n\r\n" % data if self._format is Format.GEMINI else encode(event.name, data)
+        if self._format is Format.GEMINI:
+            # Google's libraries read one line an event; an element of its arrays stands on many.
+            raw = b"data: %s\r\n\r\n" % b" ".join(map(bytes.strip, data.splitlines()))
+        else:
+            raw = encode(event.name, data)
         return Event(raw, event.name, data, parsed=True)
 
     def _sequence(self) -> int:

@@ -144,6 +144,8 @@ class Responder:
         generates = surface.operation is Operation.GENERATE
         reshapes = kind is None or kind == "array" or (kind == "body") is exchange.stream
         rewrites = any(r.answer or r.event for r in asked)
+        streams = kind in ("stream", "array") and exchange.stream and generates and not own
+        reshapes = reshapes or (streams and self._framing().media != self._media())
         if kind == "other" or not (translator or rewrites or (reshapes and generates and not own)):
             return Plain()
 
@@ -153,7 +155,7 @@ class Responder:
             return self._event_pipe(asked, kind, translator) if generates else Plain()
 
         self._fit()
-        if kind in ("stream", "array") and exchange.stream and generates and not own:
+        if streams:
             self._call_it(self._framing().media)
         return Sniffing(decode, begin, kind, self._show)
 
