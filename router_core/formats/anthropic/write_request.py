@@ -12,7 +12,7 @@ from router_core.formats.anthropic.response_format import write_response_format
 from router_core.formats.anthropic.server_tools import write_server_block, write_server_tool
 from router_core.formats.anthropic.thinking import write_thinking
 from router_core.formats.context import Target
-from router_core.formats.conversation import ONLY_ALLOWED, alternate, for_upstream, refuse_forced
+from router_core.formats.conversation import ONLY_ALLOWED, for_upstream, refuse_forced
 from router_core.formats.effort import claude_version
 from router_core.formats.ir import Format
 from router_core.formats.names import CALL_IDS, CallIds, ToolNames
@@ -24,9 +24,18 @@ def write_request(request: ir.Request, target: Target) -> dict[str, Any]:
     _refuse(request)
     names = ToolNames(Format.ANTHROPIC)
     target.context.tools = names.back
-    turns = alternate(for_upstream(request.turns, Format.ANTHROPIC, target.notes), target.notes)
+    turns = for_upstream(request.turns, Format.ANTHROPIC, target.notes)
     blocks = _Blocks(target, names)
-    messages = [{"role": turn.role, "content": blocks.content(turn)} for turn in turns]
+    messages: list[dict[str, Any]] = [
+        {
+            "role": turn.role,
+            # Most turns are one text.
+            "content": text
+            if type(text := turn.content) is str and not text.isspace()
+            else blocks.content(turn),
+        }
+        for turn in turns
+    ]
     system = [marked({"type": "text", "text": text.text}, text.cache) for text in request.system if text.text]
     version = claude_version(target.model)
     document: dict[str, Any] = {
@@ -85,9 +94,7 @@ class _Blocks:
             ir.ServerTool: self.server_tool,
         }
 
-    def content(self, turn: ir.Turn) -> str | list[dict[str, Any]]:
-        if type(turn.content) is str and not turn.content.isspace():
-            return turn.content
+    def content(self, turn: ir.Turn) -> list[dict[str, Any]]:
         writers = self._writers
         blocks: list[dict[str, Any]] = []
         for part in turn.parts:

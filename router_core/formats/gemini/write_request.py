@@ -8,7 +8,6 @@ from router_core.formats import custom_tools, ir
 from router_core.formats.context import Target
 from router_core.formats.conversation import (
     ONLY_ALLOWED,
-    alternate,
     for_upstream,
     marked_within,
     media_in,
@@ -28,6 +27,7 @@ PLACEHOLDER: Final = "skip_thought_signature_validator"
 """Google's signature for calls that no Gemini model made (ai.google.dev, "Thought signatures", FAQ)."""
 MAX_STOPS: Final = 5
 """``stopSequences`` in one request."""
+_ROLES: Final = {"user": "user", "assistant": "model"}
 type Parts = list[dict[str, Any]]
 
 
@@ -38,8 +38,15 @@ def write_request(request: ir.Request, target: Target) -> dict[str, Any]:
     target.context.tools = names.back
     version = gemini_version(target.model)
     writer = _Contents(target, names, version)
-    turns = alternate(for_upstream(request.turns, Format.GEMINI, target.notes), target.notes)
-    document: dict[str, Any] = {"contents": list(map(writer.content, turns))}
+    turns = for_upstream(request.turns, Format.GEMINI, target.notes)
+    contents = [
+        {
+            "role": _ROLES[turn.role],
+            "parts": [{"text": turn.content}] if type(turn.content) is str else writer.parts(turn),
+        }
+        for turn in turns
+    ]
+    document: dict[str, Any] = {"contents": contents}
     system = [{"text": text.text} for text in request.system if text.text]
     if system:
         document["systemInstruction"] = {"parts": system}
@@ -68,12 +75,9 @@ class _Contents:
         self.new = version is not None and version >= (3, 0)
         """Whether the model is of the generation that has ids, media in results, and checks signatures."""
 
-    def content(self, turn: ir.Turn) -> dict[str, Any]:
-        role = "model" if turn.role == "assistant" else "user"
-        if type(turn.content) is str:
-            return {"role": role, "parts": [{"text": turn.content}]}
-        parts = self.model(turn.parts) if role == "model" else self.user(turn.parts)
-        return {"role": role, "parts": parts or [{"text": "[empty]"}]}
+    def parts(self, turn: ir.Turn) -> Parts:
+        parts = self.model(turn.parts) if turn.role == "assistant" else self.user(turn.parts)
+        return parts or [{"text": "[empty]"}]
 
     def user(self, given: list[ir.Part]) -> Parts:
         results: Parts = []

@@ -29,8 +29,9 @@ from router_core.formats.shape import (
 def read_request(document: dict[str, Any]) -> ir.Request:
     request = ir.Request(turns=[])
     request.model = document.get("model")
-    turns = request.turns
-    each(array(document.get("messages"), "messages"), "messages", partial(_message, request))
+    turns = each(array(document.get("messages"), "messages"), "messages", partial(_message, request))
+    if request.turns:
+        turns = _joined(turns, request.turns)
     opening = next((n for n, turn in enumerate(turns) if turn.role != "system"), len(turns))
     request.system = [part for turn in turns[:opening] for part in turn.parts if type(part) is ir.Text]
     request.turns = turns[opening:]
@@ -71,7 +72,8 @@ _BESIDE: Final = frozenset(
 """What an assistant's message may hold beside its content and calls."""
 
 
-def _message(request: ir.Request, message: dict[str, Any]) -> None:
+def _message(request: ir.Request, message: dict[str, Any]) -> ir.Turn:
+    """The turn of one message; a tool's is put into the request's turns too, to be joined with its neighbours."""
     role, content = message.get("role"), message.get("content")
     if (
         len(message) == 2
@@ -79,11 +81,11 @@ def _message(request: ir.Request, message: dict[str, Any]) -> None:
         and (role == "user" or (role == "assistant" and not opens(content)))
     ):
         # Most messages are one text.
-        request.turns.append(ir.Turn(role, content))
-        return
+        return ir.Turn(role, content)
     if role == "tool" or role == "function":
-        _add_result(request.turns, _result(message, role))
-        return
+        turn = ir.Turn("user", [_result(message, role)])
+        request.turns.append(turn)
+        return turn
     text = content if type(content) is str else only_text(content, "text")
     if role == "assistant":
         said = text if text and len(message) == 2 and not opens(text) else _said(request, message)
@@ -92,20 +94,30 @@ def _message(request: ir.Request, message: dict[str, Any]) -> None:
     else:
         raise ir.Malformed(f"{role!r} is no role", "role")
     turn = ir.Turn("system" if role == "developer" else role, said)
-    request.turns.append(turn)
     if message.get("cache_control"):
         last = turn.parts[-1] if turn.content else None
         if type(last) is ir.Text:
             last.cache = "5m"
+    return turn
 
 
-def _add_result(turns: list[ir.Turn], result: ir.ToolResult) -> None:
-    """Results that follow each other answer the calls of one turn, and are one turn themselves."""
-    content = turns[-1].content if turns and turns[-1].role == "user" else None
-    if type(content) is list and content and type(content[-1]) is ir.ToolResult:
-        content.append(result)
-    else:
-        turns.append(ir.Turn("user", [result]))
+def _joined(turns: list[ir.Turn], results: list[ir.Turn]) -> list[ir.Turn]:
+    """`turns` with those of `results` that follow each other as one: they answer the calls of one turn."""
+    joined: list[ir.Turn] = []
+    left = iter(results)
+    result = next(left, None)
+    follows = False
+    for turn in turns:
+        if turn is result:
+            result = next(left, None)
+            if follows:
+                joined[-1].parts.extend(turn.parts)
+                continue
+            follows = True
+        else:
+            follows = False
+        joined.append(turn)
+    return joined
 
 
 def _said(request: ir.Request, message: dict[str, Any]) -> list[ir.Part]:

@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router_core.formats import Format, carrier, counting, failures, ir
-from router_core.formats.conversation import NO_RESULT, settle
 from router_core.formats.cutting import Cutter
 from router_core.formats.memory import SessionStore
 from router_core.formats.names import CALL_IDS, TOOL_NAMES, ToolNames, call_id, fits, short_id
 from router_core.formats.ordering import Sequencer
+from router_core.formats.settling import NO_RESULT, settle
 
 
 @given(st.text(min_size=1, max_size=200), st.sampled_from(list(TOOL_NAMES)))
