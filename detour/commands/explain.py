@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import difflib
-import json as _json
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -48,12 +48,13 @@ def explain(
 
     core = Core(load(config))
     request = Request(method.upper(), _path(path), _headers(header or []), _body(file))
-    found = explained(core, host, request)
+    found = explained(core, _host(host), request)
     if json:
         print_json(_document(found, request))
     else:
         colour = sys.stdout.isatty()
         for line in _lines(found, request, host):
+            line = _printable(line)
             print(_coloured(line) if colour else line)
     if found.refusal or found.kind in ("not_found", "disabled"):
         raise typer.Exit(FAILED)
@@ -70,6 +71,12 @@ def _path(path: str) -> str:
     if not path.startswith("/"):
         raise fail(f"--path {path}: write a path that begins with /, and the host with --host", USAGE)
     return path
+
+
+def _host(host: str | None) -> str | None:
+    if host is not None and not re.fullmatch(r"[^/\s?#@]+", host):
+        raise fail(f"--host {host}: write the name alone, e.g. api.anthropic.com", USAGE)
+    return host
 
 
 def _headers(written: list[str]) -> Headers:
@@ -131,13 +138,51 @@ def _difference(request: Request, sends: Outgoing) -> list[str]:
 
 
 def _text(headers: Headers, body: bytes) -> list[str]:
-    try:
-        shown = _json.dumps(_json.loads(body), indent=2, ensure_ascii=False)
-    except ValueError:
-        shown = body.decode(errors="replace")
+    shown = _pretty(body)
     # The length says nothing that the body does not show.
     kept = [(name.lower(), value) for name, value in headers if name.lower() != "content-length"]
-    return [*sorted(f"{name}: {_masked(name, value)}" for name, value in kept), "", *shown.splitlines()]
+    return [*sorted(f"{name}: {_masked(name, value)}" for name, value in kept), "", *shown]
+
+
+_TOKEN: Final = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[{}\[\],:]|[^\s{}\[\],:"]+', re.DOTALL)
+
+
+def _pretty(body: bytes) -> list[str]:
+    """The lines of a body, each member of JSON on its own, spelled as it is: what stays the same looks the same."""
+    from router_core.json_document import parse
+
+    text = body.decode(errors="replace")
+    try:
+        parse(body)
+    except ValueError:
+        return text.splitlines()
+    lines: list[str] = []
+    line, depth, opened = "", 0, False
+    for match in _TOKEN.finditer(text):
+        token = match[0]
+        if token in ("}", "]"):
+            depth -= 1
+            if not opened:
+                lines.append(line)
+                line = "  " * depth
+        elif opened:
+            lines.append(line)
+            line = "  " * depth
+        line += ": " if token == ":" else token
+        opened = token in ("{", "[")
+        if opened:
+            depth += 1
+        elif token == ",":
+            lines.append(line)
+            line = "  " * depth
+    return [*lines, line]
+
+
+def _printable(line: str) -> str:
+    """`line` without anything that a terminal would act on, or could not show."""
+    return "".join(
+        [c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in line]
+    )
 
 
 def _masked(name: str, value: str) -> str:

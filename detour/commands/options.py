@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json as _json
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -82,4 +83,9 @@ def print_columns(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 def print_json(document: Any) -> None:
     import orjson
 
-    sys.stdout.write(orjson.dumps(document, option=orjson.OPT_INDENT_2, default=str).decode() + "\n")
+    try:
+        text = orjson.dumps(document, option=orjson.OPT_INDENT_2, default=str).decode()
+    except TypeError:
+        # Half a surrogate pair, which JSON can spell and UTF-8 cannot.
+        text = _json.dumps(document, indent=2, default=str)
+    sys.stdout.write(text + "\n")

@@ -380,6 +380,34 @@ def test_explain_as_json(invoke, config, request_file):
     assert json.loads(step["body"]) == BODY
 
 
+ODD = r"""{"model": "gpt-5-mini", "e":{ }, "messages": [], "n": [1e400,-0.0], "max_tokens": 5, "x":1.50,"y": 12345678901234567890,
+ "z": "\ud800 \u00e9 a,{\" CSI2J \u001b[2J"}"""
+SPELLED = r"""     1e400,
+     -0.0
+   ],
+-  "max_tokens": 5,
++  "max_completion_tokens": 5,
+   "x": 1.50,
+   "y": 12345678901234567890,
+   "z": "\ud800 \u00e9 a,{\" \x9b2J \u001b[2J"
+"""
+
+
+def test_explain_shows_a_body_as_it_is_spelled(invoke, config, request_file):
+    """Numbers and escapes that Python would write otherwise, and nothing that a terminal would act on."""
+    request_file.write_text(ODD.replace("CSI", "\x9b"))
+    arguments = (request_file, "--path", "/v1/chat/completions", "--config", config())
+
+    shown = invoke("explain", *arguments)
+
+    assert shown.exit_code == 0, shown.output
+    lines = [line[3:] for line in shown.stdout.splitlines()]
+    start = lines.index(SPELLED.splitlines()[0])
+    assert lines[start : start + 8] == SPELLED.splitlines()
+    assert json.loads(invoke("explain", *arguments, "--json").stdout)["steps"][0]["body"].count("1e400") == 1
+    assert shown.stdout.replace("\n", "").isprintable()
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -409,6 +437,7 @@ def test_explain_is_1_where_detour_would_refuse(invoke, config, request_file):
         ("none.json", "--path", "/v1"),
         ("FILE", "--path", "v1"),
         ("FILE", "--path", "/v1", "-H", "nonsense"),
+        ("FILE", "--path", "/v1", "--host", "https://api.openai.com"),
         ("FILE",),
     ],
 )
