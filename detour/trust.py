@@ -67,6 +67,13 @@ ANCHORS: Final = (
 type Which = Callable[[str], str | None]
 
 
+def succeeds(command: Command) -> bool:
+    try:
+        return subprocess.run(command, capture_output=True).returncode == 0
+    except OSError:
+        return False
+
+
 @dataclass(frozen=True, slots=True)
 class Machine:
     """What decides how a store is changed; a value, so that other machines can be thought of."""
@@ -75,6 +82,8 @@ class Machine:
     root: Path = Path("/")
     home: Path = field(default_factory=Path.home)
     which: Which = shutil.which
+    succeeds: Callable[[Command], bool] = succeeds
+    """Asks a store whether it has something."""
 
     def plan(self, kind: Kind, authority: Authority, *, install: bool) -> list[Command]:
         """The commands that add `authority` to the stores of `kind`, or take it out. Raises TrustError."""
@@ -114,7 +123,11 @@ class Machine:
             raise TrustError("there is no Firefox profile and no ~/.pki/nssdb; start the browser once")
         for folder in databases:
             base = ("certutil", "-d", f"sql:{folder}", "-n", authority.name)
-            yield (*base, "-A", "-t", "C,,", "-i", str(authority.certificate)) if install else (*base, "-D")
+            # One that was issued again has the same name, under which NSS would keep both.
+            if self.succeeds((*base, "-L")):
+                yield (*base, "-D")
+            if install:
+                yield (*base, "-A", "-t", "C,,", "-i", str(authority.certificate))
 
     def _nss_databases(self) -> list[Path]:
         patterns = (
@@ -130,11 +143,11 @@ class Machine:
         if not self.which("keytool"):
             raise TrustError("keytool is not installed; it comes with Java")
         base = ("keytool", "-cacerts", "-storepass", JAVA_PASSWORD, "-alias", authority.alias)
-        yield (
-            (*base, "-importcert", "-noprompt", "-file", str(authority.certificate))
-            if install
-            else (*base, "-delete")
-        )
+        # keytool takes a name once only, also when the certificate was issued again.
+        if self.succeeds((*base, "-list")):
+            yield (*base, "-delete")
+        if install:
+            yield (*base, "-importcert", "-noprompt", "-file", str(authority.certificate))
 
 
 def run(commands: list[Command], env: Mapping[str, str] = os.environ) -> None:

@@ -9,18 +9,33 @@ import sys
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
+from detour import ca
 from detour.trust import Authority, Machine, TrustError, run
 
 AUTHORITY = Authority(Path("/home/ann/ca.pem"), "Detour CA 1a2b3c4d", "AA00")
 
 
 def machine(
-    tmp_path: Path, *folders: str, programs: tuple[str, ...] = (), platform: str = "linux"
+    tmp_path: Path,
+    *folders: str,
+    programs: tuple[str, ...] = (),
+    platform: str = "linux",
+    has_it: bool = False,
 ) -> Machine:
+    """`has_it`: its stores have the authority already."""
     for folder in folders:
         (tmp_path / folder).mkdir(parents=True)
-    return Machine(platform, tmp_path, tmp_path / "home", lambda name: name if name in programs else None)
+    return Machine(
+        platform,
+        tmp_path,
+        tmp_path / "home",
+        lambda name: name if name in programs else None,
+        lambda command: has_it,
+    )
 
 
 @pytest.mark.parametrize(
@@ -95,17 +110,44 @@ def test_every_profile_of_firefox_and_the_shared_database(tmp_path):
         f"sql:{here.home}/.pki/nssdb",
     ]
     assert added[0][3:] == ("-n", "Detour CA 1a2b3c4d", "-A", "-t", "C,,", "-i", "/home/ann/ca.pem")
-    assert here.plan("nss", AUTHORITY, install=False)[0][3:] == ("-n", "Detour CA 1a2b3c4d", "-D")
+    assert here.plan("nss", AUTHORITY, install=False) == []
+
+
+@pytest.mark.skipif(not shutil.which("certutil"), reason="certutil is not installed (Debian: libnss3-tools)")
+def test_a_real_nss_store_has_one_that_was_issued_again_once(tmp_path):
+    store = f"sql:{tmp_path / 'home' / '.pki' / 'nssdb'}"
+    Path(store.removeprefix("sql:")).mkdir(parents=True)
+    run([("certutil", "-N", "-d", store, "--empty-password")])
+    here = Machine("linux", tmp_path, tmp_path / "home")
+    key = ec.generate_private_key(ec.SECP256R1())
+
+    for hosts in (("a.example",), ("a.example", "b.example")):
+        issued = ca.issue(key, hosts)
+        (tmp_path / "ca.pem").write_bytes(issued.public_bytes(serialization.Encoding.PEM))
+        authority = Authority(tmp_path / "ca.pem", "Detour CA 1a2b3c4d", "AA00")
+        run(here.plan("nss", authority, install=True))
+    shown = subprocess.run(["certutil", "-L", "-d", store], capture_output=True, text=True).stdout
+    pem = subprocess.run(
+        ["certutil", "-L", "-d", store, "-n", authority.name, "-a"], capture_output=True
+    ).stdout
+    run(here.plan("nss", authority, install=False))
+    left = subprocess.run(["certutil", "-L", "-d", store], capture_output=True, text=True).stdout
+
+    assert shown.count(authority.name) == 1
+    assert x509.load_pem_x509_certificate(pem) == issued
+    assert authority.name not in left and here.plan("nss", authority, install=False) == []
 
 
 def test_java(tmp_path):
-    here = machine(tmp_path, programs=("keytool",))
-
-    (added,) = here.plan("java", AUTHORITY, install=True)
-    (removed,) = here.plan("java", AUTHORITY, install=False)
-
+    without = machine(tmp_path, programs=("keytool",))
+    (added,) = without.plan("java", AUTHORITY, install=True)
     assert added[-3:] == ("-noprompt", "-file", "/home/ann/ca.pem") and "detour-ca-1a2b3c4d" in added
-    assert removed[-1] == "-delete"
+    assert without.plan("java", AUTHORITY, install=False) == []
+
+    having = machine(tmp_path, programs=("keytool",), has_it=True)
+    assert [command[-1] for command in having.plan("java", AUTHORITY, install=False)] == ["-delete"]
+    again = having.plan("java", AUTHORITY, install=True)
+    assert [command[-1] for command in again] == ["-delete", "/home/ann/ca.pem"]
 
 
 @pytest.mark.parametrize(("kind", "word"), [("nss", "libnss3-tools"), ("java", "comes with Java")])
