@@ -15,6 +15,8 @@ from router_core.formats.openai_responses.open_items import OpenItem, OpenPart, 
 from router_core.formats.openai_responses.server_items import read_server_item
 from router_core.formats.usage import UsageReader
 
+RECENT: Final = 64
+"""Events that are remembered by their numbers, to know them when they come again."""
 _TERMINAL: Final = frozenset(
     {"response.completed", "response.incomplete", "response.done", "response.cancelled", "response.failed"}
 )
@@ -27,18 +29,16 @@ class EventReader:
         self._items: dict[int, OpenItem] = {}
         self._next = 0
         self._last = 0
-        self._sequence: int | None = None
+        self._numbered = True
+        self._recent: dict[int, dict[str, Any]] = {}
         self._usage = UsageReader(Format.OPENAI_RESPONSES)
         self._started = False
         self._ended = False
 
     def read(self, event: dict[str, Any]) -> list[ir.Event]:
         type_ = event.get("type")
-        sequence = event.get("sequence_number")
-        if isinstance(sequence, int):
-            if sequence == self._sequence:
-                return []
-            self._sequence = sequence
+        if self._repeats(event):
+            return []
         if isinstance(event.get("output_index"), int):
             self._last = event["output_index"]
         reader = _READERS.get(str(type_))
@@ -51,6 +51,23 @@ class EventReader:
             error = event.get("error")
             return [failures.read(error if isinstance(error, dict) else event)]
         return []
+
+    def _repeats(self, event: dict[str, Any]) -> bool:
+        """Whether the event came before, by its number; where different events have the same, numbers tell nothing."""
+        number = event.get("sequence_number")
+        if not self._numbered or not isinstance(number, int):
+            return False
+        before = self._recent.get(number)
+        if before is None:
+            self._recent[number] = event
+            if len(self._recent) > RECENT:
+                del self._recent[next(iter(self._recent))]
+            return False
+        if before == event:
+            return True
+        self._numbered = False
+        self._recent.clear()
+        return False
 
     def done(self) -> list[ir.Event]:
         """OpenRouter sends ``[DONE]`` after the terminal event."""

@@ -78,12 +78,21 @@ def test_missing_events_are_made_up_from_those_that_came(client: Format, lost: s
 
 
 @pytest.mark.parametrize("client", OTHERS)
-def test_events_that_come_twice_count_once(client: Format) -> None:
-    values = [created(), added(0, type="message"), text(0, "a"), done(0, **message("a")), completed()]
+@pytest.mark.parametrize("order", [[0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5], [0, 1, 2, 3, 1, 2, 3, 0, 4, 5]])
+def test_events_that_come_twice_count_once(client: Format, order: list[int]) -> None:
+    texts = [text(0, "a"), text(0, "a")]
+    values = [created(), added(0, type="message"), *texts, done(0, **message("aa")), completed()]
     lines = stream(*values).split(b"\n\n")[:-1]
-    body = b"".join(line + b"\n\n" for line in lines for _ in range(2))
+    body = b"".join(lines[number] + b"\n\n" for number in order)
     answer = clients.read(client, events(client, Format.OPENAI_RESPONSES, body), streaming=True)
-    assert answer.text == "a"
+    assert answer.text == "aa"
+
+
+@pytest.mark.parametrize("client", OTHERS)
+def test_hosts_that_number_all_events_alike_lose_none(client: Format) -> None:
+    values = [created(), added(0, type="message"), text(0, "a"), text(0, "a"), completed()]
+    answer = read(client, *({**value, "sequence_number": 0} for value in values), numbered=False)
+    assert answer.text == "aa"
 
 
 @pytest.mark.parametrize("client", OTHERS)
