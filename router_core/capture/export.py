@@ -29,15 +29,22 @@ def curl(hop: Hop, credential_variable: str) -> str:
     """A command for a POSIX shell."""
     request = portable(_request(hop), credential_variable)
     words = [
-        "curl -sS -N",
-        *([] if request.method == "GET" else [f"-X {shlex.quote(request.method)}"]),
+        "curl -sS -N -g",
+        *_curl_method(request),
         _word(request.url),
     ]
     words += [
         f"-H {_word([f'{name}: ', *value] if value != [''] else [f'{name};'])}"
         for name, value in request.headers
     ]
-    return _shell(request, words, inline="--data-raw", piped="--data-binary @-")
+    # Without the header curl asks before it sends a long body.
+    return _shell(request, words, inline="--data-raw", piped="-H 'Expect:' --data-binary @-")
+
+
+def _curl_method(request: Portable) -> list[str]:
+    if not request.body and request.method in ("GET", "HEAD"):
+        return ["--head"] if request.method == "HEAD" else []
+    return [f"-X {shlex.quote(request.method)}"]
 
 
 def httpie(hop: Hop, credential_variable: str) -> str:
@@ -47,10 +54,16 @@ def httpie(hop: Hop, credential_variable: str) -> str:
         f"http --stream{'' if _is_piped(request) else ' --ignore-stdin'} {shlex.quote(request.method)}",
         _word(request.url),
     ]
-    words += [
-        _word([f"{name}:", *value] if value != [""] else [f"{name};"]) for name, value in request.headers
-    ]
+    words += [_word(_httpie_header(name, value)) for name, value in request.headers]
     return _shell(request, words, inline="--raw", piped="")
+
+
+def _httpie_header(name: str, value: Text) -> Text:
+    """What stands behind the colon must not turn it into another sign: ``:=`` is JSON, ``:@`` reads a file."""
+    if value == [""]:
+        return [f"{name};"]
+    special = isinstance(value[0], str) and value[0].startswith(("=", "@"))
+    return [f"{name}:\\" if special else f"{name}:", *value]
 
 
 def httpx(hop: Hop, credential_variable: str) -> str:
@@ -58,7 +71,7 @@ def httpx(hop: Hop, credential_variable: str) -> str:
     request = portable(_request(hop), credential_variable)
     lines = ["import os", ""] if request.variables else []
     lines += ["import httpx", "", "headers = ["]
-    lines += [f"    ({name!r}, {_python(value)})," for name, value in request.headers]
+    lines += [f"    ({name!r}, {python_header(value)})," for name, value in request.headers]
     lines += ["]", f"body = {_python_body(request)}", ""]
     lines += [
         "with httpx.Client(timeout=None) as client:",
@@ -111,10 +124,8 @@ FORMATS: Final[dict[str, Callable[[Hop, str], str | bytes]]] = {
 
 def _is_piped(request: Portable) -> bool:
     """Whether the body comes through a pipe: not text, or too long for a command line."""
-    body = request.plain_body
-    if body is None or not body:
-        return False
-    return len(body) > MAX_ARGUMENT or b"\0" in body or not _is_text(body)
+    pieces = [piece for piece in request.body if isinstance(piece, bytes)]
+    return sum(map(len, pieces)) > MAX_ARGUMENT or any(b"\0" in p or not _is_text(p) for p in pieces)
 
 
 def _shell(request: Portable, words: list[str], inline: str, piped: str) -> str:
@@ -122,10 +133,26 @@ def _shell(request: Portable, words: list[str], inline: str, piped: str) -> str:
         return _comments(request, "#") + " \\\n  ".join(words) + "\n"
     if _is_piped(request):
         command = " \\\n  ".join([*words, piped] if piped else words)
-        encoded = base64.encodebytes(request.plain_body or b"").decode()
-        return _comments(request, "#") + f"base64 -d <<'DETOUR_BODY' | {command}\n{encoded}DETOUR_BODY\n"
-    body: Text = [p.decode("utf-8", "replace") if isinstance(p, bytes) else p for p in request.body]
+        return _comments(request, "#") + _pipe(request.body, command)
+    body: Text = [p.decode() if isinstance(p, bytes) else p for p in request.body]
     return _comments(request, "#") + " \\\n  ".join([*words, f"{inline} {_word(body)}"]) + "\n"
+
+
+def _pipe(body: list[bytes | Variable], command: str) -> str:
+    """`command` with `body` on its standard input."""
+    if len(body) == 1 and isinstance(body[0], bytes):
+        return f"base64 -d <<'DETOUR_BODY' | {command}\n{_here(body[0])}"
+    parts = [
+        f'printf %s "${piece.name}"\n'
+        if isinstance(piece, Variable)
+        else f"base64 -d <<'DETOUR_BODY'\n{_here(piece)}"
+        for piece in body
+    ]
+    return "{\n" + "".join(parts) + f"}} | {command}\n"
+
+
+def _here(data: bytes) -> str:
+    return f"{base64.encodebytes(data).decode()}DETOUR_BODY\n"
 
 
 def _word(text: Text) -> str:
@@ -153,6 +180,20 @@ def _comments(request: Portable, mark: str) -> str:
 
 def _python(text: Text) -> str:
     parts = [f'os.environ["{p.name}"]' if isinstance(p, Variable) else repr(p) for p in text]
+    return " + ".join(parts) or "''"
+
+
+def python_header(value: Text, lookup: str = 'os.environ["{}"]') -> str:
+    """An expression for a header's value; httpx takes no letters beyond ASCII but in bytes."""
+    if all(isinstance(piece, Variable) or piece.isascii() for piece in value):
+        parts = [lookup.format(p.name) if isinstance(p, Variable) else repr(p) for p in value]
+    else:
+        parts = [
+            f"{lookup.format(p.name)}.encode()"
+            if isinstance(p, Variable)
+            else python_bytes(p.encode("utf-8", "surrogateescape"))
+            for p in value
+        ]
     return " + ".join(parts) or "''"
 
 

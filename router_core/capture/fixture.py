@@ -9,7 +9,7 @@ from string import Template
 from typing import Final
 from urllib.parse import urlsplit
 
-from router_core.capture.export import python_bytes
+from router_core.capture.export import python_bytes, python_header
 from router_core.capture.portable import Unportable, Variable, portable, without_framing
 from router_core.capture.record import Hop
 
@@ -48,7 +48,7 @@ class Replay(BaseHTTPRequestHandler):
         self.server.requests.append((self.command, self.path, list(self.headers.items()), body))
         self.send_response_only(STATUS)
         for name, value in ANSWER_HEADERS:
-            self.send_header(name, value)
+            self.send_header(name, value.encode("utf-8", "surrogateescape").decode("latin-1"))
         if self.command == "HEAD" or STATUS in (204, 304):
             self.end_headers()
             return
@@ -58,7 +58,7 @@ class Replay(BaseHTTPRequestHandler):
             self.wfile.write(b"%x\\r\\n%s\\r\\n" % (len(piece), piece))
             self.wfile.flush()
 
-    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = answer
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = answer
 
     def log_message(self, *args):
         pass
@@ -87,6 +87,10 @@ def test_recorded_answer(upstream):
 ''')
 
 
+WITHOUT: Final = "os.environ.get('{}', 'none')"
+"""Without the variable the fake upstream does not mind."""
+
+
 def pytest_file(hop: Hop, credential_variable: str, title: str) -> str:
     """The text of a test file for one hop. Raises Unportable where there is no answer, and for WebSockets."""
     if hop.request is None or hop.response is None:
@@ -104,7 +108,7 @@ def pytest_file(hop: Hop, credential_variable: str, title: str) -> str:
         title=title.replace("\\", "\\\\").replace('"', '\\"'),
         method=repr(request.method),
         target=repr((url.path or "/") + (f"?{query}" if query else "")),
-        headers=_rows(f"({name!r}, {_expression(value)})," for name, value in request.headers),
+        headers=_rows(f"({name!r}, {python_header(value, WITHOUT)})," for name, value in request.headers),
         body=" + ".join(body) or "b''",
         status=hop.response.status,
         answer_headers=_rows(
@@ -116,9 +120,3 @@ def pytest_file(hop: Hop, credential_variable: str, title: str) -> str:
 
 def _rows(rows) -> str:
     return "\n".join(f"    {row}" for row in rows)
-
-
-def _expression(text) -> str:
-    """A header's value; without the variable the fake upstream does not mind."""
-    parts = [f"os.environ.get({p.name!r}, 'none')" if isinstance(p, Variable) else repr(p) for p in text]
-    return " + ".join(parts) or "''"

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
@@ -25,6 +26,8 @@ BODIES = {
     "empty": b"",
     "binary": b"\x00\xff\xfe\x01",
     "long": b'{"text":"' + b"x" * 200_000 + b'"}',
+    "a secret among bytes": b"\x00\xff" + SECRET.encode() + b"\xfe",
+    "a secret behind much": b"y" * 150_000 + SECRET.encode(),
     "with a secret": b'{"api_key":"redacted-secret-0123456789ab","email":"redacted-email-0123456789ab"}',
 }
 
@@ -65,6 +68,10 @@ def hop(url: str, body: bytes, method: str = "POST") -> Hop:
         ("Content-Type", "application/json"),
         ("Authorization", f"Bearer {SECRET}"),
         ("X-Odd", 'it\'s "odd" $HOME; *'),
+        # Signs of HTTPie's: JSON, and a file to be read.
+        ("X-Equal", "=1"),
+        ("X-At", "@/etc/passwd"),
+        ("X-Name", "Zoë, 日本"),
         ("X-Session", "redacted-cookie-aaaaaaaaaaaa"),
         ("Accept-Encoding", "gzip"),
         ("Content-Length", "999"),
@@ -79,16 +86,19 @@ def expected(body: bytes) -> bytes:
 
 def check(server: Server, body: bytes, method: str = "POST") -> None:
     [(seen_method, path, headers, seen)] = server.seen
-    assert (seen_method, path) == (method, "/v1/x?key=the-key&q=a%20b")
+    assert (seen_method, unquote(path)) == (method, "/v1/x?key=the-key&q=a b&in={1}[2]")
     assert seen == expected(body)
     assert headers["authorization"] == "Bearer the-key"
     assert headers["x-odd"] == 'it\'s "odd" $HOME; *'
     assert headers["x-session"] == "the-session"
+    assert (headers["x-equal"], headers["x-at"]) == ("=1", "@/etc/passwd")
+    assert headers["x-name"].encode("latin-1").decode() == "Zoë, 日本"
+    assert "expect" not in headers
     assert headers.get("content-length", "0") == str(len(seen))
 
 
 def url(server: Server) -> str:
-    return f"http://127.0.0.1:{server.server_port}/v1/x?key={SECRET}&q=a%20b"
+    return f"http://127.0.0.1:{server.server_port}/v1/x?key={SECRET}&q=a%20b&in={{1}}[2]"
 
 
 ENVIRONMENT = {
@@ -119,9 +129,10 @@ def test_curl(server, body, tmp_path):
     check(server, body)
 
 
-def test_curl_without_a_body(server, tmp_path):
-    assert shell(curl(hop(url(server), b"", "GET"), "THE_KEY"), tmp_path) == b"ok"
-    check(server, b"", "GET")
+@pytest.mark.parametrize("body", [b"", b"one"])
+def test_curl_gets(server, tmp_path, body):
+    assert shell(curl(hop(url(server), body, "GET"), "THE_KEY"), tmp_path) == b"ok"
+    check(server, body, "GET")
 
 
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES.keys())
@@ -146,6 +157,7 @@ def test_httpie_is_a_command_of_its_arguments(tmp_path, body):
     arguments, piped = out.split(b"\0\0\0", 1)
     words = arguments.split(b"\0")
     assert b"POST" in words and b"https://h/v1/x" in words
+    assert b"X-Equal:\\=1" in words and b"X-At:\\@/etc/passwd" in words
     assert b"Authorization:Bearer the-key" in words and b'X-Odd:it\'s "odd" $HOME; *' in words
     given = words[words.index(b"--raw") + 1] if b"--raw" in words else piped
     assert given == expected(body)
@@ -189,7 +201,10 @@ def test_a_websocket_is_not_one_request():
 
 def test_a_pytest_file_replays_the_answer_byte_for_byte(tmp_path):
     path = tmp_path / "test_recorded.py"
-    path.write_text(pytest_file(record().attempts[1], "THE_KEY", 'A "title"'))
+    one = record().attempts[1]
+    one.request.method = "OPTIONS"
+    one.response.headers.append(("x-name", "日本"))
+    path.write_text(pytest_file(one, "THE_KEY", 'A "title"'))
     command = [
         sys.executable,
         "-m",
