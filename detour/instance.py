@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -29,11 +31,18 @@ from router_core.config.secrets import SecretError
 from router_core.core import Core
 from router_core.paths import paths
 from router_core.usage.address import LedgerError
+from router_core.usage.pump import LedgerPump
 from router_core.usage.setup import make_ledger
 
 GC_THRESHOLDS: Final = (1_000, 20, 50)
 """A request frees what it needed when it is over, see `FailoverStream.release`. What it cannot free, such as an
 exception with its traceback, is best collected while it is still in the processor's cache."""
+
+
+BUDGETS_WAIT: Final = 10.0
+"""Seconds that a start waits to hear what budgets have used. A database that fails is not waited for."""
+
+logger = logging.getLogger(__name__)
 
 
 class StartError(Exception):
@@ -155,6 +164,8 @@ async def _core(stack: AsyncExitStack, loaded: Loaded, recorded: CaptureRun | No
     if ledger:
         ledger.start()
         stack.push_async_callback(asyncio.to_thread, ledger.close)
+        if ledger.budgets.bind:
+            await _know_budgets(ledger)
     stack.push_async_callback(asyncio.to_thread, core.recorder.close)
     try:
         await core.start()
@@ -163,6 +174,16 @@ async def _core(stack: AsyncExitStack, loaded: Loaded, recorded: CaptureRun | No
     stack.push_async_callback(core.stop)
     core.recorder.know(core.secrets())
     return core
+
+
+async def _know_budgets(ledger: LedgerPump) -> None:
+    """Wait until the ledger has said what was used before this start, which would be free otherwise."""
+    end = time.monotonic() + BUDGETS_WAIT
+    while not ledger.budgets.known:
+        if ledger.status().state in ("waiting", "refused") or time.monotonic() > end:
+            logger.warning("the ledger does not answer; until it does, budgets count from nothing")
+            return
+        await asyncio.sleep(0.02)
 
 
 async def _master(

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
-import math
 
 from router_core.capture.spellings import carried
-from router_core.errors import Code, Refusal
+from router_core.errors import Refusal
 from router_core.exchange import Attempt, Exchange, Headers, Outcome
 from router_core.routing.choice import FREE
 from router_core.routing.failures import Failure, classify
 from router_core.routing.live import Live
+from router_core.routing.refusals import over_budget
 from router_core.routing.targets import Skipped, Target, told
+from router_core.usage.budgets import Allowed
 from router_core.verdict import Verdict
 
 logger = logging.getLogger(__name__)
@@ -60,14 +61,11 @@ class Passthrough:
         if budgets is None or self.exchange.surface.operation in FREE:
             return None
         decision = budgets.check(self.exchange.client.name, None, self.exchange.model)
-        # Told apart by shape: the routing core does not load the ledger's database.
-        until = getattr(decision, "until", None)
-        if until is None:
+        if isinstance(decision, Allowed):
             for warning in decision.warnings:
                 logger.warning("%s", warning)
             return None
-        left = max(1.0, math.ceil(until - self._live.wall()))
-        return Refusal(Code.BUDGET_EXCEEDED, f"The budget is used up: {decision.reason}.", retry_after=left)
+        return over_budget(decision, self._live.wall())
 
     def answered(self, attempt: Attempt, headers: Headers | None = None, status: int = 200) -> None:
         pass

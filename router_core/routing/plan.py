@@ -23,10 +23,11 @@ from router_core.routing.choice import FREE, Choice, Chooser
 from router_core.routing.failures import Failure, usefulness
 from router_core.routing.judge import Judge
 from router_core.routing.live import Live
-from router_core.routing.refusals import nothing_ready
+from router_core.routing.refusals import nothing_ready, over_budget
 from router_core.routing.running import Running
 from router_core.routing.targets import UPGRADE_REQUIRED, Skipped, Target, told
 from router_core.routing.websocket import Message
+from router_core.usage.budgets import Allowed, PassOver, Refuse
 from router_core.verdict import FailureKind, Verdict
 
 logger = logging.getLogger(__name__)
@@ -93,7 +94,10 @@ class Plan:
         """
         while self._count < self._limit:
             choice = self._chooser.choose(self._judge.take_renewed())
-            if choice is not None and self._over_budget(choice):
+            over = choice and self._over_budget(choice)
+            if isinstance(over, Refuse):
+                return None if self._count else over_budget(over, self._live.wall())
+            if over:
                 continue
             if choice is not None:
                 attempt = await self._prepare(choice)
@@ -107,25 +111,23 @@ class Plan:
             )
         return None if self._count else self._refusal()
 
-    def _over_budget(self, choice: Choice) -> bool:
-        """Whether a budget keeps the choice from being taken; it is not chosen again then."""
+    def _over_budget(self, choice: Choice) -> Refuse | PassOver | None:
+        """What keeps the choice from being taken, if a budget does; it is not chosen again then."""
         budgets = self._live.budgets()
         if budgets is None or self._free:
-            return False
+            return None
         decision = budgets.check(
             self.exchange.client.name, choice.state.credential.id, choice.target.leaf.model
         )
-        # Told apart by shape: the routing core does not load the ledger's database.
-        until = getattr(decision, "until", None)
-        if until is None:
+        if isinstance(decision, Allowed):
             for warning in decision.warnings:
                 logger.warning("%s", warning)
-            return False
-        self._budget_ends = min(self._budget_ends, until)
+            return None
+        self._budget_ends = min(self._budget_ends, decision.until)
         self._skip(choice, decision.reason)
         self._candidates.tried.add(choice.key)
         self._candidates.spent.add(choice.key)
-        return True
+        return decision
 
     async def _prepare(self, choice: Choice) -> Attempt | None:
         """The attempt with its secret; None when that cannot be had."""

@@ -10,6 +10,17 @@ from router_core.exchange import Exchange
 from router_core.routing.candidates import Candidates
 from router_core.routing.status import describe
 from router_core.routing.targets import UPGRADE_REQUIRED, Skipped
+from router_core.usage.budgets import PassOver, Refuse
+
+
+def over_budget(decision: Refuse | PassOver, now: float) -> Refusal:
+    """That a budget is used up; `now` by the wall clock."""
+    return _used_up(decision.reason, decision.until, now)
+
+
+def _used_up(reason: str, until: float, now: float) -> Refusal:
+    left = max(1.0, math.ceil(until - now))
+    return Refusal(Code.BUDGET_EXCEEDED, f"The budget is used up: {reason}.", retry_after=left)
 
 
 def nothing_ready(
@@ -32,8 +43,7 @@ def nothing_ready(
     wait = candidates.wait(last_resort=True)
     if wait == math.inf and budget_ends < math.inf:
         spent = "; ".join(f"{s.name}: {s.reason}" for s in skipped[:3])
-        left = max(1.0, math.ceil(budget_ends - now))
-        return Refusal(Code.BUDGET_EXCEEDED, f"The budget is used up: {spent}.", retry_after=left)
+        return _used_up(spent, budget_ends, now)
     if wait == math.inf and inexpressible and not token_errors:
         # A client that asks the same again would hear the same.
         return Refusal(Code.UNSUPPORTED, "; ".join(dict.fromkeys(inexpressible[:3])))

@@ -169,6 +169,27 @@ class Budgets:
                 if period:
                     account.period, account.used = period, count
 
+    def inherit(self, earlier: Budgets) -> None:
+        """Take over what has been counted for, and said of, those of `earlier` that are in force still."""
+        with earlier._lock:
+            counted = [(a.budget, a.period, a.used, a.warned) for a in earlier._accounts]
+        with self._lock:
+            for account in self._accounts:
+                for budget, period, used, warned in counted:
+                    if budget == account.budget:
+                        account.period, account.used, account.warned = period, used, warned
+
+    @property
+    def known(self) -> bool:
+        """Whether it is known of each budget what has been used."""
+        with self._lock:
+            return all(account.period for account in self._accounts)
+
+    @property
+    def bind(self) -> bool:
+        """Whether one of them does more than warn."""
+        return any(account.budget.action != "warn" for account in self._accounts)
+
     def __bool__(self) -> bool:
         return bool(self._accounts)
 

@@ -96,8 +96,9 @@ class LedgerPump(Intake):
         with self._idle:
             self._config = config
             self.subscriptions = subscriptions(config)
-            # What was used so far is read from the ledger in a moment.
-            self.budgets = Budgets(config.usage.budgets)
+            # What was used of new ones is read from the ledger in a moment.
+            earlier, self.budgets = self.budgets, Budgets(config.usage.budgets)
+            self.budgets.inherit(earlier)
             self._generation += 1
             if self._own:
                 self._own.apply(config)

@@ -168,44 +168,49 @@ def test_an_attempt_that_failed_is_counted_apart(start: Start, fakes: FakeThread
 
 def test_budgets_pass_over_and_refuse(start: Start, fakes: FakeThread) -> None:
     first, second = fakes.start("first"), fakes.start("second")
-    detour = start(
-        providers={
+    options: dict[str, Any] = {
+        "providers": {
             "first": {"format": "anthropic", "base_url": first.base_url("anthropic")},
             "second": {"format": "anthropic", "base_url": second.base_url("anthropic")},
         },
-        credentials=[
-            {"id": "a", "provider": "first", "api_key": "env:KEY", "priority": 2},
-            {"id": "b", "provider": "first", "api_key": "env:KEY", "priority": 1},
-            {"id": "c", "provider": "second", "api_key": "env:KEY"},
+        "credentials": [
+            {"id": "a", "provider": "first", "api_key": "secret-of-a", "priority": 2},
+            {"id": "b", "provider": "first", "api_key": "secret-of-b", "priority": 1},
+            {"id": "c", "provider": "second", "api_key": "secret-of-c"},
         ],
-        models={"m": {"targets": ["first/m", "second/m"]}},
-        usage={
+        "models": {m: {"targets": [f"first/{m}", f"second/{m}"]} for m in ("m", "little")},
+        "usage": {
             "budgets": [
                 {"credential": "a", "per": "day", "tokens": 1, "action": "pass_over"},
                 {"model": "refused", "per": "month", "tokens": 1, "action": "refuse"},
+                {"credential": "b", "model": "little", "per": "day", "tokens": 1, "action": "refuse"},
             ]
         },
-        env={"KEY": "secret-of-all"},
-    )
+    }
 
-    def ask(model: str) -> httpx.Response:
+    def ask(detour: Detour, model: str) -> httpx.Response:
         path, headers, body = SHAPES["anthropic"].request(model)
-        return httpx.post(
-            detour.gateway_url + path, headers=headers, json=body, timeout=TIMEOUT, trust_env=False
-        )
+        url = detour.gateway_url + path
+        return httpx.post(url, headers=headers, json=body, timeout=TIMEOUT, trust_env=False)
 
+    def refused(answer: httpx.Response) -> str:
+        assert (answer.status_code, answer.headers["x-detour-error"]) == (429, "budget_exceeded")
+        assert int(answer.headers["retry-after"]) > 0
+        return answer.json()["error"]["message"]
+
+    detour = start(**options)
     with Admin(detour) as admin:
-        assert ask("m").status_code == 200
-        admin.rows(1, by="credential", credential="a")
-        assert ask("m").status_code == 200
-        admin.rows(1, by="credential", credential="b")
-        assert ask("first/refused").status_code == 200
-        admin.rows(1, by="model", model="refused")
-        answer = ask("first/refused")
-    assert (answer.status_code, answer.headers["x-detour-error"]) == (429, "budget_exceeded")
-    assert "the budget for model refused is used up: 1 tokens a month" in answer.json()["error"]["message"]
-    assert int(answer.headers["retry-after"]) > 0
-    assert len(first.record.requests) == 3
+        for model, credential in (("m", "a"), ("m", "b"), ("first/refused", "b"), ("little", "b")):
+            assert ask(detour, model).status_code == 200
+            admin.rows(1, by="credential", credential=credential, model=model.removeprefix("first/"))
+        assert "model refused is used up: 1 tokens a month" in refused(ask(detour, "first/refused"))
+        # Another target could serve, which a budget that passes over would go on to.
+        assert "credential b model little is used up" in refused(ask(detour, "little"))
+    detour.__exit__()
+    again = start(**options)
+    for model in ("first/refused", "little"):
+        refused(ask(again, model))
+    assert len(first.record.requests) == 4
     assert not second.record.requests
 
 

@@ -6,28 +6,18 @@ from dataclasses import dataclass, field
 
 from router_core.errors import Code, Refusal
 from router_core.exchange import Attempt
+from router_core.usage.budgets import Allowed, Decision, PassOver, Refuse
 from tests.router_core.routing.build import ANTHROPIC, EPOCH, World, attempt, credential
-
-
-@dataclass(frozen=True)
-class Allowed:
-    warnings: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class PassOver:
-    reason: str
-    until: float
 
 
 @dataclass
 class Budgets:
     """Decides by credential or client."""
 
-    decisions: dict[str, Allowed | PassOver] = field(default_factory=dict)
+    decisions: dict[str, Decision] = field(default_factory=dict)
     asked: list[tuple[str | None, str | None, str | None]] = field(default_factory=list)
 
-    def check(self, client: str | None, credential: str | None, model: str | None) -> Allowed | PassOver:
+    def check(self, client: str | None, credential: str | None, model: str | None) -> Decision:
         self.asked.append((client, credential, model))
         return self.decisions.get(credential or "") or self.decisions.get(client or "") or Allowed()
 
@@ -61,6 +51,18 @@ async def test_when_nothing_is_left_the_end_is_named() -> None:
     assert (refused.code, refused.status, refused.retry_after) == (Code.BUDGET_EXCEEDED, 429, 3600)
     assert "the day's tokens are used" in refused.message
     assert await w.ask("claude-a", client="desktop") == ["a"]
+
+
+async def test_a_refusal_is_final_whoever_else_could_serve() -> None:
+    budgets = Budgets({"a": Refuse("the credential's day is used", EPOCH + 3600)})
+    refused = await world(budgets).plan().next()
+    assert isinstance(refused, Refusal)
+    assert (refused.code, refused.retry_after) == (Code.BUDGET_EXCEEDED, 3600)
+    budgets.decisions = {"b": budgets.decisions["a"]}
+    plan = world(budgets).plan()
+    await attempt(plan)
+    # What the upstream said to the first attempt tells the client more.
+    assert await plan.next() is None
 
 
 async def test_warnings_let_it_pass() -> None:

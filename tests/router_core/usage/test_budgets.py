@@ -55,6 +55,17 @@ def test_cached_tokens_count_and_notional_money_does_not() -> None:
     assert (tokens.used, money.used) == (10, 0)
 
 
+def test_another_configuration_keeps_what_was_counted() -> None:
+    stays, goes = Budget(per="day", tokens=100, action="refuse"), Budget(per="day", tokens=5)
+    earlier = at(NOON, goes, stays)
+    earlier.charge(used(100))
+    later = at(NOON, stays, Budget(per="month", tokens=100, action="refuse"))
+    assert later.bind and not later.known
+    later.inherit(earlier)
+    assert [state.used for state in later.states()] == [100, 0]
+    assert isinstance(later.check(None, "work", "m"), Refuse)
+
+
 def test_a_warning_is_said_once_a_period() -> None:
     budgets = at(NOON, Budget(name="team", per="month", cost=5))
     budgets.charge(used(dollars=5))
