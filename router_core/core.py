@@ -16,6 +16,7 @@ from pydantic import SecretStr
 from router_core import reading
 from router_core.attempts import Attempts
 from router_core.capture.recorder import Recorder
+from router_core.capture.setup import reconfigure
 from router_core.config import secrets
 from router_core.config.loader import ConfigError, Loaded, Problem, load
 from router_core.config.secrets import SecretError
@@ -122,7 +123,7 @@ class Core:
         if self.activity.ledger:
             self.activity.ledger.apply(loaded.config)
         if self.recorder:
-            self.recorder.configure(loaded.config.capture)
+            reconfigure(self.recorder, loaded)
             self.recorder.know(self.secrets())
         for follow in self.after_reload:
             await follow()

@@ -46,14 +46,12 @@ class Recorder:
         Nothing is opened or started before the first exchange that is to be recorded.
         """
         self.run = run
-        self._folder = folder
         self._key_file = key_file
-        self._headers = tuple(headers)
         self._queue = Queue()
         self._numbers = itertools.count(1)
         self._pump = Pump(self._queue, self._settings)
         self._pump.know(secrets)
-        self.configure(capture)
+        self.configure(capture, folder, headers)
 
     @property
     def stats(self) -> Stats:
@@ -65,8 +63,9 @@ class Recorder:
         """Whether nothing at all is recorded, so that nobody need ask."""
         return self._selection.idle
 
-    def configure(self, capture: Capture) -> None:
+    def configure(self, capture: Capture, folder: Path, headers: Iterable[str] = ()) -> None:
         """Another configuration from the next exchange on; those under way are recorded to their end."""
+        self._folder, self._headers = folder, tuple(headers)
         self._capture = capture
         self._selection = Selection(capture)
         self._pump.configure()

@@ -10,9 +10,14 @@ from router_core.providers.registry import Registry
 
 def make_recorder(loaded: Loaded, run: str | None = None) -> Recorder:
     """For the records of an instance; `run` marks them. Starts nothing before there is something to record."""
-    where = paths(loaded.config)
-    headers = credential_headers(loaded.registry)
+    where, headers = paths(loaded.config), credential_headers(loaded.registry)
     return Recorder(loaded.config.capture, where.captures.main, where.capture_key, headers=headers, run=run)
+
+
+def reconfigure(recorder: Recorder, loaded: Loaded) -> None:
+    """Puts another configuration in force."""
+    folder = paths(loaded.config).captures.main
+    recorder.configure(loaded.config.capture, folder, credential_headers(loaded.registry))
 
 
 def credential_headers(registry: Registry) -> tuple[str, ...]:

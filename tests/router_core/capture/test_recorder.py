@@ -258,25 +258,31 @@ def test_a_provider_may_have_a_folder_of_its_own(house, tmp_path, mode, known):
     """Also where who serves is only known in the end."""
     recorder = house.recorder(mode=mode, dirs={"anthropic": str(tmp_path / "own")})
     run(recorder, exchange("01a", **known), status=500)
-    recorder.configure(Capture(mode=mode, dirs={"openai": str(tmp_path / "other")}))
+    recorder.configure(Capture(mode=mode, dirs={"openai": str(tmp_path / "other")}), house.folder)
     run(recorder, exchange("01b", **known), status=500)
     recorder.close()
     assert [p.stem for p in captures.paths(captures.Folders(tmp_path / "own"))] == ["01a"]
     assert [p.stem for p in captures.paths(captures.Folders(house.folder))] == ["01b"]
 
 
-def test_the_mode_is_switched_at_run_time(house):
+def test_the_configuration_is_changed_at_run_time(house, tmp_path):
     recorder = house.recorder(mode="off")
     assert recorder.idle and run(recorder, exchange("01a")) is None
-    recorder.configure(Capture(mode="all", redact=["Bonjour|Bon"]))
+    recorder.configure(Capture(mode="all", redact=["Bonjour|Bon"]), house.folder, ["x-carrier"])
     assert not recorder.idle
-    run(recorder, exchange("01b"))
-    recorder.configure(Capture(mode="off"))
-    assert run(recorder, exchange("01c")) is None
+    one = exchange("01b")
+    one.request.headers.append(("x-carrier", "planted"))
+    run(recorder, one)
+    recorder.configure(Capture(mode="all"), other := tmp_path / "other")
+    run(recorder, exchange("01c"))
+    recorder.configure(Capture(mode="off"), house.folder)
+    assert run(recorder, exchange("01d")) is None
     recorder.close()
     [record] = house.records()
     assert record.id == "01b"
     assert b"Bon" not in record.client.response.body.data
+    assert b"planted" not in written(house.folder)
+    assert [path.stem for path in captures.paths(captures.Folders(other))] == ["01c"]
 
 
 def test_nothing_is_started_while_nothing_is_recorded(house):
