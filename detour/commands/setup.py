@@ -66,8 +66,7 @@ def setup(
             _show(change, gateway.key)
         if not yes and not _confirmed():
             raise fail("nothing was written; --yes writes without asking")
-        for change in wanted:
-            settings.apply(change, folder)
+        settings.apply(wanted, folder)
     except settings.SetupError as error:
         raise fail(str(error)) from None
     print(f"written; detour setup {tool.value} --undo puts it back")

@@ -5,15 +5,20 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Final
 
 from detour.files import write_atomic
 from detour.setup.tools import TOOLS, WITHOUT_SETTINGS, Gateway, Model
 from router_core.ownership import private_folder
 
 __all__ = ["TOOLS", "WITHOUT_SETTINGS", "Change", "Gateway", "Model", "SetupError", "apply", "plan", "undo"]
+
+
+BOM: Final = "\ufeff".encode()
+"""Some editors of Windows begin a file with it; it stays where it is."""
 
 
 class SetupError(Exception):
@@ -54,7 +59,8 @@ def plan(tool: str, gateway: Gateway, env: Mapping[str, str]) -> list[Change]:
         except OSError as error:
             raise SetupError(f"{file}: {error.strerror}") from None
         try:
-            after = settings.edit(before or b"", gateway)
+            text = (before or b"").removeprefix(BOM)
+            after = (BOM if before and before.startswith(BOM) else b"") + settings.edit(text, gateway)
         except ValueError as error:
             manual = TOOLS[tool].manual
             raise SetupError(f"{file}: {error}; mend it, or write the settings by hand: {manual}") from None
@@ -68,8 +74,25 @@ def _backups(tool: str) -> list[str]:
     ]
 
 
-def apply(change: Change, folder: Path) -> None:
-    """Write the change, after the file as it was has been put into `folder`. Raises SetupError."""
+def apply(changes: Sequence[Change], folder: Path) -> None:
+    """Write the changes, after the files as they were have been put into `folder`.
+
+    All of them or none. Raises SetupError.
+    """
+    written: list[tuple[Path, bytes | None, int]] = []
+    try:
+        for change in changes:
+            target, backup = change.file.resolve(), folder / change.backup
+            states = [(file, _content(file), _mode(file)) for file in (target, backup)]
+            written += states
+            _apply(change, target, folder)
+    except OSError as error:
+        for file, content, mode in reversed(written):
+            _put_back(file, content, mode)
+        raise SetupError(f"{change.file}: {error.strerror}; nothing was written") from None
+
+
+def _apply(change: Change, target: Path, folder: Path) -> None:
     backup = folder / change.backup
     found = _read(backup)
     if found is not None and found.file == str(change.file) and found.after == _digest(change.before):
@@ -77,17 +100,20 @@ def apply(change: Change, folder: Path) -> None:
         before, mode = found.before, found.mode
     else:
         before = None if change.before is None else base64.b64encode(change.before).decode()
-        mode = change.file.stat().st_mode & 0o777 if change.before is not None else 0o600
+        mode = _mode(target)
     entry = Backup(str(change.file), before, mode, _digest(change.after))
-    # A link is followed, so that settings that are kept elsewhere stay there.
-    target = change.file.resolve()
-    try:
-        private_folder(folder)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(backup, json.dumps(asdict(entry)).encode())
-        write_atomic(target, change.after, mode)
-    except OSError as error:
-        raise SetupError(f"{error.filename}: {error.strerror}") from None
+    private_folder(folder)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(backup, json.dumps(asdict(entry)).encode())
+    write_atomic(target, change.after, mode)
+
+
+def _content(file: Path) -> bytes | None:
+    return file.read_bytes() if file.exists() else None
+
+
+def _mode(file: Path) -> int:
+    return file.stat().st_mode & 0o777 if file.exists() else 0o600
 
 
 def undo(tool: str, folder: Path, *, force: bool = False) -> list[Path]:
@@ -105,7 +131,8 @@ def undo(tool: str, folder: Path, *, force: bool = False) -> list[Path]:
                     f"{file} was changed since; --force puts the earlier state back nevertheless"
                 )
         for backup, entry in entries.items():
-            _put_back(entry)
+            before = None if entry.before is None else base64.b64decode(entry.before)
+            _put_back(Path(entry.file).resolve(), before, entry.mode)
             backup.unlink()
     except OSError as error:
         raise SetupError(f"{error.filename}: {error.strerror}") from None
@@ -113,16 +140,15 @@ def undo(tool: str, folder: Path, *, force: bool = False) -> list[Path]:
 
 
 def _now(file: Path) -> str:
-    return _digest(file.read_bytes() if file.exists() else None)
+    return _digest(_content(file))
 
 
-def _put_back(entry: Backup) -> None:
-    file = Path(entry.file)
-    if entry.before is None:
+def _put_back(file: Path, content: bytes | None, mode: int) -> None:
+    if content is None:
         file.unlink(missing_ok=True)
-    else:
+    elif _content(file) != content or _mode(file) != mode:
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(file.resolve(), base64.b64decode(entry.before), entry.mode)
+        write_atomic(file, content, mode)
 
 
 def _digest(content: bytes | None) -> str:

@@ -11,7 +11,8 @@ import tomllib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from router_core.json_document import parse, splice
+from detour.setup import jsonc
+from router_core.json_document import parse
 
 
 def json_set(text: bytes, values: Mapping[str, Any]) -> bytes:
@@ -19,7 +20,7 @@ def json_set(text: bytes, values: Mapping[str, Any]) -> bytes:
     if not text.strip():
         return json.dumps(values, indent=2, ensure_ascii=False).encode() + b"\n"
     before = _object(text)
-    return splice(text, before, _merged(before, values))
+    return jsonc.edited(text, before, _merged(before, values))
 
 
 def json_change(text: bytes, key: str, change: Callable[[Any], Any]) -> bytes:
@@ -28,14 +29,14 @@ def json_change(text: bytes, key: str, change: Callable[[Any], Any]) -> bytes:
         return json_set(text, {key: change(None)})
     before = _object(text)
     found, wanted = before.get(key), change(before.get(key))
-    return text if wanted == found else splice(text, before, {**before, key: wanted})
+    return text if wanted == found else jsonc.edited(text, before, {**before, key: wanted})
 
 
 def _object(text: bytes) -> dict[str, Any]:
     try:
-        before = parse(text)
+        before = parse(jsonc.plain(text))
     except ValueError:
-        raise ValueError("is not plain JSON (comments cannot be kept)") from None
+        raise ValueError("is not valid JSON, even with comments") from None
     if not isinstance(before, dict):
         raise ValueError("holds no JSON object")
     return before

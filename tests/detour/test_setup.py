@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from detour import setup
 from detour.cli import app
-from detour.setup import TOOLS, Gateway, Model, SetupError, edits
+from detour.setup import TOOLS, Gateway, Model, SetupError, edits, jsonc
 from router_core.formats import Format
 
 MODELS = (
@@ -44,8 +44,7 @@ def env(home: Path) -> dict[str, str]:
 
 
 def set_up(tool: str, gateway: Gateway, home: Path, folder: Path) -> None:
-    for change in setup.plan(tool, gateway, env(home)):
-        setup.apply(change, folder)
+    setup.apply(setup.plan(tool, gateway, env(home)), folder)
 
 
 def test_claude_code_keeps_every_other_setting(tmp_path):
@@ -176,7 +175,7 @@ def test_a_tool_that_is_told_of_models_needs_some(tmp_path, tool):
 @pytest.mark.parametrize(
     ("tool", "text"),
     [
-        ("claude-code", b"// a comment\n{}"),
+        ("claude-code", b"{'a': 1}"),
         ("claude-code", b"[1]"),
         ("codex", b"= broken"),
         ("codex", b'x = """\n[model_providers.detour]\n"""\nmodel_provider = "a"\n'),
@@ -227,6 +226,105 @@ def test_the_mode_and_a_link_stay(tmp_path):
 
     setup.undo("claude-code", tmp_path / "backups")
     assert file.is_symlink() and real.read_bytes() == CLAUDE and stat.S_IMODE(real.stat().st_mode) == 0o640
+
+
+def test_a_link_that_leads_nowhere_does_so_again(tmp_path):
+    file, real = tmp_path / ".claude" / "settings.json", tmp_path / "gone" / "settings.json"
+    file.parent.mkdir()
+    file.symlink_to(real)
+
+    set_up("claude-code", GATEWAY, tmp_path, tmp_path / "backups")
+    assert file.is_symlink() and real.exists()
+
+    setup.undo("claude-code", tmp_path / "backups")
+    assert file.is_symlink() and not real.exists()
+
+
+def test_one_of_two_files_that_cannot_be_written_leaves_both(tmp_path, monkeypatch):
+    files, folder = [s.file(env(tmp_path)) for s in TOOLS["gemini"].settings], tmp_path / "backups"
+    files[0].parent.mkdir()
+    files[0].write_bytes(b"GEMINI_API_KEY=mine\n")
+    write = setup.write_atomic
+
+    def write_one(path, *rest):
+        if path == files[1]:
+            raise PermissionError(13, "Permission denied", "a temporary file")
+        write(path, *rest)
+
+    monkeypatch.setattr(setup, "write_atomic", write_one)
+    with pytest.raises(SetupError, match=f"^{files[1]}: Permission denied; nothing was written$"):
+        set_up("gemini", GATEWAY, tmp_path, folder)
+
+    assert files[0].read_bytes() == b"GEMINI_API_KEY=mine\n" and not files[1].exists()
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("tool", ["claude-code", "codex", "opencode"])
+def test_a_byte_order_mark_stays(tmp_path, tool):
+    before = setup.BOM + (b'model = "gpt-5.5"\r\n' if tool == "codex" else b'{"a": 1}\r\n')
+    file = TOOLS[tool].settings[0].file(env(tmp_path))
+    file.parent.mkdir(parents=True)
+    file.write_bytes(before)
+
+    set_up(tool, GATEWAY, tmp_path, tmp_path / "backups")
+    after = file.read_bytes()
+    assert after.startswith(setup.BOM) and after.count(setup.BOM) == 1 and GATEWAY.url.encode() in after
+
+    setup.undo(tool, tmp_path / "backups")
+    assert file.read_bytes() == before
+
+
+COMMENTS = b"""{
+  // The theme, "quoted".
+  "theme": "dark", /* with // in it */
+  "env": {
+    "NODE_OPTIONS": "--x", // mine
+    "ANTHROPIC_BASE_URL": "http://elsewhere" /* was "here" */,
+  },
+  "hooks": [1, 2,], // the last
+}
+// The end.
+"""
+
+
+def test_comments_and_commas_stay_where_they_are():
+    after = edits.json_set(
+        COMMENTS, {"env": {"ANTHROPIC_BASE_URL": "http://d", "TOKEN": "t"}, "new": {"a": 1}}
+    )
+
+    for comment in (b'// The theme, "quoted".\n', b"/* with // in it */", b'/* was "here" */', b"// mine\n"):
+        assert comment in after
+    assert after.endswith(b"// The end.\n") and b"[1, 2,]" in after
+    assert json.loads(jsonc.plain(after)) == {
+        "theme": "dark",
+        "env": {"NODE_OPTIONS": "--x", "ANTHROPIC_BASE_URL": "http://d", "TOKEN": "t"},
+        "hooks": [1, 2],
+        "new": {"a": 1},
+    }
+    assert edits.json_set(after, {"env": {"TOKEN": "t"}, "new": {"a": 1}}) == after
+
+
+@pytest.mark.parametrize(
+    "text", [b"{ // nothing\n}", b"/* a */ {} // b", b'{"a": 1 // c\n, /* d */ }', b'{"a": {/* e */}}']
+)
+def test_comments_stay_around_nothing_too(text):
+    after = edits.json_set(text, {"a": {"b": "//"}, "c": "/* no comment */"})
+
+    assert json.loads(jsonc.plain(after))["a"] == {"b": "//"}
+    assert [
+        part
+        for part in (b"// nothing\n", b"/* a */", b"// b", b"// c\n", b"/* d */", b"/* e */")
+        if part in text
+    ] == [
+        part
+        for part in (b"// nothing\n", b"/* a */", b"// b", b"// c\n", b"/* d */", b"/* e */")
+        if part in after
+    ]
+
+
+def test_a_comment_in_what_is_replaced_is_not_thrown_away():
+    with pytest.raises(ValueError, match="a comment in what would be changed"):
+        edits.json_change(b'{"list": [1, /* mine */ 2]}', "list", lambda known: [3])
 
 
 def test_later_changes_are_not_thrown_away(tmp_path):
