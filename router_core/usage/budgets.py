@@ -185,6 +185,11 @@ class Budgets:
         with self._lock:
             return all(account.period for account in self._accounts)
 
+    def ahead(self, now: float) -> bool:
+        """Whether something was counted in a later day or month than this one: the clock has been put back."""
+        with self._lock:
+            return any(account.period > period_of(account.budget.per, now) for account in self._accounts)
+
     @property
     def bind(self) -> bool:
         """Whether one of them does more than warn."""

@@ -263,9 +263,11 @@ class Ledger(Intake):
                     if not self._write(entries):
                         return
                 path.unlink(missing_ok=True)
-            if self.budgets is not None and self._clock() >= self._next_refresh:
-                self._next_refresh = self._clock() + REFRESH
-                self.budgets.refresh(engine, self._wall())
+            if self.budgets is not None:
+                now = self._wall()
+                if self._clock() >= self._next_refresh or self.budgets.ahead(now):
+                    self._next_refresh = self._clock() + REFRESH
+                    self.budgets.refresh(engine, now)
             if not self._stopping:
                 self._retention.run(engine)
         except (SQLAlchemyError, OSError) as error:

@@ -9,8 +9,10 @@ from router_core.config.schema import Budget
 from router_core.exchange import Usage
 from router_core.usage import rollup
 from router_core.usage.budgets import Allowed, Budgets, PassOver, Refuse, next_period, period_of
+from router_core.usage.cost import Pricing
 from router_core.usage.database import open_ledger, sqlite_url
 from router_core.usage.entry import Entry, entry_of
+from router_core.usage.ledger import Ledger
 from tests.router_core.usage.exchanges import NOON, attempt, exchange
 
 DAY = 86400.0
@@ -53,6 +55,19 @@ def test_cached_tokens_count_and_notional_money_does_not() -> None:
     budgets.charge(entry)
     tokens, money = budgets.states()
     assert (tokens.used, money.used) == (10, 0)
+
+
+def test_a_clock_that_is_put_back_is_followed_at_once(tmp_path: Path) -> None:
+    url, now = sqlite_url(tmp_path / "ledger.db"), NOON
+    budgets = Budgets([Budget(per="day", tokens=100, action="refuse")], wall=lambda: now)
+    writer = Ledger(url, tmp_path, budgets=budgets, pricing=Pricing(), wall=lambda: now, clock=lambda: 0.0)
+    writer.start()
+    for now in (NOON, NOON + 40 * DAY, NOON):
+        writer.record(exchange(created=now, usage=Usage(input=60, output=0)))
+        assert writer.flush(30)
+    writer.close()
+    assert [state.used for state in budgets.states()] == [120]
+    assert isinstance(budgets.check(None, "work", "m"), Refuse)
 
 
 def test_another_configuration_keeps_what_was_counted() -> None:
