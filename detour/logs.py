@@ -7,6 +7,7 @@ The record of a finished exchange comes from the logger ``detour.exchange`` with
 from __future__ import annotations
 
 import datetime
+import json
 import logging
 import logging.handlers
 import sys
@@ -80,7 +81,12 @@ class JsonFormatter(logging.Formatter):
             line["exchange"] = exchange
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return redact(orjson.dumps(line, default=str).decode())
+        try:
+            text = orjson.dumps(line, default=str).decode()
+        except TypeError:
+            # Half of a surrogate pair, out of what somebody sent.
+            text = json.dumps(line, default=str)
+        return redact(text)
 
 
 class _Output(logging.Handler):
@@ -101,7 +107,9 @@ class _Output(logging.Handler):
             self._dropped += 1
             return
         try:
-            self._lines.append(self.format(record))
+            line = self.format(record)
+            # One that cannot be written would take the others of its batch with it.
+            self._lines.append(line if line.isascii() else line.encode(errors="backslashreplace").decode())
         except Exception:
             self.handleError(record)
         if self._dropped:

@@ -13,6 +13,7 @@ from typing import Any
 
 from router_core.exchange import Attempt, Exchange
 from router_core.json_document import Json, parse, splice
+from router_core.reading import is_text
 from router_core.rewrite.context import Context
 from router_core.rewrite.headers import HeaderEdit
 from router_core.rewrite.models import name_model
@@ -85,4 +86,4 @@ def asked_model(data: bytes) -> str | None:
         return None
     inner = value.get("response")
     model = (inner if isinstance(inner, dict) else value).get("model")
-    return model if isinstance(model, str) and model else None
+    return model if isinstance(model, str) and model and is_text(model) else None

@@ -45,6 +45,8 @@ def read(exchange: Exchange, body_limit: int) -> Refusal | None:
         model = document.get("model")
         if not isinstance(model, str) or not model.strip():
             return invalid("The body needs a `model`, a string that is not empty.")
+        if not is_text(model):
+            return invalid("The `model` is no text: it holds half of a surrogate pair.")
         exchange.model = model
     exchange.document = document
     exchange.stream = (
@@ -63,7 +65,16 @@ def announced_model(headers: Headers) -> str | None:
     except ValueError:
         return None
     model = metadata.get("model") if isinstance(metadata, dict) else None
-    return model if isinstance(model, str) and model.strip() else None
+    return model if isinstance(model, str) and model.strip() and is_text(model) else None
+
+
+def is_text(value: str) -> bool:
+    """Whether `value` can be written: JSON can spell half of a surrogate pair, which no name is and no file takes."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _streams(format: Format, document: dict[str, Json]) -> bool:

@@ -64,7 +64,9 @@ class Context:
 
     def id(self, prefix: str, number: int | str = "", length: int = 24) -> str:
         """An id for something that the upstream gave none."""
-        digest = hashlib.blake2b(f"{prefix}{number}".encode(), key=self.seed, digest_size=24).hexdigest()
+        digest = hashlib.blake2b(
+            f"{prefix}{number}".encode(errors="surrogatepass"), key=self.seed, digest_size=24
+        ).hexdigest()
         return prefix + digest[:length]
 
 

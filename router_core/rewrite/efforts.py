@@ -102,6 +102,7 @@ RULES: Final = (
         source="docs/configuration.md; formats' references on reasoning effort and thinking budgets",
         when=When(surface=((None, Operation.GENERATE),)),
         request=asked_effort,
+        reads=("output_config", "reasoning", "generationConfig", "generation_config"),
         own=True,
     ),
 )

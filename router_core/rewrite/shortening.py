@@ -110,4 +110,5 @@ def _restored(value: Json, known: dict[str, str], depth: int) -> Json:
 def repeated(context: Context) -> Look:
     """Whether bytes of an answer hold a text that was shortened for it."""
     state = context.state
-    return lambda raw: any(short.encode() in raw for short in state[STATE])
+    # The digest is spelled in one way only; what stands before it may be escaped.
+    return lambda raw: any(short[-_DIGEST:].encode() in raw for short in state[STATE])

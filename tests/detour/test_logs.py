@@ -28,6 +28,17 @@ def test_json_is_one_object_a_line(capsys):
     assert second["message"] == "two\nlines"
 
 
+@pytest.mark.parametrize("form", ["human", "json"])
+def test_half_a_character_costs_no_line(tmp_path, form):
+    file = tmp_path / "log"
+    with configured(form, Log(file=str(file))):
+        logging.getLogger("detour.exchange").info("a \ud800", extra={"exchange": {"model": "\ud800"}})
+        logger.info("b")
+
+    first, second = file.read_text().splitlines()
+    assert json.loads(first)["exchange"]["model"] == "\ud800" and json.loads(second)["message"] == "b"
+
+
 def test_people_get_the_time_and_the_words(capsys):
     with configured("human", Log()):
         logger.info("hello")

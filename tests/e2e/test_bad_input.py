@@ -26,6 +26,7 @@ BODIES: dict[str, bytes] = {
     "null-model": b'{"model": null, "max_tokens": 1, "messages": [], "input": ""}',
     "object-model": b'{"model": {"a": 1}, "max_tokens": 1, "messages": [], "input": ""}',
     "empty-model": b'{"model": "", "max_tokens": 1, "messages": [], "input": ""}',
+    "half-a-character": b'{"model": "m\\ud800", "max_tokens": 1, "messages": [], "input": ""}',
     "no-model": b'{"max_tokens": 1, "messages": [], "input": ""}',
     "invalid-utf8": b'{"model": "m\xff\xfe", "messages": [], "input": ""}',
     "lone-continuation": b'{"model": "m", "messages": [], "input": "\x80"}',

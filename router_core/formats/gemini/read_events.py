@@ -216,7 +216,11 @@ class EventReader:
 
 def _logprob(entry: dict[str, Any]) -> dict[str, Any]:
     token = entry.get("token") or ""
-    return {"token": token, "logprob": get(entry, "logProbability") or 0.0, "bytes": list(token.encode())}
+    return {
+        "token": token,
+        "logprob": get(entry, "logProbability") or 0.0,
+        "bytes": list(token.encode(errors="surrogatepass")),
+    }
 
 
 def _sources(grounding: dict[str, Any]) -> list[ir.Citation]:

@@ -238,6 +238,18 @@ def test_halves_of_a_character_in_two_chunks_are_kept() -> None:
     assert b"ud83d" in written and b"ude00" in written
 
 
+@pytest.mark.parametrize("client", OTHERS)
+def test_half_a_character_may_stand_anywhere(client: Format) -> None:
+    half = b"\\ud800"
+    body = (
+        b'data: {"id":"%s","model":"%s","choices":[{"index":0,"delta":{"content":"%s","tool_calls":[{"index":0,"id":"%s",'
+        b'"type":"function","function":{"name":"%s","arguments":"{}"}}]},"finish_reason":"stop"}]}\n\n'
+        % ((half,) * 5)
+    )
+    assert b"cannot be translated" not in (written := events(client, Format.OPENAI_CHAT, body))
+    assert half in written
+
+
 def test_annotations_become_citations() -> None:
     cited = {"url": "https://a.test", "title": "A", "start_index": 0, "end_index": 3}
     body = stream(

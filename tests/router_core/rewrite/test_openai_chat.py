@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ from router_core.formats import Format
 from router_core.json_document import parse, serialise
 from router_core.providers.model import ModelInfo
 from router_core.rewrite.shortening import shortened
+from router_core.sse import EventReader
 from tests.router_core import wire
 from tests.router_core.rewrite.cases import Case, Defaults
 
@@ -154,6 +156,19 @@ def test_a_long_name_is_short_wherever_it_stands(wrap: Callable[[Any], Any], kin
 
     out = wire.prepared(wire.exchange(Format.OPENAI_CHAT, sent(LONG), model="gpt-4.1"))
     assert out.body == sent(shortened(LONG))
+
+
+@pytest.mark.parametrize("ascii", [True, False])
+@pytest.mark.parametrize("letter", ["ü", "\U0001f98c", "\ud800"], ids=ascii)
+def test_a_long_name_is_restored_however_its_letters_are_spelled(letter: str, ascii: bool) -> None:
+    long = letter * 70
+    body = talk(tools=[{"type": "function", "function": {"name": long}}])
+    x = wire.exchange(Format.OPENAI_CHAT, serialise(body), model="gpt-4.1", stream=True)
+    called = {"choices": [{"index": 0, "delta": {"tool_calls": [{"function": {"name": shortened(long)}}]}}]}
+    data = json.dumps(called, ensure_ascii=ascii or letter == "\ud800").encode()
+    out, _ = wire.answered(x, b"data: " + data + b"\n\n", media="text/event-stream")
+    (event,) = EventReader().feed(out)
+    assert event.document["choices"][0]["delta"]["tool_calls"][0]["function"]["name"] == long
 
 
 CHUNK = b'data: {"id":"1","choices":[{"index":0,"delta":{"content":"a"}}],"usage":null}\n\n'
