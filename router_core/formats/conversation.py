@@ -125,6 +125,8 @@ def remind(text: Text) -> Text:
     return replace(text, text=f"{REMINDER[0]}{text.text}{REMINDER[1]}")
 
 
+LED_NOWHERE: Final = "reasoning that led to nothing is left out"
+"""Said of a turn that ends with it, which its maker would refuse."""
 ONLY_ALLOWED: Final = "allowed tools: only these are offered"
 """Said where a format has no list of them beside the tools."""
 JSON_WORD: Final = "Answer in JSON."

@@ -80,6 +80,12 @@ def claude_version(model: str) -> tuple[int, int] | None:
     return (int(match["major"]), int(match["minor"] or 0)) if match else None
 
 
+def claude_family(model: str) -> str | None:
+    """``sonnet`` of ``claude-sonnet-4-5-20250929``; None for names that do not begin so."""
+    match = _CLAUDE.search(model.lower())
+    return match["family"] if match else None
+
+
 _GEMINI: Final = re.compile(r"gemini-(\d+)(?:[.-](\d+))?")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from router_core.formats import ir
+from router_core.formats.anthropic.models import HIDES_THINKING, THINKS_BY_ITSELF, least_thinking
 from router_core.formats.context import Target
 from router_core.formats.effort import from_budget, never_reasons, tokens, word
 
@@ -17,6 +18,29 @@ DEFAULT_BUDGET: Final = 8192
 ADAPTIVE: Final = (4, 6)
 """The first version that decides by itself how much to think; `XHIGH` knows one effort more."""
 XHIGH: Final = (4, 7)
+
+THOUGHTS: Final = frozenset({"thinking", "redacted_thinking"})
+"""Types of blocks."""
+
+
+def thinks(document: dict[str, Any], version: tuple[int, int] | None) -> bool:
+    """Whether a model of `version` thinks before it answers a request."""
+    thinking = document.get("thinking")
+    if thinking is None:
+        return version is not None and version >= THINKS_BY_ITSELF
+    return thinking["type"] in ("enabled", "adaptive")
+
+
+def forget_last_thoughts(messages: list[dict[str, Any]], target: Target) -> None:
+    """Takes the thinking out of the model's last turn.
+
+    "When thinking is disabled, an `assistant` message in the final position cannot contain `thinking`."
+    """
+    last = next((message for message in reversed(messages) if message["role"] == "assistant"), None)
+    blocks = last["content"] if last else ""
+    if last and isinstance(blocks, list) and any(block["type"] in THOUGHTS for block in blocks):
+        last["content"] = [block for block in blocks if block["type"] not in THOUGHTS]
+        target.note("reasoning: none is given back while the model is not to think")
 
 
 def write_thinking(
@@ -28,7 +52,7 @@ def write_thinking(
         return
     if reasoning.enabled is False or reasoning.effort == "none":
         if version is not None and version >= (3, 7):
-            document["thinking"] = {"type": "disabled"}
+            _think_least(document, target)
         return
     if never_reasons(target.model) or target.lacks("thinking"):
         target.drop("reasoning")
@@ -43,7 +67,18 @@ def write_thinking(
         return
     if reasoning.show is False and adaptive:
         thinking["display"] = "omitted"
+    elif version is not None and version >= HIDES_THINKING:
+        thinking["display"] = "summarized"
     document["thinking"] = thinking
+
+
+def _think_least(document: dict[str, Any], target: Target) -> None:
+    type_ = least_thinking(target.model)
+    if type_ is not None:
+        document["thinking"] = {"type": type_}
+    else:
+        document.setdefault("output_config", {})["effort"] = "low"
+        target.note(f"reasoning: low is the least that {target.model} takes")
 
 
 def _adaptive(

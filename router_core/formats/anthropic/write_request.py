@@ -8,11 +8,12 @@ from typing import Any, Final
 from router_core.formats import custom_tools, ir
 from router_core.formats.anthropic.cache_marks import limit_marks, marked
 from router_core.formats.anthropic.media import write_media
+from router_core.formats.anthropic.models import binds_thinking, output_limit, takes_forced_tools
 from router_core.formats.anthropic.response_format import write_response_format
 from router_core.formats.anthropic.server_tools import write_server_block, write_server_tool
-from router_core.formats.anthropic.thinking import write_thinking
+from router_core.formats.anthropic.thinking import THOUGHTS, forget_last_thoughts, thinks, write_thinking
 from router_core.formats.context import Target
-from router_core.formats.conversation import ONLY_ALLOWED, for_upstream, refuse_forced
+from router_core.formats.conversation import LED_NOWHERE, ONLY_ALLOWED, for_upstream, refuse_forced
 from router_core.formats.effort import claude_version
 from router_core.formats.ir import Format
 from router_core.formats.names import CALL_IDS, CallIds, ToolNames
@@ -40,14 +41,17 @@ def write_request(request: ir.Request, target: Target) -> dict[str, Any]:
     version = claude_version(target.model)
     document: dict[str, Any] = {
         "model": target.model,
-        "max_tokens": _max_tokens(request, target, version),
+        "max_tokens": _max_tokens(request, target),
         "messages": messages,
     }
     _tools(document, request, names, target)
+    _ask_for_a_tool(document, system, target)
     write_response_format(document, request, system, version, target)
     if system:
         document["system"] = system
     write_thinking(document, request, target, version)
+    if version is not None and not thinks(document, version):
+        forget_last_thoughts(messages, target)
     _prefill(document, target, version)
     _sampling(document, request, target, version)
     if request.user:
@@ -101,6 +105,10 @@ class _Blocks:
             block = writers[type(part)](part)
             if block is not None:
                 blocks.append(block)
+        while blocks and blocks[-1]["type"] in THOUGHTS:
+            # "The final block in an assistant message cannot be `thinking`."
+            del blocks[-1]
+            self.target.note(LED_NOWHERE)
         # A message must hold something, also where nothing of it can be expressed.
         return blocks or [{"type": "text", "text": "[empty]"}]
 
@@ -150,9 +158,12 @@ class _Blocks:
         return {"type": "thinking", "thinking": part.text, "signature": signature.data}
 
     def _foreign(self, model: str | None) -> bool:
-        """Whether of two models of this format, the one that signed and the one that reads, only one is Claude."""
-        return model is not None and (claude_version(model) is None) is not (
-            claude_version(self.target.model) is None
+        """Whether the model that signed is none whose reasoning this one takes back."""
+        if model is None or model == self.target.model:
+            return False
+        reader = self.target.model
+        return binds_thinking(reader) or (claude_version(model) is None) is not (
+            claude_version(reader) is None
         )
 
     def server_tool(self, part: ir.ServerTool) -> dict[str, Any] | None:
@@ -171,11 +182,7 @@ def _prefill(document: dict[str, Any], target: Target, version: tuple[int, int] 
     last = messages[-1]
     if last["role"] != "assistant":
         return
-    if "thinking" in document and document["thinking"]["type"] != "disabled":
-        refuses = True
-    else:
-        refuses = version is not None and version >= NO_PREFILL
-    if refuses:
+    if thinks(document, version) or (version is not None and version >= NO_PREFILL):
         messages.append({"role": "user", "content": GO_ON})
         target.note("prefill: the model takes none and is asked to go on")
     elif type(last["content"]) is str:
@@ -184,21 +191,11 @@ def _prefill(document: dict[str, Any], target: Target, version: tuple[int, int] 
         last["content"][-1]["text"] = last["content"][-1]["text"].rstrip()
 
 
-_OUTPUT_LIMITS: Final = (((4, 0), 32_000), ((3, 7), 32_000), ((3, 5), 8192), ((0, 0), 4096))
-"""Claude version to a limit that all its models accept ("Models overview", max output)."""
-UNKNOWN_LIMIT: Final = 8192
-"""``max_tokens`` for a model of which nothing is known; the field is required."""
-
-
-def _max_tokens(request: ir.Request, target: Target, version: tuple[int, int] | None) -> int:
+def _max_tokens(request: ir.Request, target: Target) -> int:
     limit = target.info.max_output_tokens if target.info else None
     if request.max_tokens:
         return min(request.max_tokens, limit) if limit else request.max_tokens
-    if limit:
-        return limit
-    if version is None:
-        return UNKNOWN_LIMIT
-    return next(tokens for at_least, tokens in _OUTPUT_LIMITS if version >= at_least)
+    return limit or output_limit(target.model)
 
 
 def _tools(document: dict[str, Any], request: ir.Request, names: ToolNames, target: Target) -> None:
@@ -239,6 +236,19 @@ def _tools(document: dict[str, Any], request: ir.Request, names: ToolNames, targ
         document["tool_choice"] = written
 
 
+def _ask_for_a_tool(document: dict[str, Any], system: list[dict[str, Any]], target: Target) -> None:
+    """Says in words that a tool must be called, to a model that cannot be forced."""
+    choice = document.get("tool_choice", {})
+    if choice.get("type") not in ("any", "tool") or takes_forced_tools(target.model):
+        return
+    what = f"the tool {choice['name']}" if "name" in choice else "one of your tools"
+    system.append({"type": "text", "text": f"Answer with a call of {what}, whatever else you say."})
+    target.note("tool choice: asked for in words")
+    del document["tool_choice"]
+    if choice.get("disable_parallel_tool_use"):
+        document["tool_choice"] = {"type": "auto", "disable_parallel_tool_use": True}
+
+
 def _stub_tools(document: dict[str, Any]) -> None:
     """Anthropic wants the tools of earlier calls defined, also where none is offered any more."""
     contents = [message["content"] for message in document["messages"]]
@@ -263,10 +273,10 @@ def _sampling(
     document: dict[str, Any], request: ir.Request, target: Target, version: tuple[int, int] | None
 ) -> None:
     """Temperature and its kin, as far as the model takes them ("Extended thinking", "Migration guide")."""
-    thinks = document.get("thinking", {}).get("type") in ("enabled", "adaptive")
+    thinking = thinks(document, version)
     fixed = version is not None and version >= (4, 7)
     if request.temperature is not None:
-        if fixed or thinks:
+        if fixed or thinking:
             target.drop("temperature", request.temperature != 1)
         else:
             document["temperature"] = min(request.temperature, 1)
@@ -274,12 +284,12 @@ def _sampling(
                 target.note("temperature: 1 is the most that Anthropic takes")
     if request.top_p is not None:
         both = "temperature" in document and version is not None and version >= (4, 0)
-        if fixed or both or (thinks and request.top_p < 0.95):
+        if fixed or both or (thinking and request.top_p < 0.95):
             target.drop("top_p", request.top_p != 1)
         else:
             document["top_p"] = request.top_p
     if request.top_k is not None:
-        if fixed or thinks:
+        if fixed or thinking:
             target.drop("top_k")
         else:
             document["top_k"] = int(request.top_k)

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from router_core.formats import ir
 from router_core.formats.context import Target
-from router_core.formats.conversation import ERROR_PREFIX, JSON_WORD, for_upstream, says_json
+from router_core.formats.conversation import ERROR_PREFIX, JSON_WORD, LED_NOWHERE, for_upstream, says_json
 from router_core.formats.effort import is_openai_reasoning, nearest, never_reasons, word
 from router_core.formats.ir import Format
 from router_core.formats.names import CALL_IDS, CallIds, ToolNames
@@ -49,7 +49,12 @@ def write_request(request: ir.Request, target: Target) -> dict[str, Any]:
     for text in system:
         target.drop("cache_control", text.cache)
     if system:
-        document["instructions"] = "\n\n".join(text.text for text in system)
+        words = "\n\n".join(text.text for text in system)
+        if items:
+            document["instructions"] = words
+        else:
+            # OpenAI wants an input.
+            items.append({"type": "message", "role": "developer", "content": words})
     write_tools(document, request, names, target)
     target.context.tools = names.back
     _limits(document, request, target)
@@ -122,6 +127,10 @@ def _assistant(turn: ir.Turn, names: ToolNames, ids: CallIds, target: Target) ->
             item = _thinking(part, target)
             if item is not None:
                 items.append(item)
+    while items and items[-1]["type"] == "reasoning":
+        # "Item of type 'reasoning' was provided without its required following item."
+        del items[-1]
+        target.note(LED_NOWHERE)
     return items
 
 

@@ -40,6 +40,7 @@ def _anthropic(document: dict[str, Any]) -> None:
         for block in blocks:
             if block["type"] == "text":
                 assert block["text"].strip()
+        assert blocks[-1]["type"] not in ("thinking", "redacted_thinking")
         open_calls = [b["id"] for b in blocks if b["type"] == "tool_use"]
         assert len(set(open_calls)) == len(open_calls)
         for id in open_calls:
@@ -93,7 +94,12 @@ def _responses(document: dict[str, Any]) -> None:
     assert document["store"] is False
     calls: list[str] = []
     answers: list[str] = []
-    for item in document["input"]:
+    assert document["input"]
+    for item, following in zip(document["input"], [*document["input"][1:], {}], strict=True):
+        if item["type"] == "reasoning":
+            assert following.get("role") == "assistant" or following["type"] in (
+                ("reasoning", "function_call", "custom_tool_call")
+            )
         if item["type"] in ("function_call", "custom_tool_call"):
             calls.append(item["call_id"])
         if item["type"] in ("function_call_output", "custom_tool_call_output"):

@@ -11,7 +11,7 @@ from router_core.formats import Format, Operation
 from router_core.formats.anthropic import cache_marks
 from router_core.formats.translate import request, translatable
 from router_core.providers.model import ModelInfo
-from tests.router_core.formats.invariants import blocks_of
+from tests.router_core.formats.invariants import assert_holds, blocks_of
 from tests.router_core.formats.translated import MINIMAL, UPSTREAMS, asks
 
 A, C, R, G, L = Format.ANTHROPIC, Format.OPENAI_CHAT, Format.OPENAI_RESPONSES, Format.GEMINI, Format.OLLAMA
@@ -711,3 +711,10 @@ def test_of_too_many_cache_marks_those_go_that_cover_least() -> None:
     assert ["cache_control" in block for block in (*system, *tools, *said)] == [
         False, True, False, True, False, True, True
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("upstream", [A, R, G])
+def test_a_system_text_alone_is_a_whole_request(upstream: Format) -> None:
+    translated = asks(C, upstream, {"messages": [{"role": "developer", "content": "Say hello."}]})
+    assert_holds(upstream, translated.document)
+    assert "Say hello." in str(translated.document)

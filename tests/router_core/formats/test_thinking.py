@@ -6,6 +6,8 @@ import pytest
 
 from router_core.formats import Format, carrier, effort, ir
 from router_core.providers.model import ModelInfo
+from tests.router_core.formats.conformity import assert_conforms
+from tests.router_core.formats.invariants import assert_holds
 from tests.router_core.formats.translated import MINIMAL, asks
 
 A, C, R, G = Format.ANTHROPIC, Format.OPENAI_CHAT, Format.OPENAI_RESPONSES, Format.GEMINI
@@ -26,7 +28,11 @@ def test_words_survive_the_way_through_a_budget(word: str) -> None:
     [
         ("claude-sonnet-4-5", {"type": "enabled", "budget_tokens": 24576}, None),
         ("claude-opus-4-6", {"type": "adaptive"}, {"effort": "high"}),
-        ("us.anthropic.claude-opus-4-8-v1:0", {"type": "adaptive"}, {"effort": "high"}),
+        (
+            "us.anthropic.claude-opus-4-8-v1:0",
+            {"type": "adaptive", "display": "summarized"},
+            {"effort": "high"},
+        ),
         ("glm-4.7", {"type": "enabled", "budget_tokens": 24576}, None),
         ("claude-3-5-sonnet-20241022", None, None),
     ],
@@ -143,3 +149,114 @@ def test_a_loop_of_calls_has_thinking_in_all_of_its_turns_or_in_none(first: str 
     document = {"contents": contents, "generationConfig": config}
     translated = asks(G, A, document, model="claude-sonnet-4-5")
     assert ("thinking" in translated.document) is thinks
+
+
+def _thought(origin: Format, upstream_model: str) -> dict[str, Any]:
+    """What a Gemini client gives back of a turn that another model spent on thinking alone."""
+    signature = ir.Signature(origin, "EpAB", id="rs_1", model=upstream_model)
+    return {"text": "", "thoughtSignature": carrier.pack(signature, "Hm.")}
+
+
+@pytest.mark.parametrize(("upstream", "model"), [(A, "claude-sonnet-4-5"), (R, "gpt-5.2")])
+@pytest.mark.parametrize("said", [[], [{"text": "So."}]])
+def test_reasoning_that_nothing_follows_is_left_out(upstream: Format, model: str, said: list[Any]) -> None:
+    spent = {"role": "model", "parts": [*said, _thought(upstream, model)]}
+    asked = [{"role": "user", "parts": [{"text": text}]} for text in ("One?", "Two?")]
+    config = {"thinkingConfig": {"thinkingBudget": 8192}, "maxOutputTokens": 16000}
+    document = {"contents": [asked[0], spent, asked[1]], "generationConfig": config}
+    translated = asks(G, upstream, document, model=model)
+    assert "EpAB" not in str(translated.document)
+    assert translated.notes == ["reasoning that led to nothing is left out"]
+    assert_holds(upstream, translated.document)
+
+
+@pytest.mark.parametrize(("effort", "kept"), [("high", True), (None, False)])
+def test_claude_gets_its_last_thoughts_back_only_while_it_thinks(effort: str | None, kept: bool) -> None:
+    call = {"id": "toolu_1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+    signature = carrier.pack(ir.Signature(A, "EpAB", model="claude-sonnet-4-5"))
+    detail = {"type": "reasoning.text", "text": "Hm.", "signature": signature, "index": 0}
+    said = {"role": "assistant", "content": None, "tool_calls": [call], "reasoning_details": [detail]}
+    result = {"role": "tool", "tool_call_id": "toolu_1", "content": "x"}
+    document = {"messages": [*MINIMAL[C]["messages"], said, result], "max_tokens": 64000}
+    if effort:
+        document["reasoning_effort"] = effort
+    translated = asks(C, A, document, model="claude-sonnet-4-5")
+    assert ("EpAB" in str(translated.document)) is kept
+    assert ("thinking" in translated.document) is kept
+
+
+@pytest.mark.parametrize(
+    ("model", "thinking", "effort"),
+    [
+        ("claude-opus-4-6", {"type": "disabled"}, None),
+        ("claude-opus-5", {"type": "disabled"}, None),
+        ("claude-haiku-5-5", {"type": "disabled"}, None),
+        ("claude-sonnet-5-5", {"type": "between_tools"}, None),
+        ("claude-opus-5-5", None, "low"),
+        ("claude-fable-5", None, "low"),
+    ],
+)
+def test_claude_is_kept_from_thinking_as_far_as_it_can_be(model: str, thinking: Any, effort: Any) -> None:
+    document = asks(C, A, {**MINIMAL[C], "reasoning_effort": "none"}, model=model).document
+    assert document.get("thinking") == thinking
+    assert document.get("output_config", {}).get("effort") == effort
+    assert_conforms(A, document)
+
+
+@pytest.mark.parametrize(
+    ("model", "display"),
+    [("claude-opus-4-6", None), ("claude-opus-4-7", "summarized"), ("claude-sonnet-5-5", "summarized")],
+)
+def test_claude_shows_its_thinking_to_clients_that_look_for_it(model: str, display: str | None) -> None:
+    document = asks(C, A, CHAT_HIGH, model=model).document
+    assert document["thinking"] == {"type": "adaptive", **({"display": display} if display else {})}
+
+
+@pytest.mark.parametrize(
+    ("model", "forced"),
+    [
+        ("claude-opus-5", True),
+        ("claude-haiku-5-5", True),
+        ("claude-sonnet-5-5", False),
+        ("claude-fable-5-1", False),
+    ],
+)
+@pytest.mark.parametrize("one", [True, False])
+def test_a_tool_is_forced_or_asked_for_in_words(model: str, forced: bool, one: bool) -> None:
+    function = {"name": "look", "parameters": {"type": "object", "properties": {}}}
+    choice = {"type": "function", "function": {"name": "look"}} if one else "required"
+    document = {
+        **MINIMAL[C],
+        "tools": [{"type": "function", "function": function}],
+        "tool_choice": choice,
+        "parallel_tool_calls": False,
+        "reasoning_effort": "high",
+    }
+    translated = asks(C, A, document, model=model)
+    written = translated.document
+    if forced:
+        assert written["tool_choice"]["type"] == ("tool" if one else "any")
+        return
+    assert written["tool_choice"] == {"type": "auto", "disable_parallel_tool_use": True}
+    assert ("the tool look" if one else "one of your tools") in written["system"][-1]["text"]
+    assert translated.notes == ["tool choice: asked for in words"]
+    assert written["thinking"]["type"] == "adaptive"
+
+
+@pytest.mark.parametrize(
+    ("maker", "reader", "kept"),
+    [
+        ("claude-sonnet-4-5", "claude-opus-4-6", True),
+        ("claude-sonnet-5-5", "claude-sonnet-5-5", True),
+        ("claude-sonnet-4-5", "claude-opus-5-5", False),
+        ("minimax-m2", "claude-opus-4-6", False),
+    ],
+)
+def test_thinking_goes_back_to_models_that_take_it(maker: str, reader: str, kept: bool) -> None:
+    said = {"role": "model", "parts": [_thought(A, maker), {"text": "So."}]}
+    asked = [{"role": "user", "parts": [{"text": text}]} for text in ("One?", "Two?")]
+    document = {
+        "contents": [asked[0], said, asked[1]],
+        "generationConfig": {"thinkingConfig": {"thinkingLevel": "HIGH"}},
+    }
+    assert ("EpAB" in str(asks(G, A, document, model=reader).document)) is kept
