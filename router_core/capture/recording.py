@@ -224,6 +224,7 @@ def _outcome(attempt: Attempt) -> dict[str, Any]:
 
 def _ending(exchange: Exchange) -> dict[str, Any]:
     attempt = exchange.attempt
+    why = attempt.rewriting.reasons if attempt and attempt.rewriting else {}
     usage = {name: value for name in TOKENS if (value := getattr(exchange.usage, name)) is not None}
     return {
         "provider": attempt.provider.name if attempt else None,
@@ -233,4 +234,6 @@ def _ending(exchange: Exchange) -> dict[str, Any]:
         "first_byte": round(exchange.first_byte - exchange.started, 6) if exchange.first_byte else None,
         "usage": usage or None,
         "rules": list(exchange.fired) or None,
+        # Those of the answer are known only now.
+        "reasons": {rule: why[rule] for rule in exchange.fired if rule in why} or None,
     }

@@ -170,6 +170,19 @@ def test_show_json_is_the_whole_record(three):
     assert [hop["number"] for hop in shown["attempts"]] == [1, 2]
 
 
+def test_rules_are_shown_with_their_reasons_those_of_the_answer_too(house):
+    one = record()
+    one.attempts[0].about["reasons"] = {"thrifty": "keeps the bill down"}
+    one.end["reasons"] = {"thrifty": "keeps the bill down", "answer-model-name": "some compare it"}
+    house.save(one)
+    shown = [
+        line.split(maxsplit=1)[1]
+        for line in house("show", "last").stdout.splitlines()
+        if line.startswith("rule ")
+    ]
+    assert shown == ["thrifty: keeps the bill down", "answer-model-name, of the answer: some compare it"]
+
+
 def test_recorded_bytes_do_not_speak_to_the_terminal(house):
     one = record()
     one.client.response.headers.append(("x-evil", "\x1b[31mred"))

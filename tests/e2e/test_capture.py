@@ -126,6 +126,8 @@ def test_every_format_is_recorded_as_the_client_got_it(house, format, stream):
     assert (record.opening.format, record.opening.model, record.opening.stream) == (format, "model-x", stream)
     assert record.client.response.body.data == answer.content
     assert record.attempts[0].request.url.startswith("https://localhost:")
+    fired = {"chat-include-usage"} if (format, stream) == ("openai-chat", True) else set()
+    assert set(record.end.get("reasons") or ()) == fired
 
 
 def test_an_answer_of_detours_own_is_recorded(house):

@@ -108,6 +108,10 @@ class _View:
                 self.line("rule", f"{rule}: {reason}")
             for note in hop.about.get("notes") or ():
                 self.line("note", note)
+        told = {rule for hop in self.record.attempts for rule in hop.about.get("reasons") or ()}
+        for rule, reason in (end.get("reasons") or {}).items():
+            if rule not in told:
+                self.line("rule", f"{rule}, of the answer: {reason}")
 
     def about(self, hop: Hop) -> str:
         about = hop.about

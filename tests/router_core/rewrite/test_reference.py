@@ -63,6 +63,9 @@ def test_a_rule_is_switched_off_by_name() -> None:
     loaded = parse(b"disable_rewrites: [chat-include-usage]", Path("detour.yaml"), {})
     names = [rule.name for rule in compile_rules(loaded.config, loaded.registry).rules]
     assert "chat-include-usage" not in names and "force-stream" in names
+    everyone = f"disable_rewrites: [{', '.join(catalogue.BY_NAME)}]".encode()
+    loaded = parse(everyone, Path("detour.yaml"), {})
+    assert not compile_rules(loaded.config, loaded.registry).rules
 
 
 MISTAKES = b"""\
