@@ -69,13 +69,16 @@ class Detector:
 
     def _find(self, data: bytes, place: Place) -> list[Span]:
         fresh = self._fresh_words(data)
-        tokens = any(len(word) >= patterns.RUN and self._runs(word) for word in fresh)
-        keys = self._names_a_secret(fresh)
-        if not tokens and not keys:
-            self._remember(fresh)
+        tokens = {word for word in fresh if len(word) >= patterns.RUN and self._runs(word)}
+        keys = self._telling(fresh)
+        self._remember(fresh - tokens - keys)
         found = [*(self._runs(data) if tokens else ()), *mails(data)]
-        if keys or place.login or place.accounts:
-            found += self._keys(data, place)
+        if place.login or place.accounts:
+            found += self._keys(data, place, (m.span() for m in patterns.ANY_KEY.finditer(data)))
+        elif keys:
+            lowered = data.lower() if keys is fresh else b" ".join(keys).lower()
+            roots = [root for root in self._roots if root in lowered]
+            found += self._keys(data, place, key_names(data, roots))
         if keys:
             found += self._named(data)
         for value in self._known.odd:
@@ -112,16 +115,19 @@ class Detector:
             self._harmless_version, self._harmless = self._known.version, set()
         return set(data.translate(_WORDS).split()) - self._harmless
 
-    def _names_a_secret(self, words: set[bytes]) -> bool:
-        """Whether one of `words` holds the name of a key whose value is a secret in any body."""
+    def _telling(self, words: set[bytes]) -> set[bytes]:
+        """Those of `words` that hold the name of a key whose value is a secret in any body."""
         if not self._wordly:
-            return True
-        data = b" ".join((*words, b""))
-        found = (data[start:end] for start, end in key_names(data, self._roots))
-        return any(
-            self.kind(name, BODY) or self.kind_of_many(name) or plain_name(name) in names.RANDOM_ONLY
-            for name in found
-        )
+            return words
+        data = b" ".join((b"", *words, b""))
+        return {
+            data[data.rfind(b" ", 0, start) + 1 : data.find(b" ", end)]
+            for start, end in key_names(data, self._roots)
+            if self._may_tell(data[start:end])
+        }
+
+    def _may_tell(self, name: bytes) -> bool:
+        return bool(self.kind(name, BODY) or self.kind_of_many(name) or plain_name(name) in names.RANDOM_ONLY)
 
     def _remember(self, words: set[bytes]) -> None:
         if len(self._harmless) + len(words) > MAX_HARMLESS:
@@ -158,12 +164,8 @@ class Detector:
             spans.append((1, 1 + run[0], "secret"))
         return spans
 
-    def _keys(self, data: bytes, place: Place) -> list[Span]:
-        """Values of keys whose name says that they are secret."""
-        if place.login or place.accounts:
-            places: Iterable[tuple[int, int]] = (m.span() for m in patterns.ANY_KEY.finditer(data))
-        else:
-            places = key_names(data, self._roots)
+    def _keys(self, data: bytes, place: Place, places: Iterable[tuple[int, int]]) -> list[Span]:
+        """Values of the keys at `places` whose name says that they are secret."""
         found: list[Span] = []
         for start, end in places:
             name = data[start:end]

@@ -95,7 +95,7 @@ USER_INFO: Final = re.compile(
 CURL_USER: Final = re.compile(rb"\s(?:-u|--user)[ =]*[\\\"']*[^\s:\"'\\]{1,64}:(?P<secret>[^\s\"'\\]{3,256})")
 """The password that curl is told on its command line."""
 PARAMETER: Final = re.compile(
-    rb"(?:[?&]|&amp;|u0026)(?P<name>[A-Za-z0-9_.-]{2,40})=(?P<secret>[^&#\s\"'<>\\]{8,2048})"
+    rb"[?&;6](?:(?<=[?&])|(?<=&amp;)|(?<=u0026))(?P<name>[A-Za-z0-9_.-]{2,40})=(?P<secret>[^&#\s\"'<>\\]{8,2048})"
 )
 """A parameter of a URL."""
 NAMED_VALUE: Final = re.compile(

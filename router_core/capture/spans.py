@@ -85,6 +85,7 @@ def key_names(data: bytes, roots: Iterable[bytes]) -> Iterable[tuple[int, int]]:
             position = lowered.find(root, end)
 
 
+@lru_cache(4096)
 def plain_name(name: bytes) -> str:
     """As the tables have it: ``user[client_secret]`` and ``Client-Secret[]`` are ``clientsecret``."""
     plain = name.decode("latin-1").lower().replace("_", "").replace("-", "")
