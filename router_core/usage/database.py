@@ -12,7 +12,7 @@ import sqlite3
 import time
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, SQLAlchemyError
 
 from router_core.ownership import pass_on, private_folder
@@ -24,8 +24,7 @@ logger = logging.getLogger(__name__)
 
 MIGRATIONS = Path(__file__).with_name("migrations")
 CONNECT_TIMEOUT = 5
-STATEMENT_TIMEOUT = 15
-"""Seconds after which a database counts as dead."""
+"""Seconds that a locked SQLite file is waited for."""
 
 _MIGRATION_LOCK = 0x64657475
 """PostgreSQL's advisory lock while a process brings the schema up to date."""
@@ -86,8 +85,7 @@ def connect(url: str) -> Engine:
             parsed = parsed.set(drivername="postgresql+psycopg")
         if backend not in ("sqlite", "postgresql"):
             raise LedgerError(f"usage.ledger: {backend} is not supported; use sqlite or postgresql")
-        options = _sqlite_options(parsed.database) if backend == "sqlite" else _postgresql_options()
-        engine = create_engine(parsed, **options)
+        engine = _sqlite(parsed) if backend == "sqlite" else _postgresql(parsed)
     except ArgumentError:
         raise LedgerError(
             "usage.ledger is not a database URL; write sqlite or postgresql://USER@HOST/NAME"
@@ -96,39 +94,33 @@ def connect(url: str) -> Engine:
         raise LedgerError(
             f"usage.ledger needs a driver: pip install 'detour[postgresql]' ({error})"
         ) from None
-    if backend == "sqlite":
-        event.listen(engine, "connect", _sqlite_pragmas)
-        event.listen(engine, "begin", _sqlite_begin)
     return engine
 
 
-def _sqlite_options(database: str | None) -> dict:
-    if not database:
+def _postgresql(url: URL) -> Engine:
+    # The driver is an extra of the package.
+    from router_core.usage import postgresql
+
+    engine = create_engine(url, **postgresql.options())
+    event.listen(engine, "do_connect", postgresql.connect)
+    return engine
+
+
+def _sqlite(url: URL) -> Engine:
+    if not url.database:
         raise LedgerError(
             "usage.ledger: a SQLite ledger needs a file, as in sqlite:////var/lib/detour/ledger.db"
         )
-    path = Path(database)
-    private_folder(path.parent)
-    return {
-        "pool_size": 1,
-        "max_overflow": 4,
-        "connect_args": {"timeout": CONNECT_TIMEOUT, "check_same_thread": False},
-    }
-
-
-def _postgresql_options() -> dict:
-    settings = f"-c statement_timeout={STATEMENT_TIMEOUT * 1000} -c lock_timeout={STATEMENT_TIMEOUT * 1000}"
-    return {
-        "pool_size": 1,
-        "max_overflow": 2,
-        "pool_pre_ping": True,
-        "connect_args": {
-            "connect_timeout": CONNECT_TIMEOUT,
-            "options": settings,
-            "tcp_user_timeout": STATEMENT_TIMEOUT * 1000,
-            "application_name": "detour",
-        },
-    }
+    private_folder(Path(url.database).parent)
+    engine = create_engine(
+        url,
+        pool_size=1,
+        max_overflow=4,
+        connect_args={"timeout": CONNECT_TIMEOUT, "check_same_thread": False},
+    )
+    event.listen(engine, "connect", _sqlite_pragmas)
+    event.listen(engine, "begin", _sqlite_begin)
+    return engine
 
 
 def _sqlite_pragmas(connection, _record) -> None:

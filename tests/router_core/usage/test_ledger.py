@@ -169,7 +169,9 @@ def test_a_dead_database_loses_nothing(tmp_path: Path) -> None:
 def test_a_postgresql_that_hangs_delays_nothing_and_loses_nothing(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "STATEMENT_TIMEOUT", 1)
+    from router_core.usage import postgresql  # which needs the driver
+
+    monkeypatch.setattr(postgresql, "STATEMENT_TIMEOUT", 1)
     writer = ledger(url, tmp_path)
     writer.record(exchange(id="before"))
     assert writer.flush(30)
@@ -190,6 +192,23 @@ def test_a_postgresql_that_hangs_delays_nothing_and_loses_nothing(
     after.close()
     assert len(rows(url)) == 21
     assert after.status().spooled == 0
+
+
+@pytest.mark.parametrize("url", ["postgresql"], indirect=True)
+def test_a_server_that_is_silent_is_given_up(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from router_core.usage import postgresql
+
+    engine = connect(url)
+    with engine.connect() as connection:
+        connection.execute(text("SELECT pg_sleep(0.3)"))
+        monkeypatch.setattr(postgresql, "SILENCE", 0.2)
+        # As long as it does not answer, what it is asked makes no difference.
+        with pytest.raises(OperationalError, match="the server does not answer"):
+            connection.execute(text("SELECT pg_sleep(10)"))
+    monkeypatch.undo()
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT 1")).scalar() == 1
+    engine.dispose()
 
 
 def test_the_spool_is_bounded(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
