@@ -242,6 +242,8 @@ RULES: Final = (
         answer=shortening.restore,
         event=shortening.restore,
         armed=lambda context: bool(context.state.get(shortening.STATE)),
+        # A client does not know the short names, however long the answer is.
+        whole=True,
         client_side=False,
         concerns=shortening.repeated,
     ),

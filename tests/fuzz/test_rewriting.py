@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -16,8 +17,20 @@ from router_core.rewrite.rule import Origin
 from router_core.rewrite.rules import Rules
 from router_core.rewrite.schema import RuleConfig
 from router_core.sse import EventReader
+from tests.e2e.rule_cases import CASES, Case
 from tests.router_core import wire
 from tests.router_core.test_respond import ASKS, STREAMS
+
+PATHS = {
+    "/v1/messages": Format.ANTHROPIC,
+    "/v1/chat": Format.OPENAI_CHAT,
+    "/v1/responses": Format.OPENAI_RESPONSES,
+}
+
+
+def shape_of(case: Case) -> Format:
+    return next((f for path, f in PATHS.items() if case.path.startswith(path)), Format.GEMINI)
+
 
 FORMATS = [Format.ANTHROPIC, Format.OPENAI_CHAT, Format.OPENAI_RESPONSES, Format.GEMINI]
 QUIRKS = sorted({q for rule in catalogue.BUILT_IN for q in rule.when.quirk})
@@ -195,6 +208,69 @@ def test_requests_of_any_shape(data: st.DataObject) -> None:
     assert isinstance(sent, dict)
     if not out.fired:
         assert out.body is x.request.body
+
+
+ACTIONS = Rules(
+    compile_rule(RuleConfig.model_validate({"action": rule.name}), f"user-{rule.name}", Origin.USER)
+    for rule in catalogue.BUILT_IN
+    if rule.request
+)
+"""Each built-in rule as an action of the user's, which no condition keeps from any request."""
+ODD = st.sampled_from(
+    [
+        None,
+        True,
+        0,
+        -1,
+        1.5,
+        10**30,
+        "",
+        "x",
+        "y" * 80,
+        "\ud800",
+        [],
+        {},
+        [None],
+        ["a"],
+        [[]],
+        [{}],
+        {"type": 5},
+        {"type": ["x"]},
+    ]
+)
+SHAPES: list[tuple[Format, Any]] = [(shape_of(case), case.sent) for case in CASES]
+
+
+def places(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The path of each value in a tree but its root."""
+    below = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    inner = [path for key, item in below for path in places(item, (*at, key))]
+    return [at, *inner] if at else inner
+
+
+@given(st.data())
+@settings(max_examples=250, suppress_health_check=[HealthCheck.too_slow])
+def test_good_requests_with_something_else_in_one_place(data: st.DataObject) -> None:
+    format, sent = data.draw(st.sampled_from(SHAPES))
+    *way, last = data.draw(st.sampled_from(places(sent)))
+    body = holder = deepcopy(sent)
+    for key in way:
+        holder = holder[key]
+    holder[last] = data.draw(ODD)
+    path = "/v1beta/models/m:generateContent" if format is Format.GEMINI else None
+    x = wire.exchange(
+        format, serialise(body), model="claude-gpt-5", path=path, session="s", stream=data.draw(st.booleans())
+    )
+    for rules in (wire.built_in(), ACTIONS):
+        out = wire.prepared(
+            x,
+            wire.provider(format, quirks=set(QUIRKS)),
+            rules=rules,
+            effort=data.draw(st.sampled_from([None, "high"])),
+        )
+        assert isinstance(parse(out.body), dict)
+        assert out.fired or out.body is x.request.body
+        assert not any(note.startswith("all:") for note in out.notes)
 
 
 @given(st.binary(max_size=200))

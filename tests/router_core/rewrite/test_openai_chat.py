@@ -158,6 +158,20 @@ def test_a_long_name_is_short_wherever_it_stands(wrap: Callable[[Any], Any], kin
     assert out.body == sent(shortened(LONG))
 
 
+def test_a_long_name_is_restored_in_an_answer_of_any_length() -> None:
+    x = wire.exchange(
+        Format.OPENAI_CHAT, serialise(talk(tools=[{"type": "function", "function": {"name": LONG}}]))
+    )
+    call = {
+        "id": "c",
+        "type": "function",
+        "function": {"name": shortened(LONG), "arguments": "y" * (3 << 20)},
+    }
+    body = serialise({"choices": [{"message": {"tool_calls": [call]}}]})
+    out, _ = wire.answered(x, body, step=100_000)
+    assert out == body.replace(shortened(LONG).encode(), LONG.encode())
+
+
 @pytest.mark.parametrize("ascii", [True, False])
 @pytest.mark.parametrize("letter", ["ü", "\U0001f98c", "\ud800"], ids=ascii)
 def test_a_long_name_is_restored_however_its_letters_are_spelled(letter: str, ascii: bool) -> None:
