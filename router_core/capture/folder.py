@@ -118,14 +118,14 @@ def summaries(folders: Folders, newest_first: bool = True) -> Iterator[Summary |
 
 
 def find(folders: Folders, name: str) -> Path:
-    """The record named by its id, the beginning of it, a file's path, or ``last``. Raises NoSuchRecord."""
+    """The record named by its id, the beginning of it, a file's path, or ``last``, the newest that can be read. Raises NoSuchRecord."""
     if (os.path.sep in name or name.endswith(SUFFIX)) and Path(name).is_file():
         return Path(name)
     found = paths(folders)
     if name == "last":
         if not found:
             raise NoSuchRecord(f"there are no records in {folders}; set capture.mode to all or errors")
-        return found[-1]
+        return next(filter(_is_record, reversed(found)), found[-1])
     matching = [p for p in found if p.stem.startswith(name)]
     exact = [p for p in matching if p.stem == name]
     if len(exact or matching) == 1:
@@ -138,12 +138,25 @@ def find(folders: Folders, name: str) -> Path:
     )
 
 
+def _is_record(path: Path) -> bool:
+    try:
+        summarise(path)
+    except (NotARecord, OSError):
+        return False
+    return True
+
+
 def prune(
-    folders: Folders, days: float, size: int, keep: frozenset[Path] = frozenset(), now: float | None = None
+    folders: Folders,
+    days: float,
+    size: int,
+    keep: frozenset[Path] = frozenset(),
+    now: float | None = None,
+    failed: list[OSError] | None = None,
 ) -> list[Path]:
     """Deletes records older than `days`, then the oldest until the rest is within `size` bytes.
 
-    `keep` are records that are being written. Returns what was deleted.
+    `keep` are records that are being written. Returns what was deleted; what could not be is added to `failed`.
     """
     now = time.time() if now is None else now
     oldest = now - days * 86400
@@ -158,10 +171,14 @@ def prune(
     for path, stat in files:
         if path in keep or (stat.st_mtime >= oldest and total <= size):
             continue
-        with contextlib.suppress(OSError):
-            path.unlink()
-            deleted.append(path)
         total -= stat.st_size
+        try:
+            path.unlink()
+        except OSError as error:
+            if failed is not None:
+                failed.append(error)
+        else:
+            deleted.append(path)
     for day in {path.parent for path in deleted}:
         with contextlib.suppress(OSError):
             day.rmdir()

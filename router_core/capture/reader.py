@@ -5,12 +5,15 @@ from __future__ import annotations
 import base64
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
 from router_core.capture.record import FORMAT, VERSION, Frame, Opening, Received, Record, Sent
 from router_core.exchange import Headers
+
+MAX_FIRST: Final = 1 << 20
+"""Bytes of a record's first line; a longer one is none of Detour's."""
 
 
 class NotARecord(ValueError):
@@ -43,7 +46,7 @@ class Summary:
 def read(path: Path) -> Record:
     """The record in `path`. Raises NotARecord, OSError."""
     with path.open("rb") as file:
-        record = Record(_opening(file.readline(), path))
+        record = Record(_opening(file.readline(MAX_FIRST), path))
         cursors: dict[int, int] = {}
         for number, line in enumerate(file, 2):
             if not line.endswith(b"\n"):
@@ -59,7 +62,7 @@ def read(path: Path) -> Record:
 def summarise(path: Path) -> Summary:
     """What `path` holds, without reading all of it. Raises NotARecord, OSError."""
     with path.open("rb") as file:
-        opening = _opening(file.readline(), path)
+        opening = _opening(file.readline(MAX_FIRST), path)
         size = file.seek(0, 2)
         file.seek(max(0, size - 16384))
         last = file.read().splitlines()[-1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -17,8 +18,9 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from detour.cli import app
+from detour.commands.capture.rows import COLUMNS, table
 from router_core.capture.folder import Folders
-from router_core.capture.reader import read
+from router_core.capture.reader import read, summarise
 from router_core.capture.record import Frame, Received, Record
 from router_core.capture.redaction import Redactor
 from router_core.capture.save import save
@@ -118,12 +120,23 @@ def test_list_shows_a_table(three):
     assert any("03open" in line and " open " in line for line in lines)
 
 
+@pytest.mark.parametrize(
+    ("width", "kept"),
+    [(200, COLUMNS), (80, ("id", "time", "request", "model", "status")), (40, ("id", "request", "status"))],
+)
+def test_a_narrow_terminal_gets_fewer_columns(three, width, kept):
+    shown = table([summarise(path) for path in three.folder.rglob("*.jsonl")], width)
+    assert tuple(column.header for column in shown.columns) == tuple(kept)
+
+
 def test_files_that_are_no_records_are_named_and_the_rest_listed(three):
     foreign = three.folder / "2023-11-14" / "00foreign.jsonl"
     foreign.write_text("<xml>")
     result = three("list", "--json")
     assert len(json.loads(result.stdout)) == 3
     assert f"skipped {foreign}: not a capture of Detour" in result.stderr
+    (three.folder / "2099-01-01" / "09damaged.jsonl").mkdir(parents=True)
+    assert json.loads(three("show", "last", "--json").stdout)["id"] == "03open"
 
 
 @pytest.mark.parametrize("options", [["--since", "yesterday"], ["--status", "bad"], ["--until", "1 parsec"]])
@@ -185,6 +198,7 @@ def test_rules_are_shown_with_their_reasons_those_of_the_answer_too(house):
 
 def test_recorded_bytes_do_not_speak_to_the_terminal(house):
     one = record()
+    one.opening.model = "\x1b]0;title\x07"
     one.client.response.headers.append(("x-evil", "\x1b[31mred"))
     one.client.response.body.data = b"\x1b]0;title\x07 and more"
     one.client.response.body.chunks = [(0.3, len(one.client.response.body.data))]
@@ -192,6 +206,7 @@ def test_recorded_bytes_do_not_speak_to_the_terminal(house):
     house.save(one)
     out = house("show", "last").stdout
     assert "\x1b" not in out and "\\x1b[31mred" in out
+    assert "\x1b" not in house("list").stdout
 
 
 @pytest.mark.parametrize(
@@ -302,6 +317,9 @@ def test_import_names_bad_files_and_takes_the_rest(three, tmp_path):
     (tmp_path / "empty").write_bytes(b"")
     result = three("import", tmp_path / "empty")
     assert (result.exit_code, result.stdout) == (1, "") and "empty: the file is empty" in result.stderr
+    newer = tmp_path / "newer.jsonl"
+    newer.write_text('{"format":"detour-capture","version":9,"exchange":{}}\n')
+    assert three("import", newer).stderr.count(str(newer)) == 1
 
 
 @pytest.mark.parametrize("created", [float("nan"), 1e18, -5.0])
@@ -329,6 +347,16 @@ def test_prune(three):
     three.save(record())
     assert three("prune", "--all").stdout == "1 records deleted\n"
     assert three("prune", "--size", "large").exit_code == 2
+
+
+def test_prune_says_what_it_cannot_delete(three, monkeypatch):
+    def refuse(path: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    result = three("prune", "--all")
+    assert result.exit_code == 1 and result.stdout == "0 records deleted\n"
+    assert "Permission denied (3 records" in result.stderr
 
 
 def test_tail_prints_what_ends_from_now_on(three):

@@ -100,7 +100,7 @@ def import_(
             records, problems = _read(file)
         except (NotARecord, har_reader.NotHar, ValueError) as error:
             failed = True
-            print(f"detour: {file}: {error}", file=sys.stderr)
+            print(f"detour: {file}: {str(error).removeprefix(f'{file}: ')}", file=sys.stderr)
             continue
         except OSError as error:
             failed = True

@@ -12,11 +12,9 @@ from typing import Annotated, Any
 
 import orjson
 import typer
-from rich import box
-from rich.markup import escape
-from rich.table import Table
 
 from detour.commands.capture.place import Captures, captures, console
+from detour.commands.capture.rows import cells, table
 from detour.commands.options import USAGE, ConfigOption, JsonOption, fail, print_json
 from router_core.capture import folder
 from router_core.capture.folder import Unreadable
@@ -91,7 +89,8 @@ def list_(
             file=sys.stderr,
         )
         return
-    console().print(_table(found))
+    out = console()
+    out.print(table(found, out.width))
 
 
 def tail(
@@ -118,7 +117,7 @@ def tail(
                     if json:
                         print(orjson.dumps(summary.values(), default=str).decode(), flush=True)
                     else:
-                        out.print("  ".join(_cells(summary)))
+                        out.print("  ".join(cells(summary)))
                     count = count and count - 1
             time.sleep(POLL)
     except KeyboardInterrupt:
@@ -145,13 +144,15 @@ def prune(
     except ValueError as error:
         raise fail(f"--size: {error}", USAGE) from None
     if everything:
-        deleted = folder.prune(place.folders, 0, 0)
-    else:
-        deleted = folder.prune(place.folders, retain.days if days is None else days, limit)
+        days, limit = 0, 0
+    failed: list[OSError] = []
+    deleted = folder.prune(place.folders, retain.days if days is None else days, limit, failed=failed)
     if json:
         print_json({"deleted": [path.stem for path in deleted]})
     else:
         print(f"{len(deleted)} records deleted")
+    if failed:
+        raise fail(f"{failed[0].filename}: {failed[0].strerror} ({len(failed)} records cannot be deleted)")
 
 
 def _readable(place: Captures) -> Iterator[Summary]:
@@ -236,56 +237,3 @@ def _text(text: str) -> Filter:
             return False
 
     return fits
-
-
-# -- rows -----------------------------------------------------------------------------------------------
-
-
-def _table(summaries: list[Summary]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("id", "time", "client", "request", "model", "provider", "status"):
-        table.add_column(name, no_wrap=name != "request", overflow="fold")
-    for name in ("tries", "first", "total", "size"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for summary in summaries:
-        table.add_row(*_cells(summary))
-    return table
-
-
-def _cells(summary: Summary) -> tuple[str, ...]:
-    opening, end = summary.opening, summary.end or {}
-    target = end.get("target")
-    model = opening.model or "-"
-    if target and target != opening.model:
-        model += f" -> {target}"
-    status = str(end.get("status") or ("error" if end.get("error") else "-")) if summary.end else "open"
-    colour = (
-        "red" if end.get("error") or (end.get("status") or 0) >= 400 else "green" if summary.end else "yellow"
-    )
-    return (
-        escape(opening.id),
-        time.strftime("%m-%d %H:%M:%S", time.localtime(opening.created)),
-        escape(opening.tool or opening.client or "-"),
-        escape(f"{opening.method} {opening.host}{opening.path}"),
-        escape(model),
-        escape(end.get("provider") or opening.provider or "-"),
-        f"[{colour}]{status}[/{colour}]",
-        str(end.get("attempts") or "-"),
-        seconds(end.get("first_byte")),
-        seconds(end.get("t")),
-        size(summary.size),
-    )
-
-
-def seconds(value: float | None) -> str:
-    return "-" if value is None else f"{value * 1000:.0f} ms" if value < 1 else f"{value:.2f} s"
-
-
-def size(value: int) -> str:
-    return (
-        f"{value} B"
-        if value < 1024
-        else f"{value / 1024:.1f} KB"
-        if value < 1 << 20
-        else f"{value / (1 << 20):.1f} MB"
-    )

@@ -17,8 +17,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from detour import private
-from detour.commands.capture.listing import size
 from detour.commands.capture.place import Captures, captures, console
+from detour.commands.capture.rows import size
 from detour.commands.exec import find_program
 from detour.commands.options import ConfigOption, JsonOption, fail, print_json
 from router_core.capture import discover, folder
