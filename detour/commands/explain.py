@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -52,7 +53,8 @@ def explain(
     if json:
         print_json(_document(found, request))
     else:
-        colour = sys.stdout.isatty()
+        # https://no-color.org
+        colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
         for line in _lines(found, request, host):
             line = _printable(line)
             print(_coloured(line) if colour else line)
