@@ -33,8 +33,8 @@ def for_upstream(turns: list[Turn], format: Format, notes: list[str]) -> list[Tu
 
     They may be changed in place; what is said otherwise is in `notes`.
     """
-    if turns and turns[-1].role == "assistant" and format is not Format.ANTHROPIC:
-        notes.append("prefill: an ordinary turn of the model's")
+    if turns and turns[-1].role == "assistant" and format not in _ALTERNATING:
+        notes.append(PREFILL_TURN)
     if _plain(turns):
         return turns
     kinds = {type(part) for turn in turns if type(turn.content) is list for part in turn.content}
@@ -125,6 +125,10 @@ def remind(text: Text) -> Text:
     return replace(text, text=f"{REMINDER[0]}{text.text}{REMINDER[1]}")
 
 
+PREFILL_TURN: Final = "prefill: an ordinary turn of the model's"
+PREFILL_ASKED: Final = "prefill: the model takes none and is asked to go on"
+GO_ON: Final = "Go on exactly where you stopped."
+"""Said to a model that does not take the beginning of its answer."""
 LED_NOWHERE: Final = "reasoning that led to nothing is left out"
 """Said of a turn that ends with it, which its maker would refuse."""
 ONLY_ALLOWED: Final = "allowed tools: only these are offered"

@@ -7,6 +7,7 @@ Anthropic's ``budget_tokens`` and Gemini's ``thinkingBudget``. Going there and b
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import Final
 
 from router_core.formats.ir import Reasoning
@@ -95,6 +96,15 @@ def gemini_version(model: str) -> tuple[int, int] | None:
     return (int(match[1]), int(match[2] or 0)) if match else None
 
 
+_GPT: Final = re.compile(r"(?:^|/)gpt-(\d)(?:\.(\d))?")
+
+
+def gpt_version(model: str) -> tuple[int, int] | None:
+    """(5, 4) of ``gpt-5.4-mini``; None for other models."""
+    match = _GPT.search(model.lower())
+    return (int(match[1]), int(match[2] or 0)) if match else None
+
+
 _OPENAI: Final = re.compile(r"(?:^|/)(?:gpt-(?!oss)|o\d|chatgpt|codex)")
 _OPENAI_REASONING: Final = re.compile(r"(?:^|/)(?:o\d|gpt-(?:[5-9]|\d\d)(?!.*-chat)|codex)")
 _NO_REASONING: Final = re.compile(
@@ -121,7 +131,9 @@ _EFFORTS: Final[tuple[tuple[re.Pattern[str], tuple[str, ...]], ...]] = (
     (re.compile(r"(?:^|/)gpt-5\.1-codex-max"), ("none", "low", "medium", "high", "xhigh")),
     (re.compile(r"(?:^|/)gpt-5\.1"), ("none", "low", "medium", "high")),
     (re.compile(r"(?:^|/)gpt-5(?:-|$)"), ("minimal", "low", "medium", "high")),
-    (re.compile(r"(?:^|/)gpt-(?:5\.[2-9]|[6-9])"), ("none", "low", "medium", "high", "xhigh")),
+    (re.compile(r"(?:^|/)gpt-(?:6-astra|6\.\d|[7-9])"), ("low", "medium", "high", "xhigh", "max")),
+    (re.compile(r"(?:^|/)gpt-(?:5\.[6-9]|6)"), ("none", "low", "medium", "high", "xhigh", "max")),
+    (re.compile(r"(?:^|/)gpt-5\.[2-5]"), ("none", "low", "medium", "high", "xhigh")),
     (re.compile(r"(?:^|/)o\d"), ("low", "medium", "high")),
     (re.compile(r""), ("low", "medium", "high")),
 )
@@ -130,9 +142,18 @@ _EFFORTS: Final[tuple[tuple[re.Pattern[str], tuple[str, ...]], ...]] = (
 _ORDER: Final = tuple(BUDGETS)
 
 
-def nearest(model: str, effort: str) -> str:
-    """The nearest effort that an OpenAI-style `model` accepts, the weaker one of two equally near."""
-    allowed = next(efforts for pattern, efforts in _EFFORTS if pattern.search(model.lower()))
+def efforts(model: str) -> tuple[str, ...]:
+    """The efforts that an OpenAI-style `model` takes, the weakest first."""
+    return next(taken for pattern, taken in _EFFORTS if pattern.search(model.lower()))
+
+
+CHAT_LACKS: Final = frozenset({"max"})
+"""Efforts that OpenAI has in the Responses API only."""
+
+
+def nearest(model: str, effort: str, lacking: Collection[str] = ()) -> str:
+    """The nearest effort that an OpenAI-style `model` takes, the weaker one of two equally near."""
+    allowed = [level for level in efforts(model) if level not in lacking]
     if effort in allowed or effort not in BUDGETS:
         return effort
     rank = _ORDER.index(effort)

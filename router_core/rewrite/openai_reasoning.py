@@ -111,7 +111,7 @@ def write_effort(dialect: str, asked: str, model: str) -> Body:
     """Fields that ask for the effort `asked` (a word of `effort.BUDGETS`) in a dialect."""
     match dialect:
         case "effort":
-            return {"reasoning_effort": effort.nearest(model, asked)}
+            return {"reasoning_effort": effort.nearest(model, asked, effort.CHAT_LACKS)}
         case "reasoning":
             return {"reasoning": {"effort": asked} if asked != "none" else {"enabled": False}}
         case "type":

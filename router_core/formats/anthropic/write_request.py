@@ -13,7 +13,14 @@ from router_core.formats.anthropic.response_format import write_response_format
 from router_core.formats.anthropic.server_tools import write_server_block, write_server_tool
 from router_core.formats.anthropic.thinking import THOUGHTS, forget_last_thoughts, thinks, write_thinking
 from router_core.formats.context import Target
-from router_core.formats.conversation import LED_NOWHERE, ONLY_ALLOWED, for_upstream, refuse_forced
+from router_core.formats.conversation import (
+    GO_ON,
+    LED_NOWHERE,
+    ONLY_ALLOWED,
+    PREFILL_ASKED,
+    for_upstream,
+    refuse_forced,
+)
 from router_core.formats.effort import claude_version
 from router_core.formats.ir import Format
 from router_core.formats.names import CALL_IDS, CallIds, ToolNames
@@ -172,8 +179,6 @@ class _Blocks:
 
 NO_PREFILL: Final = (4, 6)
 """The first version whose conversations must end with the user ("Migration guide")."""
-GO_ON: Final = "Go on exactly where you stopped."
-"""Said to a model that does not take the beginning of its answer."""
 
 
 def _prefill(document: dict[str, Any], target: Target, version: tuple[int, int] | None) -> None:
@@ -184,7 +189,7 @@ def _prefill(document: dict[str, Any], target: Target, version: tuple[int, int] 
         return
     if thinks(document, version) or (version is not None and version >= NO_PREFILL):
         messages.append({"role": "user", "content": GO_ON})
-        target.note("prefill: the model takes none and is asked to go on")
+        target.note(PREFILL_ASKED)
     elif type(last["content"]) is str:
         last["content"] = last["content"].rstrip()
     elif last["content"][-1]["type"] == "text":

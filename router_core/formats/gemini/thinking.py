@@ -40,7 +40,7 @@ def write_thinking(request: Request, target: Target, version: tuple[int, int] | 
 
 
 def _level(model: str, version: tuple[int, int], effort: str) -> str:
-    if "flash" in model:
+    if "flash" in model and (version < (3, 6) or "lite" in model):
         return _FLASH_LEVELS.get(effort, "high")
     if effort == "medium" and version == (3, 0):
         # The first Gemini 3 Pro knows low and high only.

@@ -7,7 +7,10 @@ from typing import Any, Final
 from router_core.formats import custom_tools, ir
 from router_core.formats.context import Target
 from router_core.formats.conversation import (
+    GO_ON,
     ONLY_ALLOWED,
+    PREFILL_ASKED,
+    PREFILL_TURN,
     for_upstream,
     marked_within,
     media_in,
@@ -15,18 +18,15 @@ from router_core.formats.conversation import (
     refuse_forced,
 )
 from router_core.formats.effort import gemini_version
+from router_core.formats.gemini.generation_config import is_fixed, write_config
 from router_core.formats.gemini.schema import for_gemini
-from router_core.formats.gemini.thinking import write_thinking
 from router_core.formats.ir import Format
 from router_core.formats.media import guess
 from router_core.formats.names import CALL_IDS, CallIds, ToolNames
-from router_core.formats.schema import for_gemini_answers
 from router_core.formats.shape import arguments_object
 
 PLACEHOLDER: Final = "skip_thought_signature_validator"
 """Google's signature for calls that no Gemini model made (ai.google.dev, "Thought signatures", FAQ)."""
-MAX_STOPS: Final = 5
-"""``stopSequences`` in one request."""
 _ROLES: Final = {"user": "user", "assistant": "model"}
 type Parts = list[dict[str, Any]]
 
@@ -46,6 +46,10 @@ def write_request(request: ir.Request, target: Target) -> dict[str, Any]:
         }
         for turn in turns
     ]
+    if contents[-1]["role"] == "model":
+        if is_fixed(version):
+            contents.append({"role": "user", "parts": [{"text": GO_ON}]})
+        target.note(PREFILL_ASKED if is_fixed(version) else PREFILL_TURN)
     document: dict[str, Any] = {"contents": contents}
     system = [{"text": text.text} for text in request.system if text.text]
     if system:
@@ -53,10 +57,7 @@ def write_request(request: ir.Request, target: Target) -> dict[str, Any]:
     if any(text.cache for text in request.system) or any(tool.cache for tool in request.tools):
         target.drop("cache_control")
     _tools(document, request, names, target, version)
-    config = _config(request, target)
-    thinking = write_thinking(request, target, version)
-    if thinking:
-        config["thinkingConfig"] = thinking
+    config = write_config(request, target, version)
     if config:
         document["generationConfig"] = config
     for name in ("user", "verbosity", "service_tier"):
@@ -257,43 +258,3 @@ def _declaration(tool: ir.Tool, names: ToolNames) -> dict[str, Any]:
     if schema.get("properties"):
         declaration["parameters"] = schema
     return declaration
-
-
-_CONFIG: Final = {
-    "temperature": "temperature",
-    "top_p": "topP",
-    "top_k": "topK",
-    "seed": "seed",
-    "presence_penalty": "presencePenalty",
-    "frequency_penalty": "frequencyPenalty",
-}
-
-
-def _config(request: ir.Request, target: Target) -> dict[str, Any]:
-    config: dict[str, Any] = {
-        written: getattr(request, name)
-        for name, written in _CONFIG.items()
-        if getattr(request, name) is not None
-    }
-    limit = request.max_tokens
-    if limit is not None:
-        known = target.info.max_output_tokens if target.info else None
-        config["maxOutputTokens"] = min(limit, known) if known else limit
-    if len(request.stop) > MAX_STOPS:
-        target.context.stop = request.stop
-        target.note("stop sequences: the answer is cut here")
-    elif request.stop:
-        config["stopSequences"] = request.stop
-    if request.n > 1:
-        config["candidateCount"] = request.n
-    if request.logprobs is not None:
-        config["responseLogprobs"] = True
-        if request.logprobs:
-            config["logprobs"] = request.logprobs
-    wanted = request.response_format
-    if wanted is not None and wanted.kind != "text":
-        config["responseMimeType"] = "application/json"
-        target.drop("response format's description", wanted.description)
-        if wanted.schema:
-            config["responseJsonSchema"] = for_gemini_answers(wanted.schema)
-    return config

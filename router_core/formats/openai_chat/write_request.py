@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from router_core.formats import custom_tools, ir
 from router_core.formats.context import Target
 from router_core.formats.conversation import JSON_WORD, ONLY_ALLOWED, for_upstream, refuse_forced, says_json
-from router_core.formats.effort import is_openai, is_openai_reasoning, nearest, never_reasons, word
+from router_core.formats.effort import (
+    CHAT_LACKS,
+    efforts,
+    gpt_version,
+    is_openai,
+    is_openai_reasoning,
+    nearest,
+    never_reasons,
+    word,
+)
 from router_core.formats.ir import Format
 from router_core.formats.names import ToolNames
 from router_core.formats.openai_chat.content import marked
@@ -145,8 +154,21 @@ def _limits(document: dict[str, Any], request: ir.Request, target: Target) -> No
             document["top_logprobs"] = request.logprobs
 
 
+TOOLS_OR_REASONING: Final = (5, 4)
+"""The first GPT that refuses functions in OpenAI's own Chat Completions unless it is told not to reason."""
+
+
 def _reasoning(document: dict[str, Any], request: ir.Request, target: Target) -> None:
     wanted = request.reasoning
+    version = gpt_version(target.model)
+    own = "openai_reasoning" in target.quirks and version is not None and version >= TOOLS_OR_REASONING
+    if own and "tools" in document:
+        if "none" in efforts(target.model):
+            document["reasoning_effort"] = "none"
+            target.note(
+                f"reasoning: none beside tools, which {target.model} takes so in Chat Completions only"
+            )
+        return
     effort = word(wanted) if wanted else None
     if wanted is None or (effort is None and not wanted.enabled):
         return
@@ -156,7 +178,7 @@ def _reasoning(document: dict[str, Any], request: ir.Request, target: Target) ->
     if effort is None:
         # The model decides, which it does without being told.
         return
-    chosen = nearest(target.model, effort)
+    chosen = nearest(target.model, effort, CHAT_LACKS)
     if effort == "none" and chosen != "none":
         if not is_openai_reasoning(target.model):
             target.drop("reasoning")

@@ -61,6 +61,8 @@ def test_claude_has_no_room_or_no_leave_to_think() -> None:
     [
         ("gpt-5.2", 8192, "medium"),
         ("gpt-5.2", 60000, "xhigh"),
+        ("gpt-5.6-sol", 60000, "xhigh"),
+        ("gpt-6.1-sol", 0, "low"),
         ("gpt-5.1", 60000, "high"),
         ("gpt-5", 300, "minimal"),
         ("o3", 300, "low"),
@@ -260,3 +262,58 @@ def test_thinking_goes_back_to_models_that_take_it(maker: str, reader: str, kept
         "generationConfig": {"thinkingConfig": {"thinkingLevel": "HIGH"}},
     }
     assert ("EpAB" in str(asks(G, A, document, model=reader).document)) is kept
+
+
+@pytest.mark.parametrize(
+    ("model", "chat", "responses"), [("gpt-6-sol", "xhigh", "max"), ("gpt-5.5", "xhigh", "xhigh")]
+)
+def test_openai_has_its_highest_effort_in_responses(model: str, chat: str, responses: str) -> None:
+    assert asks(A, C, thinks(128_000), model=model).document["reasoning_effort"] == chat
+    assert asks(A, R, thinks(128_000), model=model).document["reasoning"]["effort"] == responses
+
+
+@pytest.mark.parametrize(
+    ("model", "quirks", "effort"),
+    [
+        ("gpt-5.6-terra", {"openai_reasoning"}, "none"),
+        ("gpt-6.1-sol", {"openai_reasoning"}, None),
+        ("gpt-5.2", {"openai_reasoning"}, "medium"),
+        ("openai/gpt-5.6-terra", set(), "medium"),
+    ],
+)
+def test_openais_own_chat_takes_no_reasoning_beside_tools(
+    model: str, quirks: set[str], effort: str | None
+) -> None:
+    tools = [{"name": "look", "input_schema": {"type": "object"}}]
+    document = {**thinks(8192), "tools": tools}
+    translated = asks(A, C, document, model=model, quirks=frozenset(quirks))
+    assert translated.document.get("reasoning_effort") == effort
+    assert bool(translated.notes) is (effort == "none")
+
+
+@pytest.mark.parametrize(
+    ("model", "level"),
+    [
+        ("gemini-3-flash-preview", "MINIMAL"),
+        ("gemini-3.5-flash-lite", "MINIMAL"),
+        ("gemini-3.8-flash", "LOW"),
+    ],
+)
+def test_the_least_level_of_gemini(model: str, level: str) -> None:
+    document = asks(C, G, {**MINIMAL[C], "reasoning_effort": "minimal"}, model=model).document
+    assert document["generationConfig"]["thinkingConfig"]["thinkingLevel"] == level
+
+
+@pytest.mark.parametrize(("model", "fixed"), [("gemini-3.1-pro-preview", False), ("gemini-3.8-flash", True)])
+def test_newer_geminis_sample_as_they_like_and_end_with_the_user(model: str, fixed: bool) -> None:
+    said = [{"role": "user", "content": "List them."}, {"role": "assistant", "content": "1. "}]
+    sampling = {"temperature": 0.2, "top_p": 0.9, "presence_penalty": 0.1, "seed": 7}
+    translated = asks(C, G, {"messages": said, **sampling}, model=model)
+    config = translated.document["generationConfig"]
+    assert translated.document["contents"][-1]["role"] == ("user" if fixed else "model")
+    assert config["seed"] == 7
+    if fixed:
+        assert set(config) == {"seed"}
+        assert translated.dropped() == ["temperature", "top_p", "presence_penalty"]
+    else:
+        assert len(config) == 4
