@@ -14,13 +14,11 @@ from detour.admin.answers import Invalid, Missing, answered, asked, context_of, 
 from detour.admin.context import Context
 from detour.admin.guard import error
 from detour.admin.live import LiveResponse
+from detour.admin.openapi import MAX_LINES, MAX_MILLISECONDS, STATES
 from detour.admin.redacted import redacted
 from router_core.config.problems import ConfigError, Problem
 from router_core.usage.columns import DIMENSIONS
 from router_core.usage.question import MAX_ROWS, Question, grouping, month_asked, period_asked
-
-MAX_MILLISECONDS = 10**15
-"""Since the epoch, as far as dates go."""
 
 
 @answered
@@ -100,8 +98,10 @@ async def models(request: Request) -> Any:
 async def exchanges(request: Request) -> Any:
     """Running exchanges, and the finished ones, newest first; `before` pages on through the ledger."""
     context = context_of(request)
-    limit = number(request, "limit", 100, 10_000)
+    limit = number(request, "limit", 100, MAX_ROWS)
     wanted = request.query_params.get("state")
+    if wanted and wanted not in STATES:
+        raise Invalid(f"state is one of {', '.join(STATES)}")
     if before := number(request, "before", 0, MAX_MILLISECONDS):
         rows = await asked(context, lambda report, engine: report.recent(engine, limit, before))
         return {"running": [], "finished": rows or []}
@@ -180,7 +180,7 @@ async def budgets(request: Request) -> Any:
 @answered
 async def list_captures(request: Request) -> Any:
     """The recorded exchanges, newest first."""
-    folders, limit = context_of(request).paths.captures, number(request, "limit", 100, 10_000)
+    folders, limit = context_of(request).paths.captures, number(request, "limit", 100, MAX_ROWS)
     return {"captures": await asyncio.to_thread(captures.listed, folders, limit)}
 
 
@@ -251,7 +251,7 @@ def _problem(problem: Problem) -> dict[str, Any]:
 @answered
 async def logs(request: Request) -> Any:
     """The latest log lines, newest last."""
-    return {"lines": context_of(request).log.lines(number(request, "limit", 500, 5000))}
+    return {"lines": context_of(request).log.lines(number(request, "limit", 500, MAX_LINES))}
 
 
 @answered

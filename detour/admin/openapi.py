@@ -9,30 +9,50 @@ from typing import Any
 from starlette.routing import Route
 
 from detour import __version__
+from router_core.usage.columns import DIMENSIONS
+from router_core.usage.question import GROUPS, MAX_ROWS
 
-QUERIES: dict[str, list[tuple[str, str, str]]] = {
+MAX_MILLISECONDS = 10**15
+"""Since the epoch, as far as dates go."""
+MAX_LINES = 5000
+"""Of the log."""
+
+type Schema = dict[str, Any]
+
+STATES = ("running", "waiting", "streaming", "ok", "error", "cancelled", "refused")
+"""Of exchanges, as they can be asked for."""
+TEXT: Schema = {"type": "string"}
+DAY: Schema = {"type": "string", "pattern": r"^(\d{4}-\d{2}-\d{2}|\d{1,4}d|today|yesterday)$"}
+
+
+def _to(most: int) -> Schema:
+    return {"type": "integer", "minimum": 1, "maximum": most}
+
+
+QUERIES: dict[str, list[tuple[str, Schema, str]]] = {
     "/api/v1/exchanges": [
-        ("limit", "integer", "At most this many of each."),
-        ("state", "string", "running, waiting, streaming, ok, error, cancelled or refused."),
-        ("before", "integer", "Milliseconds since the epoch: only older ones, from the ledger."),
+        ("limit", _to(MAX_ROWS), "At most this many of each."),
+        ("state", {"type": "string", "enum": list(STATES)}, "Only those in this state."),
+        ("before", _to(MAX_MILLISECONDS), "Milliseconds since the epoch: only older ones, from the ledger."),
     ],
     "/api/v1/usage": [
         (
             "by",
-            "string",
-            "day, hour, month, provider, model, credential, client, tool, session; joined by commas.",
+            {"type": "string", "pattern": "^({0})(,({0}))*$".format("|".join(GROUPS))},
+            "Names joined by commas: one of day, hour and month; session with few others unless one is named.",
         ),
-        ("since", "string", "First day, 2026-03-01."),
-        ("until", "string", "Last day."),
-        ("limit", "integer", "At most this many rows."),
-        *(
-            (name, "string", f"Only this {name}.")
-            for name in ("provider", "model", "credential", "client", "tool", "session")
-        ),
+        ("since", DAY, "First day, 2026-03-01; 7d for the last seven."),
+        ("until", DAY, "Last day."),
+        ("limit", _to(MAX_ROWS), "At most this many rows."),
+        *((name, TEXT, f"Only this {name}.") for name in (*DIMENSIONS, "session")),
     ],
-    "/api/v1/captures": [("limit", "integer", "At most this many.")],
-    "/api/v1/config": [("all", "string", "1: with the defaults.")],
-    "/api/v1/logs": [("limit", "integer", "At most this many lines.")],
+    "/api/v1/captures": [("limit", _to(MAX_ROWS), "At most this many.")],
+    "/api/v1/config": [("all", TEXT, "1: with the defaults.")],
+    "/api/v1/logs": [("limit", _to(MAX_LINES), "At most this many lines.")],
+}
+PATHS: dict[str, Schema] = {
+    "mode": {"type": "string", "enum": ["off", "errors", "all"]},
+    "month": {"type": "string", "pattern": r"^\d{4}-(0[1-9]|1[0-2])$"},
 }
 
 OPEN = frozenset({"/healthz", "/readyz", "/ca.pem"})
@@ -83,11 +103,11 @@ _ERROR = {
 def _operation(route: Route, path: str, method: str) -> dict[str, Any]:
     words = inspect.getdoc(route.endpoint) or route.name
     parameters = [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        {"name": name, "in": "path", "required": True, "schema": PATHS.get(name, TEXT)}
         for name in re.findall(r"{(\w+)}", path)
     ] + [
-        {"name": name, "in": "query", "description": text, "schema": {"type": kind}}
-        for name, kind, text in QUERIES.get(path, [])
+        {"name": name, "in": "query", "description": text, "schema": schema}
+        for name, schema, text in QUERIES.get(path, [])
     ]
     media = OTHER_TYPES.get(path, "application/json")
     operation: dict[str, Any] = {
@@ -102,6 +122,9 @@ def _operation(route: Route, path: str, method: str) -> dict[str, Any]:
         operation["parameters"] = parameters
     if path in OPEN:
         operation["security"] = []
+    elif path == "/metrics":
+        # Without the token while the listener is on loopback.
+        operation["security"] = [{"token": []}, {}]
     if path.endswith("/validate"):
         operation["requestBody"] = {"content": {"application/yaml": {"schema": {"type": "string"}}}}
     return operation

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from rich import box
 from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from detour.commands.fitting import Column, fitted
 from router_core.routing.status import describe
 
 MINUTE: Final = 60.0
@@ -28,16 +28,16 @@ COLOURS: Final = {
 }
 
 
-def screen(found: dict[str, Any], now: float, height: int) -> RenderableType:
-    """The state, credentials and exchanges that the admin API told, in at most `height` lines."""
+def screen(found: dict[str, Any], now: float, width: int, height: int) -> RenderableType:
+    """The state, credentials and exchanges that the admin API told, in at most `height` lines of `width` cells."""
     credentials = found["credentials"]
     running, finished = found["running"], found["finished"]
     room = max(6, height - len(credentials) - 12)
     return Group(
         _headline(found["state"], running, finished, now),
-        _credentials(credentials, now),
-        _running(running[: room // 2]),
-        _finished(finished[: max(3, room - min(len(running), room // 2))]),
+        _credentials(credentials, now, width),
+        _running(running[: room // 2], width),
+        _finished(finished[: max(3, room - min(len(running), room // 2))], width),
     )
 
 
@@ -68,21 +68,42 @@ def _headline(
     return text
 
 
-def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, expand=False)
-    for column in columns:
-        right = column in ("first byte", "total", "tokens", "tok/s", "elapsed", "attempts", "under way")
-        table.add_column(column, justify="right" if right else "left", no_wrap=True)
-    return table
-
-
 def _state(name: str) -> str:
     colour = COLOURS.get(name)
     return f"[{colour}]{name.replace('_', ' ')}[/]" if colour else name
 
 
-def _credentials(credentials: list[dict[str, Any]], now: float) -> Table:
-    table = _table("Credentials", "credential", "provider", "state", "back in", "under way", "windows")
+CREDENTIALS: Final = (
+    Column("credential", name=True),
+    Column("provider", 2, name=True),
+    Column("state"),
+    Column("back in", 4),
+    Column("under way", 1, right=True),
+    Column("windows", 3, name=True),
+)
+RUNNING: Final = (
+    Column("state"),
+    Column("model", name=True),
+    Column("credential", 3, name=True),
+    Column("client", 2, name=True),
+    Column("attempts", 1, right=True),
+    Column("elapsed", right=True),
+    Column("tok/s", 4, right=True),
+)
+FINISHED: Final = (
+    Column("state"),
+    Column("model", name=True),
+    Column("credential", 5, name=True),
+    Column("client", 2, name=True),
+    Column("first byte", 1, right=True),
+    Column("total", 4, right=True),
+    Column("tokens", right=True),
+    Column("tok/s", 3, right=True),
+)
+
+
+def _credentials(credentials: list[dict[str, Any]], now: float, width: int) -> Table:
+    lines = []
     for c in credentials:
         windows = ", ".join(
             f"{w['name']} {w['used']:.0%}"
@@ -93,38 +114,38 @@ def _credentials(credentials: list[dict[str, Any]], now: float) -> Table:
             f" {m['model']} {m['state']} ({describe(max(1, m['until'] - now))})" for m in c["models"]
         )
         back = describe(c["until"] - now) if c["until"] and c["until"] > now else "-"
-        table.add_row(
-            escape(c["id"]),
-            c["provider"],
-            _state(c["state"]),
-            back,
-            str(c["in_flight"]),
-            escape(windows + models) or "-",
+        lines.append(
+            [
+                escape(c["id"]),
+                escape(c["provider"]),
+                _state(c["state"]),
+                back,
+                str(c["in_flight"]),
+                escape((windows + models).strip()) or "-",
+            ]
         )
-    return table
+    return fitted("Credentials", CREDENTIALS, lines, width, fold=False)[0]
 
 
-def _running(running: list[dict[str, Any]]) -> Table:
-    table = _table("Running", "state", "model", "credential", "client", "attempts", "elapsed", "tok/s")
-    for e in running:
-        table.add_row(
+def _running(running: list[dict[str, Any]], width: int) -> Table:
+    lines = [
+        [
             _state(e["state"]),
             escape(e["model"] or e["asked"] or e["operation"]),
             escape(e["credential"] or "client's own"),
-            escape(e["tool"] or e["client"]),
+            escape(e["tool"] or e["client"] or "-"),
             str(e["attempts"]),
             f"{e['elapsed_ms'] / 1000:.1f} s",
             f"~{e['tokens_per_second']:g}" if e["tokens_per_second"] is not None else "-",
-        )
-    return table
+        ]
+        for e in running
+    ]
+    return fitted("Running", RUNNING, lines, width, fold=False)[0]
 
 
-def _finished(finished: list[dict[str, Any]]) -> Table:
-    table = _table(
-        "Finished", "state", "model", "credential", "client", "first byte", "total", "tokens", "tok/s"
-    )
-    for e in finished:
-        table.add_row(
+def _finished(finished: list[dict[str, Any]], width: int) -> Table:
+    lines = [
+        [
             _state(e["state"]),
             escape(e["model"] or e["asked"] or e["operation"]),
             escape(e["credential"] or "client's own"),
@@ -133,8 +154,10 @@ def _finished(finished: list[dict[str, Any]]) -> Table:
             _ms(e["duration_ms"]),
             str(e["tokens"]),
             f"{e['tokens_per_second']:g}" if e["tokens_per_second"] else "-",
-        )
-    return table
+        ]
+        for e in finished
+    ]
+    return fitted("Finished", FINISHED, lines, width, fold=False)[0]
 
 
 def _ms(value: int | None) -> str:

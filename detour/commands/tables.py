@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Final
 
-from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+from detour.commands.fitting import Column, fitted
 
 if TYPE_CHECKING:
     from router_core.usage.monthly import Monthly
@@ -60,35 +61,64 @@ def print_usage(
     if total is None:
         out.print(f"No usage recorded, {title}.")
         return
-    table = _table(groups, rows, trends, title)
+    table, left_out = _table(out, groups, rows, trends, title, total)
     if groups == ("day",) and len(rows) > 1:
-        table.caption = sparkline([row.tokens for row in rows])
-    table.add_section()
-    _add(table, ("total", *("" for _ in groups[1:])), total, None, bool(trends))
+        table.caption, table.caption_justify = sparkline([row.tokens for row in rows]), "left"
     out.print(table)
+    if left_out:
+        out.print(f"There is no room for {', '.join(left_out)}; --json and --csv have everything.")
     _footnotes(out, total)
 
 
-def _table(groups: tuple[str, ...], rows: Sequence[Row], trends: Trends, title: str) -> Table:
-    table = Table(
-        title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, caption_justify="left"
-    )
-    for name in groups:
-        table.add_column(name, overflow="fold", no_wrap=name in ("day", "hour", "month"))
-    for name in ("requests", "failed", "input", "cached", "output", "cost", "notional", "tok/s"):
-        table.add_column(name, justify="right", no_wrap=True)
-    if trends:
-        table.add_column("trend", no_wrap=True)
+FIGURES: Final = (
+    Column("requests", 8, right=True),
+    Column("failed", 4, right=True),
+    Column("input", 6, right=True),
+    Column("cached", 3, right=True),
+    Column("output", 7, right=True),
+    Column("cost", right=True),
+    Column("notional", 5, right=True),
+    Column("tok/s", 2, right=True),
+)
+
+
+FAILURES: Final = (
+    Column("provider", name=True),
+    Column("credential", name=True),
+    Column("status", right=True),
+    Column("phase", 1),
+    Column("attempts", right=True),
+    Column("tokens", 2, right=True),
+)
+
+
+def _table(
+    out: Console,
+    groups: tuple[str, ...],
+    rows: Sequence[Row],
+    trends: Trends,
+    title: str,
+    total: Row | None = None,
+) -> tuple[Table, list[str]]:
+    """The table, and what there was no room for."""
+    columns = [Column(name, name=name not in ("day", "hour", "month")) for name in groups]
+    columns += [*FIGURES, Column("trend", 1)] if trends else FIGURES
+    lines = []
     for row in rows:
         key = tuple(row.group.values())
-        _add(table, tuple(escape(v) if v else "-" for v in key), row, trends.get(key), bool(trends))
-    return table
+        trend = [sparkline(trends.get(key) or ())] if trends else []
+        lines.append([*(escape(name) if name else "-" for name in key), *_figures(row), *trend])
+    if total:
+        lines.append(["total", *("" for _ in groups[1:]), *_figures(total), *([""] if trends else [])])
+    table, left_out = fitted(title, columns, lines, out.width, fold=True)
+    if total and rows:
+        table.rows[-2].end_section = True
+    return table, left_out
 
 
-def _add(table: Table, names: tuple[str, ...], row: Row, trend: Sequence[int] | None, trends: bool) -> None:
+def _figures(row: Row) -> list[str]:
     failed = row.errors + row.refused
-    cells = [
-        *names,
+    return [
         amount(row.requests),
         amount(failed) if failed else "-",
         amount(row.input),
@@ -98,7 +128,6 @@ def _add(table: Table, names: tuple[str, ...], row: Row, trend: Sequence[int] | 
         dollars(row.notional) if row.notional else "-",
         f"{row.tokens_per_second:g}" if row.tokens_per_second else "-",
     ]
-    table.add_row(*cells, *([sparkline(trend or ())] if trends else []))
 
 
 def _footnotes(out: Console, total: Row) -> None:
@@ -138,13 +167,18 @@ def print_month(first: date, report: Monthly | None) -> None:
     )
     for name, groups, rows in sections:
         if any(any(row.group.values()) for row in rows):
-            out.print(_table(groups, rows, {}, name))
+            out.print(_table(out, groups, rows, {}, name)[0])
     if report.failures:
-        failed = Table(title="Failed attempts", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-        for column in ("provider", "credential", "status", "phase", "attempts", "tokens"):
-            failed.add_column(column)
-        for item in report.failures:
-            names = (item["provider"], item["credential"] or "-", str(item["status"] or "-"), item["phase"])
-            failed.add_row(*map(escape, names), str(item["count"]), amount(item["input"] + item["output"]))
-        out.print(failed)
+        lines = [
+            [
+                escape(item["provider"]),
+                escape(item["credential"] or "-"),
+                str(item["status"] or "-"),
+                escape(item["phase"]),
+                str(item["count"]),
+                amount(item["input"] + item["output"]),
+            ]
+            for item in report.failures
+        ]
+        out.print(fitted("Failed attempts", FAILURES, lines, out.width, fold=True)[0])
     _footnotes(out, total)

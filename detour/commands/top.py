@@ -41,12 +41,12 @@ def top(
 
     out = console()
     if once or not out.is_terminal:
-        out.print(screen(look(), time.time(), 1000))
+        out.print(screen(look(), time.time(), out.width, 1000))
         return
     try:
         with Live(console=out, screen=True, auto_refresh=False) as live:
             while True:
-                live.update(screen(look(), time.time(), out.height), refresh=True)
+                live.update(screen(look(), time.time(), out.width, out.height), refresh=True)
                 time.sleep(interval)
     except KeyboardInterrupt:
         return

@@ -103,6 +103,7 @@ async def test_usage(admin: httpx.AsyncClient) -> None:
         ),
         "usage?since=2026-03-02&until=2026-03-01",
         *(f"usage/months/{wrong}" for wrong in ("march", "2026-13", "0001-01", "9999-12")),
+        "exchanges?state=asleep",
         *(f"exchanges?before={wrong}" for wrong in ("²", "-1", "99999999999999999999", "2026-03-01")),
     ],
 )
