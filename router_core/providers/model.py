@@ -97,6 +97,12 @@ class Provider:
     """Its circuit breaker, where it is not that of ``routing``."""
     aliases: tuple[str, ...] = ()
     """Other names by which gateway paths know it, e.g. ``google`` for ``gemini`` in Amp's paths."""
+    lineage: tuple[str, ...] = ()
+    """The providers that it extends, the nearest first: what holds of their hosts holds of its own."""
+
+    @property
+    def kin(self) -> tuple[str, ...]:
+        return (self.name, *self.lineage)
 
     def endpoint(self, format: Format) -> Endpoint | None:
         """The endpoint that speaks `format`, or None."""

@@ -163,7 +163,14 @@ class _Builder:
             insecure=config.insecure,
             base_url=reference(config),
             aliases=config.aliases or (),
+            lineage=self.lineage(self.name),
         )
+
+    def lineage(self, name: str) -> tuple[str, ...]:
+        """What `name` extends, the nearest first; `resolve` has found all of them, and no circle."""
+        file, override = self.files.get(name), self.overrides.get(name)
+        wanted = (override and override.extends) or (file and file.config.extends)
+        return (wanted, *self.lineage(wanted)) if wanted else ()
 
     def resolve(self, name: str, seen: tuple[str, ...], *, overridden: bool = True) -> ProviderConfig | None:
         """The whole configuration of provider `name`, or None where what it extends cannot be found."""

@@ -42,7 +42,7 @@ RULES: Final = (
         name="xai-credential-status",
         reason="xAI answers a wrong key with 403 bad-credentials; clients look for 401.",
         source="CLIProxyAPI internal/runtime/executor/xai_executor.go",
-        when=When(provider=("xai",)),
+        when=When(kin=("xai",)),
         status=credential_status,
     ),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -63,6 +63,10 @@ class Context:
     @property
     def provider(self) -> Provider:
         return self.attempt.provider
+
+    def among(self, names: Container[str]) -> str | None:
+        """The one of `names` that the provider is called, or else the nearest that it extends."""
+        return next((name for name in self.provider.kin if name in names), None)
 
     @property
     def model(self) -> str:

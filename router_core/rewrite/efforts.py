@@ -62,7 +62,7 @@ def _openai_chat(body: Body, context: Context, reasoning: Reasoning) -> Body:
     word = effort.word(reasoning)
     if word is None:
         return rest
-    return rest | write_effort(DIALECTS.get(context.provider.name, "effort"), word, context.model)
+    return rest | write_effort(DIALECTS.get(context.among(DIALECTS) or "", "effort"), word, context.model)
 
 
 def _openai_responses(body: Body, model: str, reasoning: Reasoning) -> Body:

@@ -39,7 +39,7 @@ _MAX_TOKENS_ONLY: Final = (
 
 
 def max_tokens_field(body: Body, context: Context) -> Body:
-    if context.provider.name in _MAX_TOKENS_ONLY:
+    if context.among(_MAX_TOKENS_ONLY):
         old, new = "max_completion_tokens", "max_tokens"
     elif effort.is_openai_reasoning(context.model):
         old, new = "max_tokens", "max_completion_tokens"
@@ -93,12 +93,13 @@ _VENDOR_DROPS: Final[dict[str, tuple[str, ...]]] = {
     "mistral": ("client_metadata", "store", "user", "service_tier", "prompt_cache_key", "safety_identifier"),
     "groq": ("logprobs", "top_logprobs", "logit_bias"),
 }
+_VENDORS: Final = (*_VENDOR_DROPS, "xai")
 _XAI_REASONING: Final = re.compile(r"grok-(?:4|3-mini|code)")
 
 
 def vendor_parameters(body: Body, context: Context) -> Body:
-    name = context.provider.name
-    body = without(body, *_VENDOR_DROPS.get(name, ()))
+    name = context.among(_VENDORS)
+    body = without(body, *_VENDOR_DROPS.get(name or "", ()))
     if name == "xai" and _XAI_REASONING.match(context.model):
         body = without(body, "presence_penalty", "frequency_penalty", "stop")
     if name == "groq":
@@ -234,7 +235,7 @@ RULES: Final = (
         name="chat-vendor-parameters",
         reason="Parameters that a provider answers with 400 or 422.",
         source=_NINE + " (dropClientMetadata); console.groq.com/docs/openai, docs.x.ai/docs/guides/reasoning",
-        when=When(format=_CHAT, surface=_GENERATE, provider=("cerebras", "mistral", "groq", "xai")),
+        when=When(format=_CHAT, surface=_GENERATE, kin=_VENDORS),
         request=vendor_parameters,
         reads=("messages",),
     ),

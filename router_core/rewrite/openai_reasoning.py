@@ -43,9 +43,10 @@ _HISTORY_FIELD: Final[dict[str, str | None]] = {
 
 
 def history_field(body: Body, context: Context) -> Body:
-    if context.provider.name not in _HISTORY_FIELD:
+    name = context.among(_HISTORY_FIELD)
+    if name is None:
         return body
-    wanted = _HISTORY_FIELD[context.provider.name]
+    wanted = _HISTORY_FIELD[name]
     other = "reasoning" if wanted == "reasoning_content" else "reasoning_content"
 
     def message(value: Json) -> Json:
@@ -94,7 +95,7 @@ _NATIVE: Final = {
 
 
 def effort_dialect(body: Body, context: Context) -> Body:
-    dialect = DIALECTS.get(context.provider.name)
+    dialect = DIALECTS.get(context.among(DIALECTS) or "")
     if dialect is None:
         return body
     strange = [k for k in EFFORT_FIELDS if k in body and k not in _NATIVE[dialect]]

@@ -57,6 +57,8 @@ def describe(when: When) -> str:
         parts.append(f"the client asks for {_any(map(_surface, when.surface))}")
     if when.provider:
         parts.append(f"the provider is {_any(when.provider)}")
+    if when.kin:
+        parts.append(f"the provider is or extends {_any(when.kin)}")
     if when.quirk:
         parts.append(f"the provider has the quirk {_any(when.quirk)}")
     if when.unless_quirk:

@@ -73,6 +73,8 @@ class When:
 
     provider: tuple[str, ...] = ()
     """Globs of the provider's name."""
+    kin: tuple[str, ...] = ()
+    """Names of providers: the provider is one of them, or extends one."""
     format: tuple[Format, ...] = ()
     """The upstream's format."""
     surface: tuple[tuple[Format | None, Operation | None], ...] = ()
@@ -100,6 +102,8 @@ class When:
         if not context.provider.quirks.isdisjoint(self.unless_quirk):
             return False
         if self.provider and not fits(context.provider.name, self.provider):
+            return False
+        if self.kin and context.among(self.kin) is None:
             return False
         surface = context.exchange.surface
         return not self.surface or any(

@@ -254,6 +254,7 @@ def test_an_extension_speaks_like_its_base_and_intercepts_nothing() -> None:
     assert roots(vllm) == {"openai-chat": "/v1"}
     assert bases(second) == bases(team)
     assert registry.provider("zwei") is second
+    assert (second.kin, vllm.kin) == (("second", "team", "anthropic"), ("vllm", "openai-compatible"))
 
 
 def test_auth_follows_the_format_where_nothing_is_said() -> None:

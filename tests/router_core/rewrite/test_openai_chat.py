@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -141,6 +142,20 @@ def test_long_names_are_shortened_and_restored() -> None:
     out, _ = wire.answered(x, stream, media="text/event-stream", step=9)
     assert out == stream.replace(short.encode(), LONG.encode())
     assert "chat-long-names" in x.fired
+
+
+@pytest.mark.parametrize(
+    ("base", "sent", "expected"),
+    [
+        ("deepseek", {"reasoning_effort": "high", "max_completion_tokens": 9}, {"max_tokens": 9, "thinking": {"type": "enabled"}}),
+        ("mistral", {"user": "u", "seed": 1}, {"seed": 1}),
+        ("openai-compatible", {"user": "u", "thinking": {}}, {"user": "u", "thinking": {}}),
+    ],
+)  # fmt: skip
+def test_a_provider_is_told_what_the_one_that_it_extends_takes(base: str, sent: Any, expected: Any) -> None:
+    to = replace(wire.provider(Format.OPENAI_CHAT, "second"), lineage=("first", base))
+    out = wire.prepared(wire.exchange(Format.OPENAI_CHAT, serialise(talk(**sent)), model="m"), to)
+    assert parse(out.body) == talk(**expected)
 
 
 @pytest.mark.parametrize("wrap", [

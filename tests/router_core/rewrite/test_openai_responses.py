@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -194,6 +195,8 @@ def test_a_wrong_key_at_xai_is_401() -> None:
     error = b'{"code":"unauthenticated:bad-credentials"}'
     _, responder = wire.answered(x, error, wire.provider(Format.OPENAI_CHAT, "xai"), status=403)
     assert responder.status == 401
+    another = replace(wire.provider(Format.OPENAI_CHAT, "grok"), lineage=("xai",))
+    assert wire.answered(x, error, another, status=403)[1].status == 401
 
 
 def test_every_rule_of_the_file_is_named_for_its_format() -> None:

@@ -30,7 +30,7 @@ WRONG: list[Any] = ["text", 5, True, [1], {"a": 1}]
 
 
 def prepared(rule: Rule, format: Format, body: dict[str, Any]) -> Any:
-    name = rule.when.provider[0] if rule.when.provider else None
+    name = rule.when.kin[0] if rule.when.kin else None
     to = wire.provider(format, name, quirks=set(rule.when.quirk))
     path = "/v1beta/models/m:generateContent" if format is Format.GEMINI else None
     x = wire.exchange(format, serialise(body), operation=Operation.GENERATE, path=path, model="claude-x")
