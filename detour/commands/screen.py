@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from detour.commands.fitting import Column, fitted
+from detour.commands.terminal import Column, fitted
 from router_core.routing.status import describe
 
 MINUTE: Final = 60.0

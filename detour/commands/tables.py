@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from detour.commands.fitting import Column, fitted
+from detour.commands.terminal import Column, fitted
 
 if TYPE_CHECKING:
     from router_core.usage.monthly import Monthly

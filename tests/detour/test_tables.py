@@ -6,7 +6,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from detour.commands.fitting import Column, fitted
+from detour.commands.terminal import Column, fitted
 
 COLUMNS = (
     Column("provider", name=True),
@@ -51,3 +51,11 @@ def test_what_says_nothing_and_what_is_worth_least_is_left_out_first() -> None:
 def test_a_name_gets_the_room_that_is_left() -> None:
     assert "claude-sonnet-4-5-20250929" in shown(120)[0]
     assert "模型" * 40 in shown(300)[0]
+
+
+def test_names_do_not_speak_to_the_terminal() -> None:
+    rows = [["p", "m\x1b]0;title\x07\u202eedoc", *ROWS[0][2:]]]
+    table, _ = fitted(None, COLUMNS, rows, 200, fold=True)
+    out = io.StringIO()
+    Console(file=out, width=200).print(table)
+    assert r"m\x1b]0;title\x07\u202eedoc" in out.getvalue()

@@ -9,8 +9,9 @@ import orjson
 import typer
 from rich.markup import escape
 
-from detour.commands.capture.place import IdArgument, SideOption, captures, console, hop_of, visible
+from detour.commands.capture.place import IdArgument, SideOption, captures, console, hop_of
 from detour.commands.options import ConfigOption, JsonOption, print_json
+from detour.commands.terminal import visible
 from router_core.capture import diff as differences
 from router_core.capture.diff import Change
 from router_core.capture.record import Hop, Record

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -32,8 +32,6 @@ SideOption = Annotated[
         help="client (as the tool sent it), upstream (as it went out), or a number: that attempt.",
     ),
 ]
-
-_CONTROL: Final = {i: f"\\x{i:02x}" for i in (*range(9), *range(11, 32), *range(127, 160))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +101,6 @@ def console(stderr: bool = False) -> Console:
     if (sys.stderr if stderr else sys.stdout).isatty():
         return Console(stderr=stderr, highlight=False)
     return Console(stderr=stderr, highlight=False, width=10_000, soft_wrap=True)
-
-
-def visible(text: str) -> str:
-    """`text` without control characters: recorded bytes must not speak to the terminal."""
-    return text.translate(_CONTROL)
 
 
 def _value(reference: SecretRef) -> list[str]:

@@ -12,10 +12,11 @@ import typer
 from rich.markup import escape
 
 from detour.commands.capture.compare import lines
-from detour.commands.capture.place import Captures, IdArgument, SideOption, captures, console, hop_of, visible
+from detour.commands.capture.place import Captures, IdArgument, SideOption, captures, console, hop_of
 from detour.commands.capture.rows import seconds, size
 from detour.commands.capture.show import as_conversation
 from detour.commands.options import FAILED, USAGE, ConfigOption, JsonOption, fail, print_json
+from detour.commands.terminal import visible
 from detour.upstream import client
 from router_core.capture import diff, transcript
 from router_core.capture.diff import Change

@@ -6,46 +6,30 @@ import time
 from collections.abc import Iterable
 from typing import Final
 
-from rich import box
 from rich.markup import escape
 from rich.table import Table
-from rich.text import Text
 
-from detour.commands.capture.place import visible
+from detour.commands.terminal import Column, fitted, visible
 from router_core.capture.reader import Summary
 
 COLUMNS: Final = (
-    *("id", "time", "client", "request", "model", "provider", "status"),
-    *("tries", "first", "total", "size"),
+    Column("id"),
+    Column("time", 7),
+    Column("client", 4),
+    Column("request", name=True, least=30),
+    Column("model", 8),
+    Column("provider", 5),
+    Column("status"),
+    Column("tries", 2, right=True),
+    Column("first", 1, right=True),
+    Column("total", 6, right=True),
+    Column("size", 3, right=True),
 )
-DISPENSABLE: Final = ("first", "tries", "size", "client", "provider", "total", "time", "model")
-"""What a narrow terminal does without, in this order."""
-FOLDED: Final = 30
-"""Characters of a request that are enough in a row."""
-BETWEEN: Final = 3
 
 
 def table(summaries: Iterable[Summary], width: int) -> Table:
     """One row each, of the columns that fit into `width` characters."""
-    rows = [dict(zip(COLUMNS, cells(summary), strict=True)) for summary in summaries]
-    widths = {
-        name: max(len(name), *(Text.from_markup(row[name]).cell_len for row in rows)) for name in COLUMNS
-    }
-    widths["request"] = min(widths["request"], FOLDED)
-    shown = list(COLUMNS)
-    for name in DISPENSABLE:
-        if sum(widths[n] for n in shown) + BETWEEN * len(shown) <= width:
-            break
-        shown.remove(name)
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in shown:
-        numbers = name in ("tries", "first", "total", "size")
-        made.add_column(
-            name, no_wrap=name != "request", overflow="fold", justify="right" if numbers else "left"
-        )
-    for row in rows:
-        made.add_row(*(row[name] for name in shown))
-    return made
+    return fitted(None, COLUMNS, map(cells, summaries), width, fold=True)[0]
 
 
 def cells(summary: Summary) -> tuple[str, ...]:

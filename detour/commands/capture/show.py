@@ -13,9 +13,10 @@ from rich.markup import escape
 from rich.rule import Rule
 from rich.syntax import Syntax
 
-from detour.commands.capture.place import IdArgument, SideOption, captures, console, hop_of, visible
+from detour.commands.capture.place import IdArgument, SideOption, captures, console, hop_of
 from detour.commands.capture.rows import seconds, size
 from detour.commands.options import USAGE, ConfigOption, JsonOption, fail, print_json
+from detour.commands.terminal import visible
 from router_core.capture import conversation, timeline, transcript
 from router_core.capture.record import Body, Hop, Received, Record, Sent
 from router_core.formats import Format

@@ -1,4 +1,4 @@
-"""Tables that fit the terminal: rather fewer columns than ones that nobody can read."""
+"""What a terminal shows: text that does not speak to it, and tables of no more columns than it has room for."""
 
 from __future__ import annotations
 
@@ -10,10 +10,15 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+_UNSEEN: Final = {
+    **{i: f"\\x{i:02x}" for i in (*range(9), *range(11, 32), *range(127, 160))},
+    # Orders to write the rest from right to left.
+    **{i: f"\\u{i:04x}" for i in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))},
+}
+
 GAP: Final = 3
 """Cells between two columns, and about as many at the edges."""
 NAME: Final = 18
-"""Cells that a name gets, if it is that long, before a column is left out for it."""
 LEAST: Final = 6
 
 
@@ -25,16 +30,23 @@ class Column:
     name: bool = False
     """Text of any length, to the left, which gives way; other cells are figures or words, and stay whole."""
     right: bool = False
+    least: int = NAME
+    """Cells that a name gets, if it is that long, before a column is left out for it."""
+
+
+def visible(text: str) -> str:
+    """`text` without control characters: what others wrote must not speak to the terminal."""
+    return text.translate(_UNSEEN)
 
 
 def fitted(
-    title: str, columns: Sequence[Column], rows: Iterable[Sequence[str]], width: int, *, fold: bool
+    title: str | None, columns: Sequence[Column], rows: Iterable[Sequence[str]], width: int, *, fold: bool
 ) -> tuple[Table, list[str]]:
     """A table of cells in rich's markup, at most `width` cells wide, and the titles of what was left out.
 
     Names that are too long are folded, or else end in an ellipsis. The columns that hold nothing but ``-`` go first.
     """
-    lines = [[Text.from_markup(cell) for cell in row] for row in rows]
+    lines = [[Text.from_markup(visible(cell)) for cell in row] for row in rows]
     natural = [
         max([len(column.title), *(line[i].cell_len for line in lines)]) for i, column in enumerate(columns)
     ]
@@ -72,4 +84,4 @@ def fitted(
 
 
 def _least(column: Column, natural: int) -> int:
-    return min(natural, NAME) if column.name else natural
+    return min(natural, column.least) if column.name else natural
