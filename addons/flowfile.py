@@ -50,7 +50,9 @@ def _flow(record: Record, hop: Hop, sent: Sent) -> http.HTTPFlow:
         made.error = flow.Error(str(error), created + sent.at)
     frames = [f for f in record.frames if f.number == hop.number]
     if frames:
-        made.websocket = websocket.WebSocketData([_message(f, created) for f in frames])
+        # How it was closed is not recorded, which is what 1005 says.
+        closed = None if (record.end or {}).get("error") else 1005
+        made.websocket = websocket.WebSocketData([_message(f, created) for f in frames], close_code=closed)
     made.comment = f"{record.id}, {f'attempt {hop.number}' if hop.number else 'client'}"
     made.metadata["detour"] = _metadata(record, hop)
     return made
@@ -63,7 +65,7 @@ def _metadata(record: Record, hop: Hop) -> str:
         "id": record.id,
         "hop": "client" if hop.number == 0 else f"attempt-{hop.number}",
         "provider": hop.about.get("provider") or end.get("provider") or opening.provider,
-        "model": hop.about.get("model") or opening.model,
+        "model": hop.about.get("model") or opening.model or end.get("target"),
         "credential": hop.about.get("credential"),
         "tool": opening.tool,
     }

@@ -39,7 +39,7 @@ class Host:
     models: set[str] = field(default_factory=set)
     sent: int = 0
     received: int = 0
-    """Bytes of bodies."""
+    """Bytes of bodies and WebSocket messages."""
     failed: int = 0
     records: list[str] = field(default_factory=list)
 
@@ -90,6 +90,11 @@ def hosts(records: Iterable[Record]) -> list[Host]:
             row.models.add(model)
         row.sent += len(record.client.request.body.data) if record.client.request else 0
         row.received += len(record.client.response.body.data) if record.client.response else 0
+        for frame in record.messages(0):
+            if frame.from_client:
+                row.sent += len(frame.data)
+            else:
+                row.received += len(frame.data)
         row.failed += (record.status or 0) >= 400
     return sorted(found.values(), key=lambda h: (-h.sent - h.received, h.name))
 
@@ -113,12 +118,14 @@ def likely(name: str) -> bool:
 
 def _guess(host: str, format: Format, base: str, records: list[Record]) -> Guess:
     requests = [r.client.request for r in records if r.client.request]
-    auth = {
+    carried = {
         name.lower(): _scheme(value)
         for q in requests
         for name, value in q.headers
         if SECRET_HEADER.search(name.lower())
     }
+    # Beside the usual ones another key is hardly the provider's.
+    auth = {k: v for k, v in carried.items() if k == "authorization" or k.endswith("api-key")} or carried
     models = sorted({m for q in requests if (m := _model(q))})
     evidence = f"{len(records)} recorded request{'s' if len(records) > 1 else ''} to {host}: {requests[0].method} {urlsplit(requests[0].url).path}"
     rows = [{"header": name, "scheme": scheme} for name, scheme in auth.items()]

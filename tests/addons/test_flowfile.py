@@ -28,8 +28,14 @@ def test_mitmproxy_reads_what_is_written():
 def test_what_is_written_is_read_back(tmp_path):
     one = record()
     one.frames = [Frame(0.5, 0, True, "text", b"hi"), Frame(0.6, 0, False, "binary", b"\x00")]
+    one.opening.model = None
+    one.end["target"] = "gpt-x"
     path = tmp_path / "flows"
     path.write_bytes(write_flows([one, record("01two")]))
+    [flow, _] = FlowReader(BytesIO(path.read_bytes())).stream()
+    # mitmdump tells of an error where it has another code.
+    assert flow.websocket and flow.websocket.close_code == 1005
+    assert flowfilter.match("~meta model=gpt-x", flow)
     [back, _], problems = read_flows(path)
     assert problems == []
     assert back.opening.url == URL and back.opening.websocket

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from router_core.capture.discover import guess, hosts, likely
-from router_core.capture.record import Hop, Opening, Received, Record, Sent
+from router_core.capture.record import Frame, Hop, Opening, Received, Record, Sent
 from router_core.config.schema import ProviderConfig
 from router_core.formats import Format
 
@@ -37,7 +37,10 @@ def test_codebuddy_would_have_been_found():
     url = "https://www.codebuddy.ai/v2/chat/completions"
     refusal = b'{"code":11101,"msg":"Non-stream chat request is currently not supported"}'
     [found] = guess(
-        [seen(url, CHAT, [("x-api-key", SECRET)], refusal), seen(url, {**CHAT, "model": "gpt-5.4"})]
+        [
+            seen(url, CHAT, [("x-api-key", SECRET), ("x-team-key", SECRET)], refusal),
+            seen(url, {**CHAT, "model": "gpt-5.4"}),
+        ]
     )
     assert (found.host, found.format, found.base_url) == (
         "www.codebuddy.ai",
@@ -110,8 +113,14 @@ def test_what_does_not_look_like_models_is_not_drafted(record):
 def test_hosts_are_summed_up():
     one = seen("https://a.example/v1/chat/completions", CHAT, answer=b"x" * 100)
     two = seen("https://b.example/t", {"e": 1}, answer=b'{"code":11101}')
+    one.frames = [
+        Frame(0.1, 0, True, "text", b"ask"),
+        Frame(0.2, 0, False, "text", b"say it"),
+        Frame(0.2, 1, False, "text", b"n"),
+    ]
     first, second = hosts([two, one, one])
-    assert (first.name, first.requests, first.received, first.models) == ("a.example", 2, 200, {"gpt-5.5"})
+    assert (first.name, first.requests, first.received, first.models) == ("a.example", 2, 212, {"gpt-5.5"})
+    assert first.sent == 2 * (len(one.client.request.body.data) + 3)
     assert (second.name, second.failed) == ("b.example", 1)
 
 
