@@ -195,9 +195,11 @@ class RedisStore:
             changes = []
             for entry_id, fields in entries:
                 self._seen = entry_id.decode()
-                if fields.get(b"o") != self._origin.encode():
-                    with suppress(orjson.JSONDecodeError, TypeError, KeyError):
-                        record = orjson.loads(fields[b"m"])
+                own = fields.get(b"o") == self._origin.encode()
+                with suppress(orjson.JSONDecodeError, TypeError, KeyError):
+                    record = orjson.loads(fields[b"m"])
+                    # Where two bind a conversation at once, the last one holds for both, also for the one who made it.
+                    if not own or record["kind"] == "binding":
                         changes.append(
                             Change(record["kind"], record["name"], record.get("value"), record.get("key"))
                         )

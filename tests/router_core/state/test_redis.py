@@ -18,6 +18,7 @@ import redis
 from router_core.errors import Code, Refusal
 from router_core.exchange import Attempt, Outcome
 from router_core.routing import health
+from router_core.routing.affinity import Binding, session_names
 from router_core.routing.plan import Plan
 from router_core.state import places
 from router_core.state import redis as store_module
@@ -183,6 +184,23 @@ async def test_turns_conversations_and_windows_are_shared(join: Join) -> None:
     plan, taken = await one.take()
     await plan.report(taken, ok(headers))
     await eventually(lambda: two.router.live.allowances.windows(str(taken.credential_id)))
+
+
+async def test_a_conversation_that_began_in_two_places_goes_on_in_one(join: Join) -> None:
+    known = [credential(c) for c in "abcd"]
+    one, two = await join(*known), await join(*known)
+    names = session_names([("x-session-id", "s")], {})
+    for world, chosen, mark in ((one, "a", "c"), (two, "b", "d")):
+        world.router.live.affinity.bind(names, "claude-a", Binding(chosen, "anthropic", "claude-a"))
+        # Goes the same way behind it.
+        world.router.switch(mark, True)
+
+    def states(world: World) -> set[str]:
+        return {str(c.id) for c in world.router.status() if c.state == "disabled"}
+
+    await eventually(lambda: states(one) == states(two) == {"c", "d"})
+    bound = [w.router.live.affinity.find(names, "claude-a", first_turn=False) for w in (one, two)]
+    assert bound[0] is not None and bound[0] == bound[1]
 
 
 async def test_what_was_taken_out_of_use_is_out_everywhere_and_later(join: Join) -> None:
