@@ -84,13 +84,6 @@ def broken_event(call: Call, message: str) -> bytes:
     return error_event(call.surface.format, Refusal(Code.UPSTREAM_UNREACHABLE, f"{message}."))
 
 
-def too_large(limit: int) -> Refusal:
-    """For a request body over `limit` bytes."""
-    return Refusal(
-        Code.REQUEST_TOO_LARGE, f"The request body is over the limit of {limit >> 20} MiB (limits.body)."
-    )
-
-
 def keep_alive(call: Call) -> bytes:
     """An event that says nothing, in the client's format."""
     if call.surface.format is Format.ANTHROPIC:

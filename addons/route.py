@@ -18,7 +18,7 @@ from weakref import ref
 from mitmproxy import connection, http
 
 from addons.access import Access, gateway_key
-from addons.answers import cannot_count, estimated_count, refusal_response, too_large, unreachable
+from addons.answers import cannot_count, estimated_count, refusal_response, unreachable
 from addons.call import Call, calls, failed
 from addons.failover.addon import Failover
 from addons.gateway import client_format, is_gateway
@@ -33,6 +33,7 @@ from router_core.formats import Format, Operation
 from router_core.identity import new_id, tool_of
 from router_core.prepare import Outgoing, prepare
 from router_core.providers.model import Provider
+from router_core.reading import too_large
 from router_core.routing.passthrough import Passthrough
 
 logger = logging.getLogger(__name__)

@@ -18,7 +18,7 @@ from router_core.exchange import Attempt, ClientInfo, Exchange, Headers, Request
 from router_core.formats import Format, Operation
 from router_core.identity import new_id, tool_of
 from router_core.prepare import Outgoing, prepare
-from router_core.reading import header
+from router_core.reading import header, too_large
 from router_core.routing.passthrough import Passthrough
 from router_core.routing.targets import Target
 
@@ -65,7 +65,8 @@ def explain(core: Core, host: str | None, request: Request) -> Explanation:
     if match is None:
         return Explanation("not_found" if host is None else "tunnel")
     exchange = _exchange(match, request)
-    refusal = core.read(exchange)
+    limit = core.config.limits.body
+    refusal = core.read(exchange) if len(request.body) <= limit else too_large(limit)
     plan = core.router.plan(exchange)
     steps: list[Step] = []
     skipped: list[tuple[str, str]] = []

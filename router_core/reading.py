@@ -118,3 +118,10 @@ def header(headers: Headers, name: str) -> str:
 
 def invalid(message: str) -> Refusal:
     return Refusal(Code.INVALID_REQUEST, message)
+
+
+def too_large(limit: int) -> Refusal:
+    """For a request body over `limit` bytes."""
+    return Refusal(
+        Code.REQUEST_TOO_LARGE, f"The request body is over the limit of {limit >> 20} MiB (limits.body)."
+    )

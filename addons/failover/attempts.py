@@ -28,7 +28,7 @@ from mitmproxy.proxy.layers.http import (
     SendHttp,
 )
 
-from addons.answers import broken_answer, broken_event, keep_alive, too_large
+from addons.answers import broken_answer, broken_event, keep_alive
 from addons.call import Call, calls
 from addons.dismantle import dismantle
 from addons.failover.events import GetHttp1Connection, UpstreamAttemptHook
@@ -36,6 +36,7 @@ from addons.failover.hold import Hold
 from addons.witness import Witness
 from router_core.config.schema import Config
 from router_core.exchange import Outcome
+from router_core.reading import too_large
 
 if TYPE_CHECKING:
     from addons.failover.layer import FailoverLayer

@@ -89,10 +89,12 @@ def test_the_clients_own_credential_where_none_is_configured(tmp_path, monkeypat
 def test_what_detour_refuses(tmp_path, monkeypatch):
     unknown = explained(tmp_path, monkeypatch, MESSAGE | {"model": "no-such-model"}, host=None)
     malformed = explained(tmp_path, monkeypatch, b"{", host=None)
+    large = explained(tmp_path, monkeypatch, MESSAGE, host=None, limits={"body": "20B"})
 
     assert isinstance(unknown.refusal, Refusal) and unknown.refusal.code is Code.MODEL_NOT_FOUND
     assert isinstance(malformed.refusal, Refusal) and malformed.refusal.status == 400
-    assert unknown.steps == malformed.steps == []
+    assert isinstance(large.refusal, Refusal) and large.refusal.code is Code.REQUEST_TOO_LARGE
+    assert unknown.steps == malformed.steps == large.steps == []
 
 
 @pytest.mark.parametrize(
