@@ -190,7 +190,7 @@ class Hold:
                     self.has_content = True
                     if self.kind is not Kind.FOLD:
                         return Step.COMMIT
-                case Verdict.PING if self._decoder is None and self._count == 1:
+                case Verdict.PING if self._may_release():
                     self._release(event.raw)
                 case _:
                     pass
@@ -199,6 +199,10 @@ class Hold:
             return Step.WAIT if self.size <= self.limits.body else Step.COMMIT
         full = self.size > self.limits.hold_bytes or self._count > self.limits.hold_events
         return Step.COMMIT if full else Step.WAIT
+
+    def _may_release(self) -> bool:
+        """Whether a keep-alive may go to the client at once: nothing else came, and one body has no place for it."""
+        return self._decoder is None and self._count == 1 and self.kind is Kind.STREAM
 
     def _release(self, raw: bytes) -> None:
         """Move a keep-alive with which the answer begins from the held bytes to `pings`."""

@@ -66,10 +66,11 @@ def test_an_answer_is_what_its_bytes_are(house: House, format: str, wants_stream
 
 
 def called(media: str | None, stream: bool) -> Fault:
-    """A good answer called `media`, as a stream or as one body whatever was asked for."""
+    """A good answer called `media`, as a stream that begins with a comment, or as one body, whatever was asked for."""
 
     def build(call: Call, reply: Reply) -> list[Step]:
         parts = call.wire.answer(replace(call, stream=stream, query={"alt": "sse"})).parts
+        parts = (b": one moment\n\n", *parts) if stream else parts
         headers = () if media is None else (("content-type", media),)
         return [Head(200, headers), *(Data(part) for part in parts), End()]
 
