@@ -63,13 +63,15 @@ def add(
             "no address is known by which a device reaches this machine; add --endpoint HOST, or wireguard.endpoint",
             USAGE,
         )
+    # Before the device is one: without addresses there would be no configuration for it.
+    led = set() if all_traffic else _providers(loaded)
     try:
         entry = _store(loaded).add(
             name, loaded.config.wireguard, reached, all_traffic=all_traffic, public_key=public_key
         )
     except PeerError as error:
         raise fail(str(error)) from None
-    _print(loaded, entry, qr, png)
+    _print(loaded, entry, led, qr, png)
     _say_when(loaded)
 
 
@@ -83,7 +85,7 @@ def show(name: NameArgument, qr: QrOption = None, png: PngOption = None, config:
         entry = _store(loaded).find(name)
     except PeerError as error:
         raise fail(str(error)) from None
-    _print(loaded, entry, qr, png)
+    _print(loaded, entry, set() if entry.all_traffic else _providers(loaded), qr, png)
 
 
 @app.command("list")
@@ -153,8 +155,11 @@ def _store(loaded: Loaded) -> Store:
     return Store(paths(loaded.config).data)
 
 
-def _print(loaded: Loaded, entry: PeerEntry, qr: bool | None, png: Path | None) -> None:
-    """The configuration on standard output, so that it can go into a file; everything else beside it."""
+def _print(loaded: Loaded, entry: PeerEntry, led: set, qr: bool | None, png: Path | None) -> None:
+    """The configuration on standard output, so that it can go into a file; everything else beside it.
+
+    It leads the addresses `led` into the tunnel.
+    """
     import segno
 
     from detour.wireguard.device import configuration
@@ -164,7 +169,7 @@ def _print(loaded: Loaded, entry: PeerEntry, qr: bool | None, png: Path | None) 
         tunnel = _store(loaded).tunnel(loaded.config.wireguard)
     except PeerError as error:
         raise fail(str(error)) from None
-    text = configuration(entry, tunnel, [] if entry.all_traffic else _providers(loaded))
+    text = configuration(entry, tunnel, led)
     print(text, end="", flush=True)
     code = segno.make(text, error="l", micro=False)
     if png is not None:

@@ -91,3 +91,16 @@ def test_no_code_is_drawn_into_a_file_or_unasked(peer, tmp_path: Path) -> None:
     again = peer("show", "phone", "--png", str(tmp_path / "missing" / "code.png"))
     assert again.exit_code == 1
     assert "code.png: No such file" in again.stderr
+
+
+def test_a_device_that_would_get_no_configuration_is_not_added(peer, monkeypatch) -> None:
+    async def nobody(resolver, hosts, families):
+        return []
+
+    monkeypatch.setattr("detour.gateway.resolve.ask", nobody)
+    options = ("add", "laptop", "--endpoint", "box.example.com")
+
+    failed = peer(*options)
+    assert failed.exit_code == 1 and "no provider's address could be found" in failed.stderr
+    assert "laptop" not in peer("list").stdout
+    assert peer(*options, "--all-traffic").exit_code == 0
