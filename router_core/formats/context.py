@@ -81,7 +81,7 @@ class Target:
     info: ModelInfo | None = None
     quirks: frozenset[str] = frozenset()
     """Of the provider: ``short_tool_ids`` (Mistral), ``cache_control`` (marks are understood in chats),
-    ``openai_reasoning`` (OpenAI itself)."""
+    ``openai_reasoning`` (OpenAI itself), ``claude_api`` (Anthropic itself)."""
     context: Context = field(default_factory=Context)
     dropped: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)

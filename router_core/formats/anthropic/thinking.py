@@ -8,7 +8,12 @@ from __future__ import annotations
 from typing import Any, Final
 
 from router_core.formats import ir
-from router_core.formats.anthropic.models import HIDES_THINKING, THINKS_BY_ITSELF, least_thinking
+from router_core.formats.anthropic.models import (
+    HIDES_THINKING,
+    THINKS_BY_ITSELF,
+    binds_thinking,
+    least_thinking,
+)
 from router_core.formats.context import Target
 from router_core.formats.effort import from_budget, never_reasons, tokens, word
 
@@ -19,6 +24,8 @@ ADAPTIVE: Final = (4, 6)
 """The first version that decides by itself how much to think; `XHIGH` knows one effort more."""
 XHIGH: Final = (4, 7)
 
+BLOCK_BINDING: Final = "thinking-binding-controls-2026-08-01"
+"""The beta in which a request says what becomes of thinking that does not fit its conversation."""
 THOUGHTS: Final = frozenset({"thinking", "redacted_thinking"})
 """Types of blocks."""
 
@@ -41,6 +48,23 @@ def forget_last_thoughts(messages: list[dict[str, Any]], target: Target) -> None
     if last and isinstance(blocks, list) and any(block["type"] in THOUGHTS for block in blocks):
         last["content"] = [block for block in blocks if block["type"] not in THOUGHTS]
         target.note("reasoning: none is given back while the model is not to think")
+
+
+def let_blocks_go(document: dict[str, Any], target: Target) -> None:
+    """Has Anthropic drop thinking whose conversation looks different by now, instead of refusing the request.
+
+    Clients of other formats change what was said before it (tools, reminders, summaries), which their own providers
+    do not mind. Source: Anthropic, "Prefix checks on thinking blocks".
+    """
+    if "claude_api" not in target.quirks or not binds_thinking(target.model):
+        return
+    if not any(block["type"] in THOUGHTS for message in document["messages"] for block in _blocks(message)):
+        return
+    thinking = document.setdefault("thinking", {"type": "adaptive"})
+    if thinking["type"] == "adaptive":
+        thinking["block_binding"] = {"prefix_mismatch_behavior": "drop_block"}
+        # The rule anthropic-betas-header makes a header of it.
+        document["betas"] = [BLOCK_BINDING]
 
 
 def write_thinking(

@@ -1,14 +1,21 @@
 """Effort and budget between the formats, as far as each model takes them."""
 
+import json
 from typing import Any
 
 import pytest
 
-from router_core.formats import Format, carrier, effort, ir
-from router_core.providers.model import ModelInfo
+from router_core.exchange import Attempt
+from router_core.formats import PATHS, Format, carrier, effort, ir
+from router_core.formats.translator import FormatTranslator
+from router_core.prepare import Outgoing, prepare
+from router_core.providers.model import Endpoint, ModelInfo, Provider
+from router_core.rewrite import catalogue
+from router_core.rewrite.rules import Rules
 from tests.router_core.formats.conformity import assert_conforms
 from tests.router_core.formats.invariants import assert_holds
 from tests.router_core.formats.translated import MINIMAL, asks
+from tests.router_core.wire import exchange
 
 A, C, R, G = Format.ANTHROPIC, Format.OPENAI_CHAT, Format.OPENAI_RESPONSES, Format.GEMINI
 CHAT_HIGH = {**MINIMAL[C], "max_tokens": 64000, "reasoning_effort": "high"}
@@ -317,3 +324,40 @@ def test_newer_geminis_sample_as_they_like_and_end_with_the_user(model: str, fix
         assert translated.dropped() == ["temperature", "top_p", "presence_penalty"]
     else:
         assert len(config) == 4
+
+
+@pytest.mark.parametrize(
+    ("model", "quirks", "bound"),
+    [
+        ("claude-sonnet-5-5", {"claude_api"}, True),
+        ("claude-opus-4-8", {"claude_api"}, False),
+        ("claude-sonnet-5-5", set(), False),
+    ],
+)
+def test_thinking_that_fits_no_longer_is_dropped_by_anthropic(
+    model: str, quirks: set[str], bound: bool
+) -> None:
+    said = {"role": "model", "parts": [_thought(A, model), {"text": "So."}]}
+    asked = [{"role": "user", "parts": [{"text": text}]} for text in ("One?", "Two?")]
+    document = {"contents": [asked[0], said, asked[1]]}
+    written = asks(G, A, document, model=model, quirks=frozenset(quirks)).document
+    assert ("betas" in written) is bound
+    assert ("block_binding" in written.get("thinking", {})) is bound
+    first = asks(G, A, {"contents": asked[:1]}, model=model, quirks=frozenset(quirks)).document
+    assert "thinking" not in first
+
+
+def test_a_beta_of_a_translated_request_is_a_header() -> None:
+    said = {"role": "model", "parts": [_thought(A, "claude-opus-5-5"), {"text": "So."}]}
+    asked = [{"role": "user", "parts": [{"text": text}]} for text in ("One?", "Two?")]
+    body = json.dumps({"contents": [asked[0], said, asked[1]]}).encode()
+    endpoint = Endpoint(A, "https://api.anthropic.com", "", tuple(PATHS[A]))
+    upstream = Provider("anthropic", "Anthropic", (), (endpoint,), (), (), quirks=frozenset({"claude_api"}))
+    attempt = Attempt(1, upstream, endpoint, "claude-opus-5-5", "c")
+    asking = exchange(G, body, path="/v1beta/models/m:generateContent")
+    out = prepare(asking, attempt, Rules(catalogue.BUILT_IN, translator=FormatTranslator()))
+    assert isinstance(out, Outgoing)
+    assert dict(out.headers)["anthropic-beta"] == "thinking-binding-controls-2026-08-01"
+    sent = json.loads(out.body)
+    assert "betas" not in sent
+    assert sent["thinking"]["block_binding"] == {"prefix_mismatch_behavior": "drop_block"}
