@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
-from mitmproxy import certs
+from mitmproxy import certs, ctx
 from mitmproxy.addons import tlsconfig
 from mitmproxy.proxy import context
+
+from router_core.ownership import pass_on
 
 
 class Certificates(tlsconfig.TlsConfig):
@@ -17,6 +21,12 @@ class Certificates(tlsconfig.TlsConfig):
     """
 
     name = "tlsconfig"
+
+    def configure(self, updated: set[str]) -> None:
+        super().configure(updated)
+        # mitmproxy has put its own file there.
+        if "confdir" in updated and (file := Path(ctx.options.confdir, "mitmproxy-dhparam.pem")).exists():
+            pass_on(file, file)
 
     def get_cert(self, conn_context: context.Context) -> certs.CertStoreEntry:
         sni = conn_context.client.sni

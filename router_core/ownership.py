@@ -7,19 +7,25 @@ token that root then replaces must stay readable for the service.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 
 def pass_on(made: int | Path, place: Path) -> None:
-    """Give `made` (a descriptor, or a folder), which belongs at `place`, to the owner of the folder that holds it.
+    """Give `made` (a descriptor or a path), which belongs at `place`, to the owner of the folder that holds it.
 
-    Only root can, and for anybody else it is so already. Raises OSError.
+    Only root can, and for anybody else it is so already. Where not even root may (NFS), it stays. Raises OSError.
     """
     if not hasattr(os, "geteuid") or os.geteuid() != 0:
         return
     folder = place.parent.stat()
-    if folder.st_uid:
-        os.chown(made, folder.st_uid, folder.st_gid)
+    if not folder.st_uid:
+        return
+    with suppress(PermissionError):
+        if isinstance(made, int):
+            os.fchown(made, folder.st_uid, folder.st_gid)
+        else:
+            os.lchown(made, folder.st_uid, folder.st_gid)
 
 
 def private_folder(path: Path) -> Path:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from router_core.attempts import Attempts
-from router_core.ownership import private_folder
+from router_core.ownership import pass_on, private_folder
 
 TICKETS: Final = 16
 """One-time login tickets that are valid at once."""
@@ -41,6 +41,7 @@ def ensure_token(path: Path) -> str:
 def _make(path: Path) -> None:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        pass_on(file.fileno(), path)
         file.write(secrets.token_urlsafe(32) + "\n")
     try:
         # A link, unlike a rename, never replaces the token of a process that was faster.

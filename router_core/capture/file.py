@@ -7,7 +7,7 @@ import secrets
 from pathlib import Path
 
 from router_core.capture.folder import move
-from router_core.ownership import private_folder
+from router_core.ownership import pass_on, private_folder
 
 
 class RecordFile:
@@ -34,6 +34,7 @@ class RecordFile:
             private_folder(self.path.parent)
             handle = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
+            pass_on(handle, hidden)
             _write(handle, data)
             hidden.replace(self.path)
         except OSError:

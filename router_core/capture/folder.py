@@ -21,7 +21,7 @@ from typing import Final
 
 from router_core.capture.reader import NotARecord, Summary, summarise
 from router_core.capture.record import SUFFIX
-from router_core.ownership import private_folder
+from router_core.ownership import pass_on, private_folder
 
 SPOOL: Final = ".spool"
 PROCESS: Final = f"{os.getpid()}-{secrets.token_hex(4)}"
@@ -78,6 +78,7 @@ def redaction_key(path: Path) -> bytes:
     if not path.exists():
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
         with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            pass_on(file.fileno(), path)
             file.write(secrets.token_bytes(32))
         try:
             # A link, unlike a rename, never replaces the key of a process that was faster.

@@ -12,7 +12,7 @@ from typing import Final
 
 import orjson
 
-from router_core.ownership import private_folder
+from router_core.ownership import pass_on, private_folder
 from router_core.state.store import Alone, Change, Owner
 
 logger = logging.getLogger(__name__)
@@ -86,6 +86,7 @@ def write(path: Path, changes: list[Change]) -> None:
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:
+            pass_on(file.fileno(), path)
             file.write(body)
         Path(name).replace(path)
     except BaseException:

@@ -115,3 +115,26 @@ def test_listeners_can_be_left_out(start: Start, fakes: FakeThread) -> None:
     detour = start(listen={"admin": "127.0.0.1:0"})
     assert httpx.get(f"http://{detour.admin}/healthz", trust_env=False).status_code == 200
     assert detour.output[0].split()[:2] == ["detour", "ready"]
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can run it in the folder of another user")
+def test_what_root_tries_out_can_be_a_services_afterwards(
+    fakes: FakeThread, ca_bundle: Path, tmp_path: Path
+) -> None:
+    fake, service = fakes.start("tried-out"), 10001
+    config = base_config(ca_bundle) | {"capture": {"mode": "all"}}
+    config["providers"] = {"anthropic": {"base_url": fake.base_url("anthropic")}}
+    config["credentials"] = [{"id": "a", "provider": "anthropic", "api_key": "secret"}]
+    data = tmp_path / "data"
+    data.mkdir()
+    os.chown(data, service, service)
+    path, headers, body = SHAPES["anthropic"].request("claude-x")
+    with Detour(config, tmp_path) as detour:
+        httpx.post(
+            detour.gateway_url + path, headers=headers, json=body, trust_env=False, timeout=60
+        ).raise_for_status()
+    made = {str(file.relative_to(data)): file.stat().st_uid for file in data.rglob("*")}
+    assert {"admin-token", "ca/mitmproxy-ca.pem", "capture-key", "ledger.db", "routing.json"} <= set(made)
+    assert any(name.endswith(".jsonl") for name in made)
+    assert {name: owner for name, owner in made.items() if owner != service} == {}
