@@ -164,8 +164,6 @@ async def _core(stack: AsyncExitStack, loaded: Loaded, recorded: CaptureRun | No
     if ledger:
         ledger.start()
         stack.push_async_callback(asyncio.to_thread, ledger.close)
-        if ledger.budgets.bind:
-            await _know_budgets(ledger)
     stack.push_async_callback(asyncio.to_thread, core.recorder.close)
     try:
         await core.start()
@@ -173,6 +171,8 @@ async def _core(stack: AsyncExitStack, loaded: Loaded, recorded: CaptureRun | No
         raise StartError(f"access.keys: {error}") from None
     stack.push_async_callback(core.stop)
     core.recorder.know(core.secrets())
+    if ledger and ledger.budgets.bind:
+        await _know_budgets(ledger)
     return core
 
 

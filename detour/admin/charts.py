@@ -14,6 +14,8 @@ LEFT: Final = 56
 BOTTOM: Final = 22
 GAP: Final = 0.2
 """Share of a bar's place that stays free."""
+WIDEST: Final = 40
+"""Of a bar, however few there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +73,18 @@ def bars(title: str, unit: str, labels: Sequence[str], values: Sequence[float]) 
     top = nice(max(values))
     place = (WIDTH - LEFT) / len(values)
     height = HEIGHT - BOTTOM
+    width = min(place * (1 - GAP), WIDEST)
     drawn = tuple(
         Bar(
-            round(LEFT + index * place + place * GAP / 2, 2),
+            round(LEFT + (index + 0.5) * place - width / 2, 2),
             round(height - value / top * height, 2),
-            round(place * (1 - GAP), 2),
+            round(width, 2),
             round(value / top * height, 2),
             label,
             figure(value),
         )
         for index, (label, value) in enumerate(zip(labels, values, strict=True))
+        if value
     )
     rows = tuple((label, figure(value)) for label, value in zip(labels, values, strict=True) if value)
     return Chart(title, unit, drawn, rows=rows, heads=(unit,), y=_y_ticks(top), x=_x_ticks(labels, place))

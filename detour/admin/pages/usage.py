@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from datetime import date
+from datetime import date, timedelta
 from urllib.parse import urlencode
 
 from starlette.requests import Request
@@ -14,7 +14,10 @@ from detour.admin import charts
 from detour.admin.answers import context_of
 from detour.admin.pages.shell import ask, page, render
 from router_core.usage.columns import DIMENSIONS
-from router_core.usage.question import GROUPS, Question, grouping, period_asked
+from router_core.usage.question import GROUPS, Question, Row, grouping, period_asked
+
+MAX_DAYS = 400
+"""That are drawn one by one, used or not."""
 
 
 @page
@@ -23,13 +26,7 @@ async def usage(request: Request) -> Response:
     question = _question(request)
     rows = await ask(context, question)
     sums = await ask(context, Question((), question.since, question.until, question.where))
-    chart = None
-    if question.by and question.by[0] in ("day", "hour", "month") and len(question.by) == 1:
-        labels = [
-            row.group[question.by[0]][-14:-6] if question.by[0] == "hour" else row.group[question.by[0]]
-            for row in rows
-        ]
-        chart = charts.bars("Tokens", "tokens", labels, [row.tokens for row in rows])
+    chart = _chart(question, rows) if question.by in (("day",), ("hour",), ("month",)) else None
     return render(
         request,
         "usage.html",
@@ -56,6 +53,20 @@ async def usage_csv(request: Request) -> Response:
         media_type="text/csv",
         headers={"content-disposition": 'attachment; filename="usage.csv"'},
     )
+
+
+def _chart(question: Question, rows: list[Row]) -> charts.Chart:
+    """Tokens over time; days without any have their place too."""
+    (unit,) = question.by
+    found = {row.group[unit]: row.tokens for row in rows}
+    assert question.since and question.until
+    days = (question.until - question.since).days + 1
+    if unit == "day" and days <= MAX_DAYS:
+        every = ((question.since + timedelta(days=n)).isoformat() for n in range(days))
+        found = {day: found.get(day, 0) for day in every}
+    # Of an hour with its date and zone only the time has room.
+    labels = [name[11:16] if unit == "hour" else name for name in found]
+    return charts.bars("Tokens", "tokens", labels, list(found.values()))
 
 
 def _question(request: Request) -> Question:

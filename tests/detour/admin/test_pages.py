@@ -133,6 +133,12 @@ async def test_usage_as_csv(browser: httpx.AsyncClient) -> None:
     assert nothing.text.splitlines() == lines[:1]
 
 
+async def test_days_without_use_have_their_place(browser: httpx.AsyncClient) -> None:
+    page = (await browser.get("/usage?by=day&since=7d")).text
+    assert len(re.findall('class="axis x"', page)) == 7
+    assert len(re.findall('class="bar"', page)) < 7
+
+
 async def test_the_links_ask_what_the_page_asked(browser: httpx.AsyncClient) -> None:
     page = await browser.get("/usage?by=model&by=tool&provider=anthropic&since=2d")
     found = re.findall(r'href="(/(?:usage\.csv|api/v1/usage)\?[^"]+)"', page.text)
