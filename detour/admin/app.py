@@ -111,7 +111,10 @@ def make_app(context: Context, token: str, address: Address) -> Starlette:
 
 
 async def _not_found(request: Request, _problem: Exception) -> Response:
-    return error(404, "not_found", f"There is nothing at {request.url.path}.")
+    text = f"There is nothing at {request.url.path}."
+    if "text/html" in request.headers.get("accept", "") and not request.url.path.startswith("/api/"):
+        return pages.shell.render(request, "message.html", 404, title="Not there", text=text)
+    return error(404, "not_found", text)
 
 
 async def _not_allowed(request: Request, problem: Exception) -> Response:

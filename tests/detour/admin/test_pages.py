@@ -166,6 +166,17 @@ async def test_mistakes_are_pages_too(browser: httpx.AsyncClient, path: str, sta
     assert "<h1>" in answer.text
 
 
+async def test_a_wrong_address_is_a_page_for_browsers(browser: httpx.AsyncClient) -> None:
+    for path, accept, kind in (
+        ("/nothing/<b>", "text/html,*/*;q=0.8", "text/html"),
+        ("/nothing", "*/*", "application/json"),
+        ("/api/v1/nothing", "text/html", "application/json"),
+    ):
+        answer = await browser.get(path, headers={"accept": accept})
+        assert (answer.status_code, answer.headers["content-type"].partition(";")[0]) == (404, kind)
+        assert "There is nothing at" in answer.text and "<b>" not in answer.text
+
+
 async def test_a_wrong_token_is_refused(anonymous: httpx.AsyncClient) -> None:
     answer = await anonymous.post("/login", data={"token": "wrong"})
     assert answer.status_code == 401
