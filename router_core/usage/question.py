@@ -40,6 +40,9 @@ class Question:
         for name in self.where or {}:
             if name not in (*DIMENSIONS, "session"):
                 raise QuestionError(f"usage cannot be selected by {name!r}")
+        if any("\0" in value for value in (self.where or {}).values()):
+            # Which PostgreSQL cannot even be asked for.
+            raise QuestionError("no name holds a NUL character")
         if self.since and self.until and self.since > self.until:
             raise QuestionError(f"the first day, {self.since}, is after the last, {self.until}")
         if sum(name in ("day", "hour", "month") for name in self.by) > 1:

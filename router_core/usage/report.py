@@ -132,6 +132,8 @@ def recent(engine: Engine, limit: int = 100, before: int | None = None) -> list[
 
 def exchange(engine: Engine, id: str) -> dict[str, Any] | None:
     """One exchange with the attempts that failed; None where it is not in the ledger."""
+    if "\0" in id:
+        return None  # PostgreSQL cannot even be asked for it
     with engine.connect() as connection:
         record = connection.execute(select(exchanges).where(exchanges.c.id == id)).mappings().first()
         if record is None:

@@ -150,6 +150,8 @@ def test_hours_have_percentiles_and_speed(ledger: Engine) -> None:
         ({"by": ("colour",)}, "cannot be grouped by 'colour'"),
         ({"by": ("day", "hour")}, "one of day, hour and month"),
         ({"where": {"id": "x"}}, "cannot be selected by 'id'"),
+        ({"where": {"model": "m\0"}}, "NUL"),
+        ({"since": date(2026, 3, 2), "until": date(2026, 3, 1)}, "is after the last"),
         ({"by": ("hour", "session")}, "name one session to see it by hour"),
         ({"by": ("session",), "where": {"model": "m"}}, "name one session to see it by model"),
     ],
@@ -164,6 +166,7 @@ def test_recent_exchanges_page_backwards(ledger: Engine) -> None:
     newest = report.recent(ledger, 2)
     assert [r["id"] for r in newest] == ["e4", "e3"]
     assert [r["id"] for r in report.recent(ledger, 2, before=newest[-1]["at"])] == ["e2", "e1"]
+    assert report.exchange(ledger, "e2") and report.exchange(ledger, "e\0") is None
 
 
 def test_retention_keeps_sums_longer_than_rows(ledger: Engine) -> None:
