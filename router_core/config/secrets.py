@@ -72,7 +72,9 @@ def file_warning(path: Path) -> str | None:
         return f"file {path} cannot be read: {(error.strerror or 'I/O error').lower()}"
     if not stat.S_ISREG(status.st_mode):
         return f"{path} is not a regular file"
-    if os.name == "posix" and status.st_mode & (stat.S_IRGRP | stat.S_IROTH):
+    # Root's own that a service's group may read (root:detour, 0640) is as the service needs it.
+    lent = status.st_uid == 0 and status.st_gid != 0
+    if os.name == "posix" and status.st_mode & (stat.S_IROTH if lent else stat.S_IRGRP | stat.S_IROTH):
         return f"file {path} can be read by other users"
     return None
 

@@ -100,6 +100,17 @@ def test_who_may_read_the_file(tmp_path: Path) -> None:
     assert "no such file" in str(file_warning(tmp_path / "none"))
 
 
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can lend a file of its own to a group")
+def test_a_file_that_root_lends_to_a_services_group(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_text("sk-1")
+    os.chown(key, 0, 10001)
+    for mode, warns in ((0o640, False), (0o644, True)):
+        key.chmod(mode)
+        assert (file_warning(key) is not None) is warns
+
+
 async def test_command() -> None:
     assert await value(command("print('sk-1')")) == "sk-1"
     assert await value(command("import os; print(os.environ['A'])"), {"A": "from env"}) == "from env"
