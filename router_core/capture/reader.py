@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import orjson
 
-from router_core.capture.record import FORMAT, VERSION, Frame, Opening, Received, Record, Sent
+from router_core.capture.record import FORMAT, VERSION, Frame, Hop, Opening, Received, Record, Sent
 from router_core.exchange import Headers
 
 MAX_FIRST: Final = 1 << 20
@@ -47,15 +47,16 @@ def read(path: Path) -> Record:
     """The record in `path`. Raises NotARecord, OSError."""
     with path.open("rb") as file:
         record = Record(_opening(file.readline(MAX_FIRST), path))
-        cursors: dict[int, int] = {}
+        reading = _Reading(record)
         for number, line in enumerate(file, 2):
             if not line.endswith(b"\n"):
                 record.problems.append(f"line {number} was cut off")
                 break
             try:
-                _apply(record, orjson.loads(line), cursors)
+                reading.apply(orjson.loads(line))
             except (ValueError, KeyError, TypeError, IndexError) as error:
                 record.problems.append(f"line {number}: {error}")
+        reading.end()
     return record
 
 
@@ -93,55 +94,75 @@ def _opening(line: bytes, path: Path) -> Opening:
         raise NotARecord(f"{path}: the first line lacks what every record begins with") from None
 
 
-def _apply(record: Record, line: dict[str, Any], cursors: dict[int, int]) -> None:
-    """Adds one line to `record`. `cursors` count what was taken of an attempt's body by ``same`` lines."""
-    at, hop = float(line["t"]), record.hop(line.get("attempt", 0))
-    match line["kind"]:
-        case "request":
-            hop.request = Sent(at, line["method"], line["url"], _headers(line), http=line.get("http"))
-            hop.about.update(line.get("about", {}))
-        case "response":
-            hop.response = Received(at, line["status"], _headers(line), http=line.get("http"))
-        case "body":
-            message = hop.request if line["of"] == "request" else hop.response
-            if message is None:
-                raise ValueError("a body without its headers")
-            if "unreadable" in line:
-                message.body.unreadable = line["unreadable"]
-            else:
-                chunks = [(float(t), int(n)) for t, n in line.get("chunks", ())]
-                data = _same(record, line, chunks, cursors) if "same" in line else _data(line)
-                message.body.add(data, chunks or [(at, len(data))])
-        case "message":
-            record.frames.append(
-                Frame(at, line.get("attempt", 0), line["from"] == "client", line["opcode"], _data(line))
-            )
-        case "timing":
-            hop.timings[line["name"]] = at
-        case "outcome":
-            hop.about["outcome"] = {k: v for k, v in line.items() if k not in ("kind", "t", "attempt")}
-        case "plan":
-            record.plan = line["targets"]
-        case "cut":
-            record.problems.append(f"recording stopped {at:.3f} s after the beginning: {line['reason']}")
-        case "end":
-            record.end = line
+class _Reading:
+    """A record whose lines are being read. Bodies are joined at the end: they may have thousands of parts."""
 
+    def __init__(self, record: Record) -> None:
+        self._record = record
+        self._parts: dict[tuple[int, str], list[bytes]] = {}
+        """Of each body, by the hop's number and the side."""
+        self._ahead: dict[int, bytearray] = {}
+        """What has come from each attempt and was not yet pointed to by a ``same`` line."""
 
-def _same(
-    record: Record, line: dict[str, Any], chunks: list[tuple[float, int]], cursors: dict[int, int]
-) -> bytes:
-    """The bytes of another body that a ``same`` line points to."""
-    source = line["same"]
-    if source == 0:
-        assert record.client.request
-        return record.client.request.body.data
-    response = record.hop(source).response
-    if response is None:
-        raise ValueError(f"the answer of attempt {source} is missing")
-    begin = cursors.get(source, 0)
-    cursors[source] = begin + sum(n for _, n in chunks)
-    return response.body.data[begin : cursors[source]]
+    def apply(self, line: dict[str, Any]) -> None:
+        """Adds one line."""
+        record = self._record
+        at, hop = float(line["t"]), record.hop(line.get("attempt", 0))
+        match line["kind"]:
+            case "request":
+                hop.request = Sent(at, line["method"], line["url"], _headers(line), http=line.get("http"))
+                hop.about.update(line.get("about", {}))
+            case "response":
+                hop.response = Received(at, line["status"], _headers(line), http=line.get("http"))
+            case "body":
+                self._body(at, hop, line)
+            case "message":
+                record.frames.append(
+                    Frame(at, line.get("attempt", 0), line["from"] == "client", line["opcode"], _data(line))
+                )
+            case "timing":
+                hop.timings[line["name"]] = at
+            case "outcome":
+                hop.about["outcome"] = {k: v for k, v in line.items() if k not in ("kind", "t", "attempt")}
+            case "plan":
+                record.plan = line["targets"]
+            case "cut":
+                record.problems.append(f"recording stopped {at:.3f} s after the beginning: {line['reason']}")
+            case "end":
+                record.end = line
+
+    def end(self) -> None:
+        """There are no more lines."""
+        for (number, of), parts in self._parts.items():
+            hop = self._record.hop(number)
+            if message := hop.request if of == "request" else hop.response:
+                message.body.data = b"".join(parts)
+
+    def _body(self, at: float, hop: Hop, line: dict[str, Any]) -> None:
+        message = hop.request if line["of"] == "request" else hop.response
+        if message is None:
+            raise ValueError("a body without its headers")
+        if "unreadable" in line:
+            message.body.unreadable = line["unreadable"]
+            return
+        chunks = [(float(t), int(n)) for t, n in line.get("chunks", ())]
+        data = self._same(line["same"], chunks) if "same" in line else _data(line)
+        if hop.number and line["of"] == "response":
+            self._ahead.setdefault(hop.number, bytearray()).extend(data)
+        self._parts.setdefault((hop.number, line["of"]), []).append(data)
+        message.body.chunks += chunks or [(at, len(data))]
+
+    def _same(self, source: int, chunks: list[tuple[float, int]]) -> bytes:
+        """The bytes of another body that a ``same`` line points to."""
+        if source == 0:
+            return b"".join(self._parts.get((0, "request"), ()))
+        if self._record.hop(source).response is None:
+            raise ValueError(f"the answer of attempt {source} is missing")
+        ahead = self._ahead.get(source, bytearray())
+        size = sum(n for _, n in chunks)
+        data = bytes(ahead[:size])
+        del ahead[:size]
+        return data
 
 
 def _headers(line: dict[str, Any]) -> Headers:

@@ -21,7 +21,7 @@ from detour.cli import app
 from detour.commands.capture.rows import COLUMNS, table
 from router_core.capture.folder import Folders
 from router_core.capture.reader import read, summarise
-from router_core.capture.record import Frame, Received, Record
+from router_core.capture.record import Body, Frame, Received, Record
 from router_core.capture.redaction import Redactor
 from router_core.capture.save import save
 from tests.router_core.capture.samples import EVENTS, record
@@ -179,6 +179,16 @@ def test_show_one_section_of_one_side(three):
     result = three("show", "01old", "--side", "7")
     assert result.exit_code == 1 and "it has client, upstream, 1, 2" in result.stderr
     assert three("show", "01old", "--only", "everything").exit_code == 2
+
+
+def test_show_folds_a_long_line(house):
+    one = record()
+    one.attempts = []
+    one.client.response.body = Body(b"a" * 1_000_000, [(0.3, 1_000_000)])
+    house.save(one)
+    shown = house("show", "last", "--only", "body").stdout
+    assert len(shown) < 10_000 and " ... 996000 characters ... " in shown
+    assert "a" * 1_000_000 in house("show", "last", "--only", "body", "--full").stdout
 
 
 def test_show_json_is_the_whole_record(three):

@@ -174,8 +174,11 @@ async def _send(http: httpx.AsyncClient, prepared: Prepared, hop: Hop, quiet: bo
             received = Received(
                 time.perf_counter() - began, response.status_code, response.headers.multi_items()
             )
+            pieces: list[bytes] = []
             async for data in response.aiter_bytes():
-                received.body.add(data, [(time.perf_counter() - began, len(data))])
+                pieces.append(data)
+                received.body.chunks.append((time.perf_counter() - began, len(data)))
+            received.body.data = b"".join(pieces)
     except httpx.HTTPError as error:
         what = f"{httpx.URL(prepared.url).host}: {error or type(error).__name__}"
         return Answer(None, what, None, time.perf_counter() - began, [])

@@ -25,6 +25,8 @@ type Section = Literal["headers", "body", "conversation", "timeline"]
 
 FOLDED = 60
 """Lines of a body or a timeline that are shown without --full."""
+LONG_LINE = 4000
+"""Characters of a line of a body that are shown without --full."""
 LONG_GAP = 1.0
 """Seconds without an event that are worth a colour."""
 
@@ -167,6 +169,8 @@ class _View:
     def body(self, message: Sent | Received) -> None:
         text, language = pretty(message.body)
         lines = visible(text).splitlines()
+        if not self.full:
+            lines = [_folded(line) for line in lines]
         if not self.full and len(lines) > FOLDED:
             half = FOLDED // 2
             lines = [*lines[:half], f"... {len(lines) - 2 * half} lines ...", *lines[-half:]]
@@ -206,6 +210,12 @@ class _View:
             gist = gist if self.full or len(gist) <= 100 else f"{gist[:100]}..."
             row = f"{seconds(moment.at):>9} [{colour}]{gap:>9}[/{colour}] {moment.size:>6} B  "
             self.out.print(row + f"{escape(visible(moment.name))}  {escape(gist)}")
+
+
+def _folded(line: str) -> str:
+    half = LONG_LINE // 2
+    hidden = len(line) - 2 * half
+    return f"{line[:half]} ... {hidden} characters ... {line[-half:]}" if hidden > 0 else line
 
 
 def _name(hop: Hop) -> str:
