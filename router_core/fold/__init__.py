@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from router_core.fold import anthropic, gemini, ollama, openai_chat, openai_responses
-from router_core.fold.events import UnfoldError
+from router_core.fold.events import Named, UnfoldError
 from router_core.formats import Format
 from router_core.json_document import Json
 from router_core.sse import Event
@@ -35,9 +35,13 @@ _UNFOLDS: Final[dict[Format, Callable[[Json], list[Event]]]] = {
 def fold(format: Format, events: Iterable[Event]) -> tuple[Json, bytes | None]:
     """(body, None), or (None, data of the error event that the stream holds or None where it is cut off)."""
     parsed: list[tuple[str | None, Json]] = []
+    done = False
     for event in events:
         data = event.data
-        if not data or data.strip() == b"[DONE]":
+        if not data:
+            continue
+        if data.strip() == b"[DONE]":
+            done = True
             continue
         try:
             value = event.document
@@ -49,11 +53,23 @@ def fold(format: Format, events: Iterable[Event]) -> tuple[Json, bytes | None]:
             parsed.append((event.name, value))
     try:
         body = _FOLDS[format](parsed)
+        if not done and format in _ENDS and not _ENDS[format](parsed, body):
+            body = None
     except (KeyError, TypeError, AttributeError):
         body = None
     return (body, None) if body is not None else (None, _CUT_OFF)
 
 
+def _anthropic_ends(events: list[Named], body: Json) -> bool:
+    return bool(body.get("stop_reason")) or any(value.get("type") == "message_stop" for _, value in events)
+
+
+def _chat_ends(events: list[Named], body: Json) -> bool:
+    return any(choice.get("finish_reason") for choice in body["choices"])
+
+
+_ENDS: Final = {Format.ANTHROPIC: _anthropic_ends, Format.OPENAI_CHAT: _chat_ends}
+"""Whether a stream without ``[DONE]`` was whole; the folds of other formats know themselves, or cannot know."""
 _CUT_OFF: Final = (
     b'{"error":{"message":"The upstream\'s stream ended before its answer was complete.","code":502}}'
 )

@@ -465,6 +465,16 @@ def test_a_stream_cut_off_is_an_error_for_a_client_that_wants_one_body(format: F
     assert responder.status in (500, 502)
 
 
+@pytest.mark.parametrize("format", [Format.ANTHROPIC, Format.OPENAI_CHAT, Format.OPENAI_RESPONSES])
+def test_so_is_one_that_has_begun_to_speak(format: Format) -> None:
+    """Gemini's chunks do not tell whether another one was to follow."""
+    events = [event.raw for event in EventReader().feed(STREAMS[format])]
+    for end in range(1, len(events) - 3):
+        out, responder = wire.answered(ask(format, False), b"".join(events[:end]), media="text/event-stream")
+        assert "ended before" in parse(out)["error"]["message"], end
+        assert responder.status in (500, 502)
+
+
 def test_what_is_no_answer_becomes_an_error_event() -> None:
     out, _ = wire.answered(ask(Format.OPENAI_CHAT, True), b'{"code":11101,"msg":"invalid request"}')
     [event, done] = EventReader().feed(out)
