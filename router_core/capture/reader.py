@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import orjson
 
@@ -45,7 +45,7 @@ class Summary:
 
 def read(path: Path) -> Record:
     """The record in `path`. Raises NotARecord, OSError."""
-    with path.open("rb") as file:
+    with _opened(path) as file:
         record = Record(_opening(file.readline(MAX_FIRST), path))
         reading = _Reading(record)
         for number, line in enumerate(file, 2):
@@ -60,9 +60,16 @@ def read(path: Path) -> Record:
     return record
 
 
+def _opened(path: Path) -> BinaryIO:
+    if path.exists() and not path.is_file():
+        # To open a named pipe would wait for somebody who writes.
+        raise NotARecord(f"{path}: it is no plain file")
+    return path.open("rb")
+
+
 def summarise(path: Path) -> Summary:
     """What `path` holds, without reading all of it. Raises NotARecord, OSError."""
-    with path.open("rb") as file:
+    with _opened(path) as file:
         opening = _opening(file.readline(MAX_FIRST), path)
         size = file.seek(0, 2)
         file.seek(max(0, size - 16384))

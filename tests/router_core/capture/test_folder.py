@@ -76,9 +76,10 @@ def test_what_is_being_written_is_not_pruned(ten):
 def test_foreign_and_damaged_files_are_named_and_the_rest_listed(ten):
     (ten / "2023-11-14" / "01foreign.jsonl").write_bytes(b"not ours")
     (ten / "2023-11-14" / "01dir.jsonl").mkdir()
+    os.mkfifo(ten / "2023-11-14" / "01pipe.jsonl")
     found = list(captures.summaries(Folders(ten)))
     bad = [f for f in found if isinstance(f, Unreadable)]
-    assert len(found) == 12 and {b.path.stem for b in bad} == {"01foreign", "01dir"}
+    assert len(found) == 13 and {b.path.stem for b in bad} == {"01foreign", "01dir", "01pipe"}
     assert any("not a capture of Detour" in b.why for b in bad)
 
 
