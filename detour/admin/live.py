@@ -22,8 +22,9 @@ PROGRESS: Final = 1.0
 """Seconds between two reports on what is under way."""
 MAX_PROGRESS: Final = 200
 """Exchanges in one report, the latest."""
-PRICED: Final = 10.0
-"""Seconds for which the cost of a finished exchange is waited for; the ledger's writer finds it in less than one."""
+PRICED: Final = 60.0
+"""Seconds for which the cost of a finished exchange is waited for; the ledger's writer finds it in less than one
+where it gets its turn."""
 MAX_WAITING: Final = 1000
 """Exchanges whose cost is waited for."""
 QUIET: Final = 15.0
