@@ -1,7 +1,7 @@
 """JSON Schema in the dialects of the formats, which tools and structured outputs carry.
 
 Gemini's own ``Schema`` is in `router_core.formats.gemini.schema`, what Anthropic's answers may be in
-`router_core.formats.anthropic.schema`. OpenAI and Anthropic want an object at the root. What a dialect cannot say is
+`router_core.formats.anthropic.response_format`. OpenAI and Anthropic want an object at the root. What a dialect cannot say is
 kept as words in the description where it tells the model something.
 """
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from router_core.formats import Format, Operation, effort
+from router_core.formats.gemini.fields import wrapped_under
 from router_core.formats.gemini.schema import for_gemini
 from router_core.formats.schema import MAX_DEPTH
 from router_core.json_document import Json
@@ -28,7 +29,7 @@ def inside(function: Callable[[Body, Context], Body]) -> Callable[[Body, Context
     """`function` on the request itself, where that stands in an envelope or is to be counted."""
 
     def enveloped(body: Body, context: Context) -> Body:
-        key = next((k for k in ("request", "generateContentRequest") if _holds(body, k)), None)
+        key = wrapped_under(body)
         if key is None:
             return function(body, context)
         inner = function(body[key], context)
@@ -38,11 +39,7 @@ def inside(function: Callable[[Body, Context], Body]) -> Callable[[Body, Context
 
 
 def is_enveloped(body: Json) -> bool:
-    return isinstance(body, dict) and _holds(body, "request")
-
-
-def _holds(body: Body, key: str) -> bool:
-    return isinstance(body.get(key), dict) and "contents" not in body
+    return isinstance(body, dict) and wrapped_under(body) == "request"
 
 
 def _key(body: Body, camel: str, snake: str) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from router_core.formats import Format
+from router_core.formats.gemini.fields import wrapped_under
 from router_core.json_document import Json
 
 OBJECT: Final = "an object"
@@ -77,11 +78,8 @@ def misfits(format: Format, body: Json) -> dict[str, Misfit]:
     """The fields of a request's body that have another shape than `format` gives them; mostly none."""
     if not isinstance(body, dict):
         return {}
-    if format is Format.GEMINI and "contents" not in body:
-        # In its envelope, or to be counted.
-        body = next(
-            (b for k in ("request", "generateContentRequest") if isinstance(b := body.get(k), dict)), body
-        )
+    if format is Format.GEMINI and (key := wrapped_under(body)):
+        body = body[key]
     found: dict[str, Misfit] = {}
     for key, shapes in SHAPES.get(format, {}).items():
         value = body.get(key)

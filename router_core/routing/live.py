@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from typing import Protocol
 
 from router_core.config.schema import Breaker, Config
 from router_core.credentials.model import Credential
@@ -37,13 +38,16 @@ from router_core.routing.scheduler import Scheduler
 from router_core.routing.status import log_change
 from router_core.routing.windows import Count
 from router_core.state.store import Change, Store
+from router_core.usage.budgets import Allowed, Decision, PassOver, Refuse
+
+logger = logging.getLogger(__name__)
 
 
 class Budgets(Protocol):
     """See `router_core.usage.budgets`."""
 
-    def check(self, client: str | None, credential: str | None, model: str | None) -> Any:
-        """A decision with ``warnings`` where the target may be used, else with ``reason`` and ``until``."""
+    def check(self, client: str | None, credential: str | None, model: str | None) -> Decision:
+        """Whether the target may be used."""
 
 
 class Live:
@@ -82,6 +86,18 @@ class Live:
         """What was decided by hand about credentials, by id: ``off`` and ``at``."""
         self._pausing: set[asyncio.Future[None]] = set()
         self.apply(config, registry, pool)
+
+    def over_budget(
+        self, client: str | None, credential: str | None, model: str | None
+    ) -> PassOver | Refuse | None:
+        """What keeps a target from being used, if a budget does; of those that only warn, the log hears."""
+        budgets = self.budgets()
+        decision = budgets.check(client, credential, model) if budgets is not None else None
+        if isinstance(decision, Allowed):
+            for warning in decision.warnings:
+                logger.warning("%s", warning)
+            return None
+        return decision
 
     def apply(self, config: Config, registry: Registry, pool: Pool) -> None:
         """Puts a configuration in force. Raises ValueError, and changes nothing, if it cannot.

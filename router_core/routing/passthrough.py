@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-
 from router_core.capture.spellings import carried
 from router_core.errors import Refusal
 from router_core.exchange import Attempt, Exchange, Headers, Outcome
@@ -12,10 +10,7 @@ from router_core.routing.failures import Failure, classify
 from router_core.routing.live import Live
 from router_core.routing.refusals import over_budget
 from router_core.routing.targets import Skipped, Target, told
-from router_core.usage.budgets import Allowed
 from router_core.verdict import Verdict
-
-logger = logging.getLogger(__name__)
 
 
 class Passthrough:
@@ -57,15 +52,10 @@ class Passthrough:
         )
 
     def _over_budget(self) -> Refusal | None:
-        budgets = self._live.budgets()
-        if budgets is None or self.exchange.surface.operation in FREE:
+        if self.exchange.surface.operation in FREE:
             return None
-        decision = budgets.check(self.exchange.client.name, None, self.exchange.model)
-        if isinstance(decision, Allowed):
-            for warning in decision.warnings:
-                logger.warning("%s", warning)
-            return None
-        return over_budget(decision, self._live.wall())
+        over = self._live.over_budget(self.exchange.client.name, None, self.exchange.model)
+        return over_budget(over, self._live.wall()) if over else None
 
     def answered(self, attempt: Attempt, headers: Headers | None = None, status: int = 200) -> None:
         pass

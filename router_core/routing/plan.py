@@ -10,7 +10,6 @@ follow every attempt, or in `close`.
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 from typing import Final
 
@@ -27,10 +26,8 @@ from router_core.routing.refusals import nothing_ready, over_budget
 from router_core.routing.running import Running
 from router_core.routing.targets import UPGRADE_REQUIRED, Skipped, Target, told
 from router_core.routing.websocket import Message
-from router_core.usage.budgets import Allowed, PassOver, Refuse
+from router_core.usage.budgets import PassOver, Refuse
 from router_core.verdict import FailureKind, Verdict
-
-logger = logging.getLogger(__name__)
 
 MIN_PAUSE: Final = 0.05
 """Seconds between two rounds at least."""
@@ -113,21 +110,18 @@ class Plan:
 
     def _over_budget(self, choice: Choice) -> Refuse | PassOver | None:
         """What keeps the choice from being taken, if a budget does; it is not chosen again then."""
-        budgets = self._live.budgets()
-        if budgets is None or self._free:
+        if self._free:
             return None
-        decision = budgets.check(
+        over = self._live.over_budget(
             self.exchange.client.name, choice.state.credential.id, choice.target.leaf.model
         )
-        if isinstance(decision, Allowed):
-            for warning in decision.warnings:
-                logger.warning("%s", warning)
+        if over is None:
             return None
-        self._budget_ends = min(self._budget_ends, decision.until)
-        self._skip(choice, decision.reason)
+        self._budget_ends = min(self._budget_ends, over.until)
+        self._skip(choice, over.reason)
         self._candidates.tried.add(choice.key)
         self._candidates.spent.add(choice.key)
-        return decision
+        return over
 
     async def _prepare(self, choice: Choice) -> Attempt | None:
         """The attempt with its secret; None when that cannot be had."""

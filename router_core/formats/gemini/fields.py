@@ -23,6 +23,13 @@ def camel(name: str) -> str:
     return re.sub(r"_([a-z])", lambda match: match[1].upper(), name)
 
 
+def wrapped_under(document: dict[str, Any]) -> str | None:
+    """The key below which Code Assist or countTokens have the request; None where `document` is the request itself."""
+    if "contents" in document:
+        return None
+    return next((k for k in ("request", "generateContentRequest") if isinstance(document.get(k), dict)), None)
+
+
 def content_request(document: dict[str, Any]) -> dict[str, Any]:
     """The generateContent request in `document`: itself, or what Code Assist or countTokens wrapped."""
     inner = document.get("request")
