@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import cycle
 from typing import Final
 
@@ -122,7 +121,7 @@ def refuse_forced(request: Request) -> None:
 
 
 def remind(text: Text) -> Text:
-    return replace(text, text=f"{REMINDER[0]}{text.text}{REMINDER[1]}")
+    return Text(f"{REMINDER[0]}{text.text}{REMINDER[1]}", text.cache)
 
 
 PREFILL_TURN: Final = "prefill: an ordinary turn of the model's"

@@ -23,6 +23,13 @@ class Rule:
     limit: int
     first: re.Pattern[str] | None = None
 
+    def fits(self, value: str) -> bool:
+        return (
+            0 < len(value) <= self.limit
+            and self.forbidden.search(value) is None
+            and (self.first is None or self.first.match(value) is not None)
+        )
+
 
 _WORD: Final = re.compile(r"[^a-zA-Z0-9_-]")
 
@@ -48,17 +55,9 @@ def _digest(text: str, length: int) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:length]
 
 
-def fits(value: str, rule: Rule) -> bool:
-    return (
-        0 < len(value) <= rule.limit
-        and not rule.forbidden.search(value)
-        and (rule.first is None or bool(rule.first.match(value)))
-    )
-
-
 def call_id(value: str, rule: Rule, prefix: str = "call_") -> str:
     """`value` if the format takes it, else a digest of it that it does."""
-    return value if fits(value, rule) else prefix + _digest(value, 24)
+    return value if rule.fits(value) else prefix + _digest(value, 24)
 
 
 class CallIds(dict[str, str]):
@@ -70,9 +69,8 @@ class CallIds(dict[str, str]):
         self._short = short
 
     def __missing__(self, value: str) -> str:
-        fitted = short_id(value) if self._short else call_id(value, self._rule, self._prefix)
-        self[value] = fitted
-        return fitted
+        self[value] = value = short_id(value) if self._short else call_id(value, self._rule, self._prefix)
+        return value
 
 
 def short_id(value: str) -> str:
@@ -121,7 +119,7 @@ class ToolNames:
 
     def _fit(self, name: str) -> str:
         rule = self._rule
-        if fits(name, rule):
+        if rule.fits(name):
             return name
         wire = rule.forbidden.sub("_", name) or "tool"
         if rule.first is not None and not rule.first.match(wire):

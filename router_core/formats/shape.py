@@ -112,11 +112,11 @@ def arguments_object(arguments: Arguments | None) -> dict[str, Any]:
     Of text that was cut off, what is complete; other text that is no object stays whole under a key of its
     own: models do write broken JSON, and what they wrote belongs to the conversation.
     """
-    if isinstance(arguments, dict):
+    if type(arguments) is dict:
         return arguments
-    if not arguments or arguments.isspace():
+    if not arguments or arguments.isspace():  # type: ignore[union-attr]
         return {}
-    value = _parsed(arguments)
+    value = _parsed(arguments)  # type: ignore[arg-type]
     if isinstance(value, str):
         # Some gateways encode the arguments twice.
         value = _parsed(value)

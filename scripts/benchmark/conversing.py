@@ -20,6 +20,8 @@ RESULT: Final = 2000
 """Characters that a tool gives back: half of a usual file."""
 MESSAGES: Final = 12_000
 """Short ones, which make a request of that size."""
+CALLS: Final = 4_500
+"""Tiny ones, the same."""
 REPEATS: Final = 5
 """Within a round; the least of them counts, because others share the machine."""
 MODELS: Final = {
@@ -62,7 +64,24 @@ def chatter() -> dict[str, Any]:
     return {"max_tokens": 9000, "messages": messages}
 
 
-SHAPES: Final = {"an agent": conversation, "short messages": chatter}
+def calls() -> dict[str, Any]:
+    """Nothing but calls with little in them and results of a word, the densest that a conversation can be."""
+    messages: list[dict[str, Any]] = [{"role": "user", "content": "Look at all of it."}]
+    for number in range(CALLS):
+        call = {
+            "type": "tool_use",
+            "id": f"toolu_{number:05}",
+            "name": "stat",
+            "input": {"file": f"{number}.py"},
+        }
+        result = {"type": "tool_result", "tool_use_id": call["id"], "content": f"{number} bytes"}
+        messages += [{"role": "assistant", "content": [call]}, {"role": "user", "content": [result]}]
+    schema = {"type": "object", "properties": {"file": {"type": "string"}}, "required": ["file"]}
+    tools = [{"name": "stat", "description": "The size of a file", "input_schema": schema}]
+    return {"max_tokens": 9000, "tools": tools, "messages": messages}
+
+
+SHAPES: Final = {"an agent": conversation, "short messages": chatter, "tiny calls": calls}
 
 
 def translate(client: Format, upstream: Format, document: dict[str, Any]) -> dict[str, Any]:

@@ -29,9 +29,8 @@ from router_core.formats.shape import (
 def read_request(document: dict[str, Any]) -> ir.Request:
     request = ir.Request(turns=[])
     request.model = document.get("model")
-    turns = each(array(document.get("messages"), "messages"), "messages", partial(_message, request))
-    if request.turns:
-        turns = _joined(turns, request.turns)
+    messages = _Messages(request)
+    turns = each(array(document.get("messages"), "messages"), "messages", messages.turn)
     opening = next((n for n, turn in enumerate(turns) if turn.role != "system"), len(turns))
     request.system = [part for turn in turns[:opening] for part in turn.parts if type(part) is ir.Text]
     request.turns = turns[opening:]
@@ -72,52 +71,39 @@ _BESIDE: Final = frozenset(
 """What an assistant's message may hold beside its content and calls."""
 
 
-def _message(request: ir.Request, message: dict[str, Any]) -> ir.Turn:
-    """The turn of one message; a tool's is put into the request's turns too, to be joined with its neighbours."""
-    role, content = message.get("role"), message.get("content")
-    if (
-        len(message) == 2
-        and type(content) is str
-        and (role == "user" or (role == "assistant" and not opens(content)))
-    ):
-        # Most messages are one text.
-        return ir.Turn(role, content)
-    if role == "tool" or role == "function":
-        turn = ir.Turn("user", [_result(message, role)])
-        request.turns.append(turn)
-        return turn
-    text = content if type(content) is str else only_text(content, "text")
-    if role == "assistant":
-        said = text if text and len(message) == 2 and not opens(text) else _said(request, message)
-    elif role == "user" or role == "system" or role == "developer":
-        said = read_content(content) if text is None else text
-    else:
-        raise ir.Malformed(f"{role!r} is no role", "role")
-    turn = ir.Turn("system" if role == "developer" else role, said)
-    if message.get("cache_control"):
-        last = turn.parts[-1] if turn.content else None
-        if type(last) is ir.Text:
-            last.cache = "5m"
-    return turn
+class _Messages:
+    """Reads messages in their order; those of tools that follow each other answer the calls of one turn."""
 
+    def __init__(self, request: ir.Request):
+        self._request = request
+        self._results: list[ir.Part] | None = None
+        """The parts of the turn before, if it is a tool's."""
 
-def _joined(turns: list[ir.Turn], results: list[ir.Turn]) -> list[ir.Turn]:
-    """`turns` with those of `results` that follow each other as one: they answer the calls of one turn."""
-    joined: list[ir.Turn] = []
-    left = iter(results)
-    result = next(left, None)
-    follows = False
-    for turn in turns:
-        if turn is result:
-            result = next(left, None)
-            if follows:
-                joined[-1].parts.extend(turn.parts)
-                continue
-            follows = True
+    def turn(self, message: dict[str, Any]) -> ir.Turn | None:
+        """The turn of one message; None for what is said in the turn before."""
+        role, content = message.get("role"), message.get("content")
+        if role == "tool" or role == "function":
+            result = _result(message, role)
+            if self._results is not None:
+                self._results.append(result)
+                return None
+            self._results = [result]
+            return ir.Turn("user", self._results)
+        self._results = None
+        text = content if type(content) is str else only_text(content, "text")
+        alone = len(message) == 2
+        if role == "assistant":
+            said = text if text and alone and not opens(text) else _said(self._request, message)
+        elif role == "user" or role == "system" or role == "developer":
+            said = read_content(content) if text is None else text
         else:
-            follows = False
-        joined.append(turn)
-    return joined
+            raise ir.Malformed(f"{role!r} is no role", "role")
+        turn = ir.Turn("system" if role == "developer" else role, said)
+        if not alone and message.get("cache_control"):
+            last = turn.parts[-1] if turn.content else None
+            if type(last) is ir.Text:
+                last.cache = "5m"
+        return turn
 
 
 def _said(request: ir.Request, message: dict[str, Any]) -> list[ir.Part]:
@@ -158,23 +144,30 @@ def _sign_calls(calls: list[ir.ToolCall], written: list[ir.Part]) -> None:
 
 
 def _call(call: dict[str, Any]) -> ir.ToolCall:
-    id = optional_string(call.get("id"), "id") or ""
+    id, function = call.get("id"), call.get("function")
+    if type(id) is not str:
+        id = optional_string(id, "id") or ""
     if isinstance(custom := call.get("custom"), dict):
         text = custom.get("input")
         name = string(custom.get("name"), "custom.name")
         read = ir.ToolCall(id, name, text if isinstance(text, str) else "", "custom")
     else:
-        function = mapping(call.get("function"), "function")
-        given = function.get("arguments")
-        name = string(function.get("name"), "function.name")
-        read = ir.ToolCall(id, name, given if isinstance(given, str | dict) else "")
+        if type(function) is not dict:
+            function = mapping(function, "function")
+        called, given = function.get("name"), function.get("arguments")
+        read = ir.ToolCall(
+            id,
+            called if type(called) is str else string(called, "function.name"),
+            given if type(given) is str or type(given) is dict else "",
+        )
     if "extra_content" in call:
         read.signature = google_signature(call)
     return read
 
 
 def _result(message: dict[str, Any], role: str) -> ir.ToolResult:
-    content, cache = message.get("content"), None
+    content, id = message.get("content"), message.get("tool_call_id")
+    cache: str | None = None
     if type(content) is not str:
         parts = read_content(content)
         only = parts[0] if len(parts) == 1 else None
@@ -182,10 +175,13 @@ def _result(message: dict[str, Any], role: str) -> ir.ToolResult:
     error = type(content) is str and content.startswith(ERROR_PREFIX)
     if error:
         content = content[len(ERROR_PREFIX) :]
-    id = optional_string(message.get("tool_call_id"), "tool_call_id") if role == "tool" else ""
-    result = ir.ToolResult(id or "", content, message.get("name"), error)
-    if cache or message.get("cache_control"):
-        result.cache = cache or "5m"
+    if role != "tool":
+        id = ""
+    elif type(id) is not str:
+        id = optional_string(id, "tool_call_id") or ""
+    result = ir.ToolResult(id, content, message.get("name"), error)
+    if cache or "cache_control" in message:
+        result.cache = cache or ("5m" if message["cache_control"] else None)
     return result
 
 

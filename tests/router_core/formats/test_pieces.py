@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from router_core.formats import Format, carrier, counting, failures, ir
 from router_core.formats.cutting import Cutter
 from router_core.formats.memory import SessionStore
-from router_core.formats.names import CALL_IDS, TOOL_NAMES, ToolNames, call_id, fits, short_id
+from router_core.formats.names import CALL_IDS, TOOL_NAMES, ToolNames, call_id, short_id
 from router_core.formats.ordering import Sequencer
 from router_core.formats.settling import NO_RESULT, settle
 
@@ -18,7 +18,7 @@ from router_core.formats.settling import NO_RESULT, settle
 def test_every_name_fits_and_is_found_again(name: str, format: Format) -> None:
     names = ToolNames(format)
     wire = names.wire(name)
-    assert fits(wire, TOOL_NAMES[format])
+    assert TOOL_NAMES[format].fits(wire)
     assert names.wire(name) == wire
     assert wire == name or names.back[wire].name == name
 
@@ -34,9 +34,9 @@ def test_long_names_that_begin_alike_stay_apart() -> None:
 def test_ids_fit_and_map_the_same_each_time(id: str) -> None:
     for rule in CALL_IDS.values():
         wire = call_id(id, rule)
-        assert fits(wire, rule)
+        assert rule.fits(wire)
         assert wire == call_id(id, rule)
-        assert wire == id or not fits(id, rule)
+        assert wire == id or not rule.fits(id)
     assert len(short_id(id)) == 9 and short_id("g6fVbXS8K") == "g6fVbXS8K"
 
 
