@@ -55,10 +55,11 @@ def unreachable(exchange: Exchange) -> Refusal:
 def in_stream_error(attempt: Attempt, outcome: Outcome) -> Answer:
     """An error event with which a 200 stream began, as the answer with an error status that it should be."""
     format = attempt.endpoint.format
-    status = upstream_errors.read_error(outcome).status or 502
+    status = upstream_errors.read_error(outcome).status or 0
+    status = status if status >= 400 else 502
     body = outcome.body
-    if format is Format.OPENAI_RESPONSES:
-        # Its events are shaped unlike its bodies; the other formats' are the same.
+    if format is Format.OPENAI_RESPONSES or b'"finishReason"' in body:
+        # These events are shaped unlike errors' bodies; the other formats' are the same.
         body = error_body(format, failures.wire(format, failures.read_event(body)))
     response = http.Response.make(status, b"", {"content-type": "application/json"})
     kept = ("retry-after", "request-id", "x-request-id", "anthropic-ratelimit-", "x-ratelimit-", "x-codex-")

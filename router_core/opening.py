@@ -11,6 +11,7 @@ from enum import Enum
 from typing import Any, Final
 
 from router_core.formats import Format
+from router_core.formats.gemini.endings import first_given_up
 from router_core.sse import Event
 
 
@@ -28,8 +29,12 @@ class Verdict(Enum):
 class Opening:
     """Judges events of one stream in `format`, the upstream's."""
 
-    def __init__(self, format: Format) -> None:
+    def __init__(self, format: Format, *, translated: bool = False) -> None:
+        """`translated`: the client's format is another, and may have no word for an answer that is given up."""
         self._judge: Callable[[str, dict[str, Any]], Verdict] = _JUDGES.get(format, _judge_other)
+        self._said = False
+        if translated and format is Format.GEMINI:
+            self._judge = self._judge_foreign_gemini
 
     def judge(self, event: Event) -> Verdict:
         """What `event` means as long as no content came. Never raises."""
@@ -48,9 +53,14 @@ class Opening:
             return Verdict.CONTENT
         kind = value.get("type")
         try:
-            return self._judge(kind if isinstance(kind, str) else event.name or "", value)
+            verdict = self._judge(kind if isinstance(kind, str) else event.name or "", value)
         except (AttributeError, TypeError, KeyError):
-            return Verdict.CONTENT
+            verdict = Verdict.CONTENT
+        self._said |= verdict is Verdict.CONTENT
+        return verdict
+
+    def _judge_foreign_gemini(self, kind: str, value: dict[str, Any]) -> Verdict:
+        return Verdict.ERROR if first_given_up(value, said=self._said) else _judge_gemini(kind, value)
 
 
 def _judge_anthropic(kind: str, value: dict[str, Any]) -> Verdict:

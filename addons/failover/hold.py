@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Final
 
 from mitmproxy import http
 from mitmproxy.proxy.layers.http._events import ResponseData, ResponseHeaders, ResponseTrailers
@@ -14,9 +15,12 @@ from router_core.exchange import Usage
 from router_core.formats import Format, Operation
 from router_core.opening import Opening, Verdict
 from router_core.pipes import kind_of as first_bytes
-from router_core.sse import ArrayReader, Event, EventReader, Reader
+from router_core.sse import ArrayReader, Event, EventReader, Reader, of_message
 from router_core.usage.count import Meter
 from router_core.usage.tap import Tap
+
+LONGEST_ERROR: Final = 64 << 10
+"""Bytes of a JSON answer that is looked through for an error; what is longer has more to say."""
 
 
 class Kind(Enum):
@@ -68,6 +72,8 @@ class Hold:
     """Whether the client asked for a stream."""
     corrects: bool
     """What the first bytes say goes before what the head says, which is put right."""
+    translated: bool = False
+    """Whether the client's format is another than the answer's."""
     events: list[ResponseData | ResponseTrailers] = field(default_factory=list)
     size: int = 0
     pings: bytes = b""
@@ -86,7 +92,7 @@ class Hold:
     _decoder: Decoder | None = None
 
     def __post_init__(self) -> None:
-        self._opening = Opening(self.format)
+        self._opening = Opening(self.format, translated=self.translated)
         if codings(encoding := self.response.headers.get("content-encoding")):
             self._decoder = decoder(encoding)
 
@@ -105,6 +111,16 @@ class Hold:
             return decode(self.body, self.response.headers.get("content-encoding"), self.limits.error_body)
         except DecodingError:
             return self.body[: self.limits.error_body]
+
+    def is_error(self) -> bool:
+        """Whether a whole JSON answer is an error, though its status says otherwise, or was given up."""
+        if self.kind is not Kind.JSON or not self.corrects or self.size > LONGEST_ERROR:
+            return False
+        body = self.decoded_body()
+        if self._opening.judge(of_message(body)) is not Verdict.ERROR:
+            return False
+        self.error = body
+        return True
 
     def reported(self, operation: Operation) -> Usage | None:
         """What the upstream said of usage in an answer that the client does not get; None where it said nothing."""

@@ -97,7 +97,8 @@ class FailoverStream(AttemptStream):
             return
         # The client's own host answers it as that sees fit.
         corrects = generates and attempt.credential_id is not None
-        self.hold = Hold(event, kind, format, self.config.limits, exchange.stream, corrects)
+        translated = format is not exchange.surface.format
+        self.hold = Hold(event, kind, format, self.config.limits, exchange.stream, corrects, translated)
         if kind is Kind.NOTHING:
             yield from self.commit()
             return
@@ -131,7 +132,8 @@ class FailoverStream(AttemptStream):
     def hold_ended(self) -> layer.CommandGenerator[None]:
         """The answer is complete and still held."""
         assert self.hold and self.call
-        if self.hold.kind is Kind.JSON or (self.hold.kind is Kind.FOLD and self.hold.has_content):
+        whole = self.hold.kind is Kind.JSON or (self.hold.kind is Kind.FOLD and self.hold.has_content)
+        if whole and not self.hold.is_error():
             self.call.whole = True
             yield from self.commit()
             if self.server_state not in (self.state_errored, self.state_done):

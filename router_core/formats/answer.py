@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from router_core.fold import UnfoldError, fold, unfold
 from router_core.formats import counting, embeddings, failures, ir, upstream_errors
+from router_core.formats.call_arguments import CallArguments
 from router_core.formats.client_view import ClientView
 from router_core.formats.codec import CODECS, Document, Reader
 from router_core.formats.compaction import Compactor
@@ -41,7 +42,8 @@ class AnswerEvents:
         cutter = [Cutter(context.stop)] if context.stop else []
         compactor = [Compactor(context)] if context.compacts else []
         sequencer = Sequencer(choices=client in _CHOICES)
-        stages: list[Any] = [sequencer, *cutter, *compactor, ClientView(client, context)]
+        view = ClientView(client, context)
+        stages: list[Any] = [sequencer, *cutter, *compactor, view, CallArguments()]
         self._pushes = [stage.push for stage in stages]
         self._over = False
         self.failure: ir.Failure | None = None

@@ -47,7 +47,7 @@ READ: Final[dict[Format, dict[str, Stop]]] = {
         "MAX_TOKENS": Stop.LENGTH,
         "SAFETY": Stop.CONTENT_FILTER,
         "RECITATION": Stop.CONTENT_FILTER,
-        "LANGUAGE": Stop.OTHER,
+        "LANGUAGE": Stop.CONTENT_FILTER,
         "OTHER": Stop.OTHER,
         "BLOCKLIST": Stop.CONTENT_FILTER,
         "PROHIBITED_CONTENT": Stop.CONTENT_FILTER,
@@ -57,6 +57,8 @@ READ: Final[dict[Format, dict[str, Stop]]] = {
         "IMAGE_PROHIBITED_CONTENT": Stop.CONTENT_FILTER,
         "IMAGE_RECITATION": Stop.CONTENT_FILTER,
         "JAILBREAK": Stop.CONTENT_FILTER,
+        "ESCALATION": Stop.CONTENT_FILTER,
+        "PUP_LIMITED_DISABLED": Stop.CONTENT_FILTER,
         "CONTINUATION": Stop.PAUSE,
         # Vertex writes the enum as numbers when it is asked with ``enum-encoding=int``.
         "1": Stop.END,
@@ -66,6 +68,10 @@ READ: Final[dict[Format, dict[str, Stop]]] = {
         "6": Stop.CONTENT_FILTER,
         "7": Stop.CONTENT_FILTER,
         "8": Stop.CONTENT_FILTER,
+        "10": Stop.CONTENT_FILTER,
+        "11": Stop.CONTENT_FILTER,
+        "12": Stop.CONTENT_FILTER,
+        "13": Stop.CONTENT_FILTER,
     },
 }
 

@@ -21,6 +21,7 @@ from typing import Any, Final
 import orjson
 
 from router_core.exchange import Outcome
+from router_core.formats.gemini.endings import GIVEN_UP, first_given_up
 
 MAX_MESSAGE: Final = 2000
 
@@ -70,6 +71,7 @@ STATUS_OF: Final[dict[str, int]] = {
     "INTERNAL": 500,
     "UNAVAILABLE": 503,
     "DEADLINE_EXCEEDED": 504,
+    **dict.fromkeys(GIVEN_UP, 500),
 }
 """HTTP statuses of error types and codes, for errors inside an answer whose own status is 200."""
 
@@ -202,6 +204,8 @@ def _parts(document: Any) -> Iterator[dict[str, Any] | str]:
                     )
                 elif isinstance(inner, str):
                     yield inner
+    if (ending := first_given_up(document)) is not None:
+        yield ending
     yield document
 
 

@@ -75,6 +75,10 @@ def lab(fakes: FakeThread, ca_bundle: Path, tmp_path_factory: pytest.TempPathFac
         for client in UPSTREAMS
         for upstream in UPSTREAMS
     }
+    config["models"]["gemini-then-chat"] = {
+        "targets": ["up-gemini/gemini-2.5-flash", f"up-openai-chat/{MODELS[Format.OPENAI_CHAT]}"],
+        "strategy": "fallback",
+    }
     env = {f"KEY_{number}": f"secret-{number}" for number in range(len(UPSTREAMS))}
     with Detour(config, tmp_path_factory.mktemp("lab"), env) as detour:
         yield Lab(detour, upstreams)
@@ -250,11 +254,60 @@ def test_a_wrong_request_is_told_in_the_clients_words(lab: Lab, client: Format, 
     assert (error.code if client is Format.GEMINI else error.status_code) == 400
 
 
+SPOILT = {"candidates": [{"content": {}, "finishReason": "MALFORMED_FUNCTION_CALL"}]}
+
+
+FULL = {"error": {"code": 503, "message": "full", "status": "UNAVAILABLE"}}
+
+
 @pytest.mark.parametrize(
-    # A Gemini stream has no mark of its end.
-    ("client", "upstream"),
-    [pair for pair in PAIRS if pair.values[1] is not Format.GEMINI],
+    ("answer", "streamed", "streaming"),
+    [
+        (SPOILT, True, True),
+        (SPOILT, True, False),
+        (SPOILT, False, True),
+        (SPOILT, False, False),
+        # The last, because the model rests after it.
+        (FULL, False, False),
+    ],
 )
+def test_what_gemini_gives_up_another_answers(
+    lab: Lab, answer: dict[str, Any], streamed: bool, streaming: bool
+) -> None:
+    gemini, chat = lab.fakes[Format.GEMINI], lab.fakes[Format.OPENAI_CHAT]
+    body = json.dumps(answer).encode()
+    media, body = (
+        ("text/event-stream", b"data: %s\r\n\r\n" % body) if streamed else ("application/json", body)
+    )
+    for fake in (gemini, chat):
+        fake.script.rules.clear()
+    gemini.script.add(Fault.raw_answer(200, media, body), times=1)
+    asked: dict[str, Any] = {"max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}
+    seen = len(gemini.record.requests), len(chat.record.requests)
+    with lab.sdk(Format.ANTHROPIC) as sdk:
+        if streaming:
+            with sdk.messages.stream(model="gemini-then-chat", **asked) as stream:
+                message = stream.get_final_message()
+        else:
+            message = sdk.messages.create(model="gemini-then-chat", **asked)
+    assert message.content[-1].text == chat.text
+    assert (len(gemini.record.requests), len(chat.record.requests)) == (seen[0] + 1, seen[1] + 1)
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+def test_what_gemini_gives_up_is_an_error_that_is_asked_again(lab: Lab, streaming: bool) -> None:
+    gemini = lab.fakes[Format.GEMINI]
+    gemini.script.rules.clear()
+    gemini.script.add(Fault.raw_answer(200, "application/json", json.dumps(SPOILT).encode()), times=1)
+    asked: dict[str, Any] = {"max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}
+    with (
+        lab.sdk(Format.ANTHROPIC) as sdk,
+        pytest.raises(anthropic.InternalServerError, match="gave the answer up: MALFORMED_FUNCTION_CALL"),
+    ):
+        sdk.messages.create(model=name(Format.ANTHROPIC, Format.GEMINI), stream=streaming, **asked)
+
+
+@pytest.mark.parametrize(("client", "upstream"), PAIRS)
 def test_a_stream_that_breaks_off_is_no_whole_answer(lab: Lab, client: Format, upstream: Format) -> None:
     fake = lab.fakes[upstream]
     fake.script.rules.clear()

@@ -46,6 +46,8 @@ class EventReader:
         self._started = False
         self._spoken = False
         self._ended = False
+        self._called = False
+        """Whether a call has been passed on."""
         self._stop: ir.Finish | None = None
 
     def read(self, event: dict[str, Any]) -> list[ir.Event]:
@@ -137,7 +139,7 @@ class EventReader:
         if block is None:
             opening = {"text_delta": {"type": "text"}, "thinking_delta": {"type": "thinking"}}.get(str(type_))
             if opening is None:
-                return []
+                return self._lost_call() if delta.get("partial_json") else []
             events = self._block_start({"index": number, "content_block": opening})
             return events + self._delta(event)
         if type_ == "text_delta" or type_ == "thinking_delta":
@@ -171,6 +173,7 @@ class EventReader:
         if not block.written:
             return self._server_block(block)
         events = [*(block.held or ()), *block.sources]
+        self._called |= native.get("type") == "tool_use"
         value = native.get("signature")
         signature = (
             ir.Signature(Format.ANTHROPIC, value, model=self._context.upstream_model) if value else None
@@ -213,10 +216,16 @@ class EventReader:
         for block in self._blocks.values():
             events += self._close(block)
         self._blocks.clear()
+        if self._stop is not None and self._stop.stop is ir.Stop.TOOL_CALLS and not self._called:
+            return [*events, *self._lost_call()]
         usage = self._usage.take()
         if usage is not None:
             events.append(ir.UsageReport(usage))
         return [*events, self._stop or ir.Finish(ir.Stop.END), ir.End()]
+
+    def _lost_call(self) -> list[ir.Event]:
+        self._ended = True
+        return [ir.Failure("api", "a tool call of the upstream's answer came without its beginning")]
 
 
 def _opening(native: dict[str, Any], model: str) -> ir.Part | None:

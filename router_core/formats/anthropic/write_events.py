@@ -9,7 +9,7 @@ from router_core.formats.anthropic.server_tools import FOREIGN, write_server_blo
 from router_core.formats.context import Context
 from router_core.formats.ir import Format
 from router_core.formats.names import CALL_IDS, call_id
-from router_core.formats.shape import arguments_object, arguments_text
+from router_core.formats.shape import arguments_text
 from router_core.formats.usage import write_anthropic
 from router_core.formats.writing import Documents
 
@@ -20,7 +20,8 @@ class EventWriter(writing.EventWriter):
         self._count = 0
         self._part: ir.PartStart | None = None
         self._open = False
-        self._arguments: list[str] | None = None
+        self._begun = False
+        """Whether the call under way has arguments."""
         self._proof: ir.Signature | None = None
         """Of a text that has ended: it goes before the next part. Claude Code takes the last block for the
         answer, so nothing follows a last text whose proof the session's memory keeps."""
@@ -63,14 +64,13 @@ class EventWriter(writing.EventWriter):
         part = event.part
         self._part = event
         self._open = False
-        self._arguments = None
+        self._begun = False
         proof, self._proof = self._proof, None
         if proof is not None:
             events += self._carry(proof)
         if type(part) is ir.ToolCall:
             if part.signature is not None:
                 events += self._carry(part.signature)
-            self._arguments = []
             id = call_id(part.id, CALL_IDS[Format.ANTHROPIC], "toolu_")
             block = {"type": "tool_use", "id": id, "name": part.name, "input": {}}
             return events + self._open_block(block)
@@ -86,7 +86,8 @@ class EventWriter(writing.EventWriter):
             return []
         match start.part:
             case ir.ToolCall():
-                return self._input(event.text)
+                self._begun = True
+                return [self._block_delta({"type": "input_json_delta", "partial_json": event.text})]
             case ir.Thinking():
                 if self._context.hide_reasoning:
                     return []
@@ -98,17 +99,6 @@ class EventWriter(writing.EventWriter):
                 return [*events, self._block_delta({"type": "text_delta", "text": event.text})]
         return []
 
-    def _input(self, text: str) -> Documents:
-        """Arguments go on as they come once they are known to begin an object."""
-        if self._arguments is not None:
-            self._arguments.append(text)
-            whole = "".join(self._arguments).lstrip()
-            if not whole.startswith("{"):
-                return []
-            self._arguments = None
-            text = whole
-        return [self._block_delta({"type": "input_json_delta", "partial_json": text})]
-
     def _part_end(self, event: ir.PartEnd) -> Documents:
         start = self._part
         if start is None or start.index != event.index:
@@ -116,9 +106,8 @@ class EventWriter(writing.EventWriter):
         self._part = None
         events: Documents = []
         match start.part:
-            case ir.ToolCall():
-                if self._arguments is not None:
-                    events += self._odd_arguments("".join(self._arguments))
+            case ir.ToolCall() if not self._begun:
+                events.append(self._block_delta({"type": "input_json_delta", "partial_json": ""}))
             case ir.Thinking() if not start.part.redacted:
                 events += self._seal(event.signature or start.part.signature)
             case ir.Text():
@@ -147,12 +136,6 @@ class EventWriter(writing.EventWriter):
             return []
         events = self._open_block({"type": "redacted_thinking", "data": value})
         return [*events, self._stop()]
-
-    def _odd_arguments(self, text: str) -> Documents:
-        """Arguments that are no JSON object: none at all, ``null``, or text that was encoded twice."""
-        written = arguments_text(arguments_object(text)) if text.strip() else ""
-        written = "" if written == "{}" else written
-        return [self._block_delta({"type": "input_json_delta", "partial_json": written})]
 
     def _server_tool(self, part: ir.ServerTool) -> Documents:
         block = write_server_block(part)

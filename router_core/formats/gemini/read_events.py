@@ -1,6 +1,7 @@
 """generateContent answers, read: chunks of a stream, or a whole answer as one chunk.
 
-A stream has no mark of its end: what came until then is the answer.
+A stream has no mark of its end but the candidate's finish reason. An answer in one chunk needs none: compatible
+servers leave it out.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import orjson
 
 from router_core.formats import failures, ir, stops
 from router_core.formats.context import Context
+from router_core.formats.gemini.endings import given_up
 from router_core.formats.gemini.fields import get
 from router_core.formats.gemini.partial import PartialCall
 from router_core.formats.ir import Format
@@ -19,7 +21,7 @@ from router_core.formats.usage import UsageReader
 
 
 class _Candidate:
-    __slots__ = ("call", "detail", "kind", "number", "open", "signature", "stop")
+    __slots__ = ("call", "detail", "kind", "number", "open", "said", "signature", "stop")
 
     def __init__(self, number: int):
         self.number = number
@@ -29,6 +31,8 @@ class _Candidate:
         self.call: PartialCall | None = None
         self.stop: ir.Stop | None = None
         self.detail: str | None = None
+        self.said = False
+        """Whether it said anything but thoughts."""
 
 
 class EventReader:
@@ -38,6 +42,7 @@ class EventReader:
         self._usage = UsageReader(Format.GEMINI)
         self._blocked: ir.Finish | None = None
         self._started = False
+        self._chunks = 0
         self._ended = False
 
     def read(self, chunk: dict[str, Any]) -> list[ir.Event]:
@@ -55,6 +60,7 @@ class EventReader:
             detail = get(feedback, "blockReasonMessage") or f"blocked: {reason}"
             self._blocked = ir.Finish(ir.Stop.CONTENT_FILTER, detail=detail)
         candidates = chunk.get("candidates")
+        self._chunks += bool(candidates)
         if not self._started and (candidates or reason or self._usage.changed):
             self._started = True
             events.append(ir.Start(get(chunk, "responseId"), get(chunk, "modelVersion")))
@@ -73,6 +79,8 @@ class EventReader:
         self._ended = True
         if not self._started:
             return [ir.Failure("api", "the upstream's answer was empty")]
+        if self._is_cut():
+            return [ir.Failure("api", "the upstream's answer ended before it was complete")]
         events: list[ir.Event] = []
         for candidate in self._candidates.values():
             self._end_call(candidate, events)
@@ -90,6 +98,12 @@ class EventReader:
             events.append(self._blocked or ir.Finish(ir.Stop.END))
         return [*events, ir.End()]
 
+    def _is_cut(self) -> bool:
+        candidates = self._candidates.values()
+        if self._blocked is not None or any(candidate.stop for candidate in candidates):
+            return False
+        return self._chunks > 1 or any(candidate.call for candidate in candidates)
+
     def _candidate(self, item: dict[str, Any], number: int, events: list[ir.Event]) -> None:
         candidate = self._candidates.get(number)
         if candidate is None:
@@ -106,6 +120,12 @@ class EventReader:
         if reason:
             candidate.stop = stops.read(Format.GEMINI, reason)
             candidate.detail = get(item, "finishMessage")
+            if candidate.stop is ir.Stop.CONTENT_FILTER and not candidate.detail:
+                candidate.detail = f"blocked: {reason}"
+            failed = given_up(item, said=candidate.said) if number == 0 else None
+            if failed is not None:
+                self._fail(failed["message"], events, failed["code"])
+                return
             # A text stays open: its sources may come in a chunk after this.
             self._end_call(candidate, events)
 
@@ -148,6 +168,7 @@ class EventReader:
             part: ir.Part = ir.Thinking("") if thought else ir.Text("")
             events.append(ir.PartStart(candidate.open, part, candidate.number))
         if text:
+            candidate.said |= not thought
             events.append(ir.Delta(candidate.open or 0, text))
         if signature:
             candidate.signature = signature
@@ -162,6 +183,8 @@ class EventReader:
             self._end_call(candidate, events)
         if candidate.call is None:
             if not name:
+                if partial:
+                    self._fail("a tool call of the upstream's answer came without its name", events)
                 return
             self._close(candidate, events)
             candidate.call = PartialCall(native.get("id") or "", name)
@@ -175,6 +198,7 @@ class EventReader:
         call, candidate.call = candidate.call, None
         if call is None:
             return
+        candidate.said = True
         index = self._new()
         proof = ir.Signature(Format.GEMINI, call.signature) if call.signature else None
         part = ir.ToolCall(call.id, call.name, "", signature=proof)
@@ -186,6 +210,7 @@ class EventReader:
 
     def _whole(self, candidate: _Candidate, part: ir.Part, events: list[ir.Event]) -> None:
         self._close(candidate, events)
+        candidate.said = True
         index = self._new()
         events += [ir.PartStart(index, part, candidate.number), ir.PartEnd(index)]
 
@@ -208,6 +233,10 @@ class EventReader:
             top = get(tops[number], "candidates") if number < len(tops) else None
             content.append({**_logprob(entry), "top_logprobs": [_logprob(other) for other in top or ()]})
         events.append(ir.Logprobs(content, candidate.number))
+
+    def _fail(self, message: str, events: list[ir.Event], code: str | None = None) -> None:
+        self._ended = True
+        events.append(ir.Failure("api", message, code=code))
 
     def _new(self) -> int:
         self._next += 1

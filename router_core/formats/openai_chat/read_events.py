@@ -70,6 +70,8 @@ class EventReader:
         usage = self._usage.take()
         if usage is not None:
             events.append(ir.UsageReport(usage))
+        if not self._next and any(choice.finish is ir.Stop.TOOL_CALLS for choice in self._choices.values()):
+            return [ir.Failure("api", "the upstream's answer ends with tool calls and holds none")]
         for number, choice in self._choices.items():
             events.append(ir.Finish(choice.finish or ir.Stop.END, number, choice.sequence))
         if not self._choices:

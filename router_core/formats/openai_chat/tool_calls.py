@@ -72,12 +72,14 @@ class CallReader:
         return events, next_index
 
     def end(self) -> list[ir.Event]:
-        """Ends what is open; a call that never got a name is none."""
+        """Ends what is open. A call that never got a name is none, unless it was given something."""
         events: list[ir.Event] = []
         for call in self.calls:
             if call.named and not call.ended:
                 call.ended = True
                 events.append(ir.PartEnd(call.index))
+            elif not call.named and "".join(call.arguments).strip() not in ("", "{}"):
+                events.append(ir.Failure("api", "a tool call of the upstream's answer came without its name"))
         return events
 
     def _find(self, fragment: dict[str, Any], function: dict[str, Any], touched: set[int]) -> Call | None:

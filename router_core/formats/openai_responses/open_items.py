@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
+
 from router_core.formats import ir
 from router_core.formats.ir import Format
 
@@ -11,16 +13,22 @@ from router_core.formats.ir import Format
 class OpenPart:
     """A part under way, and how much of its text has been passed on."""
 
-    __slots__ = ("index", "length", "section")
+    __slots__ = ("index", "length", "name", "pieces", "section", "whole")
 
-    def __init__(self, index: int):
+    def __init__(self, index: int, name: str | None = None):
+        """`name`: of the tool, where the part is a call."""
         self.index = index
         self.length = 0
         self.section: Any = None
+        self.name = name
+        self.pieces: list[str] = []
+        """The arguments of a call that have been passed on."""
+        self.whole = False
+        """The upstream has said it in one piece."""
 
 
 class OpenItem:
-    __slots__ = ("call", "done", "parts", "raw", "thinking")
+    __slots__ = ("call", "done", "gap", "parts", "raw", "thinking")
 
     def __init__(self) -> None:
         self.parts: dict[int, OpenPart] = {}
@@ -30,15 +38,48 @@ class OpenItem:
         """Whether the reasoning came as it was thought, not as a summary."""
         self.call: OpenPart | None = None
         self.done = False
+        self.gap = False
+        """Events are missing: what comes in pieces is not passed on, but what is said of the whole."""
+
+    @property
+    def unsaid(self) -> bool:
+        """Whether a part is missing something that was not said again. Reasoning may lack something."""
+        said = [*self.parts.values(), *([self.call] if self.call else [])]
+        return self.gap and any(not part.whole for part in said)
+
+    def open_parts(self) -> list[OpenPart]:
+        return [*self.parts.values(), *(part for part in (self.thinking, self.call) if part)]
 
 
 def rest(part: OpenPart, text: Any) -> list[ir.Event]:
     """What of a final text no delta has said."""
+    part.whole = part.whole or isinstance(text, str)
     if not isinstance(text, str) or len(text) <= part.length:
         return []
     rest = text[part.length :]
     part.length = len(text)
     return [ir.Delta(part.index, rest)]
+
+
+def rest_of_call(part: OpenPart, text: Any) -> list[ir.Event]:
+    """What of a call's final arguments no delta has said; a failure if the deltas said something else."""
+    if not isinstance(text, str) or not text:
+        return []
+    part.whole = True
+    passed = "".join(part.pieces)
+    if text.startswith(passed):
+        part.pieces = [text]
+        return [ir.Delta(part.index, text[len(passed) :])] if len(text) > len(passed) else []
+    if _same_value(passed, text):
+        return []
+    return [ir.Failure("api", f"the arguments of the call to {part.name} came damaged")]
+
+
+def _same_value(one: str, other: str) -> bool:
+    try:
+        return bool(orjson.loads(one) == orjson.loads(other))
+    except ValueError:
+        return False
 
 
 def citation(annotation: dict[str, Any]) -> ir.Citation:

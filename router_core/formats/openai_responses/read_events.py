@@ -1,7 +1,8 @@
 """Answers of the Responses API, read by ``output_index``: item ids may change from event to event.
 
 What a stream did not say in deltas is taken from the ``done`` events, and what those did not say from the
-terminal event, so that answers with missing events are complete.
+terminal event, so that answers with missing events are complete. Where the numbers show that events are missing,
+what is said of the whole goes before the pieces of what is under way.
 """
 
 from __future__ import annotations
@@ -11,16 +12,23 @@ from typing import Any, Final
 from router_core.formats import failures, ir, stops
 from router_core.formats.context import Context
 from router_core.formats.ir import Format
-from router_core.formats.openai_responses.open_items import OpenItem, OpenPart, citation, rest
+from router_core.formats.openai_responses.numbering import Numbering
+from router_core.formats.openai_responses.open_items import (
+    OpenItem,
+    OpenPart,
+    citation,
+    rest,
+    rest_of_call,
+)
 from router_core.formats.openai_responses.server_items import read_server_item
 from router_core.formats.usage import UsageReader
 
-RECENT: Final = 64
-"""Events that are remembered by their numbers, to know them when they come again."""
 _TERMINAL: Final = frozenset(
     {"response.completed", "response.incomplete", "response.done", "response.cancelled", "response.failed"}
 )
 _CALL_TEXTS: Final = {"function_call": "arguments", "custom_tool_call": "input"}
+
+_LACKING: Final = ir.Failure("api", "events of the upstream's answer are missing")
 
 
 class EventReader:
@@ -29,18 +37,19 @@ class EventReader:
         self._items: dict[int, OpenItem] = {}
         self._next = 0
         self._last = 0
-        self._numbered = True
-        self._recent: dict[int, dict[str, Any]] = {}
+        self._numbers = Numbering()
         self._usage = UsageReader(Format.OPENAI_RESPONSES)
         self._started = False
         self._ended = False
 
     def read(self, event: dict[str, Any]) -> list[ir.Event]:
         type_ = event.get("type")
-        if self._repeats(event):
+        if self._numbers.repeats(event):
             return []
         if isinstance(event.get("output_index"), int):
             self._last = event["output_index"]
+        if self._numbers.gap:
+            self._note_gap(event)
         reader = _READERS.get(str(type_))
         if reader is not None:
             return reader(self, event)
@@ -52,22 +61,12 @@ class EventReader:
             return [failures.read(error if isinstance(error, dict) else event)]
         return []
 
-    def _repeats(self, event: dict[str, Any]) -> bool:
-        """Whether the event came before, by its number; where different events have the same, numbers tell nothing."""
-        number = event.get("sequence_number")
-        if not self._numbered or not isinstance(number, int):
-            return False
-        before = self._recent.get(number)
-        if before is None:
-            self._recent[number] = event
-            if len(self._recent) > RECENT:
-                del self._recent[next(iter(self._recent))]
-            return False
-        if before == event:
-            return True
-        self._numbered = False
-        self._recent.clear()
-        return False
+    def _note_gap(self, event: dict[str, Any]) -> None:
+        """What is under way may lack any of the missing events."""
+        if "output_index" in event:
+            self._item()
+        for item in self._items.values():
+            item.gap = not item.done
 
     def done(self) -> list[ir.Event]:
         """OpenRouter sends ``[DONE]`` after the terminal event."""
@@ -97,9 +96,9 @@ class EventReader:
             item = self._items[self._last] = OpenItem()
         return item
 
-    def _new(self) -> OpenPart:
+    def _new(self, name: str | None = None) -> OpenPart:
         self._next += 1
-        return OpenPart(self._next - 1)
+        return OpenPart(self._next - 1, name)
 
     def _added(self, event: dict[str, Any]) -> list[ir.Event]:
         native = event.get("item") or {}
@@ -110,7 +109,7 @@ class EventReader:
 
     def _start_call(self, item: OpenItem, native: dict[str, Any]) -> list[ir.Event]:
         kind = "custom" if native["type"] == "custom_tool_call" else "function"
-        item.call = self._new()
+        item.call = self._new(native.get("name") or "")
         id = native.get("call_id") or native.get("id") or ""
         part = ir.ToolCall(id, native.get("name") or "", "", kind, native.get("namespace"))  # type: ignore[arg-type]
         return [ir.PartStart(item.call.index, part)]
@@ -118,7 +117,7 @@ class EventReader:
     def _text(self, event: dict[str, Any], part: ir.Part) -> list[ir.Event]:
         text = event.get("delta")
         item = self._item()
-        if not text or item.done:
+        if not text or item.done or item.gap:
             return []
         events, state = self._content(item, event.get("content_index", 0), part)
         state.length += len(text)
@@ -141,11 +140,24 @@ class EventReader:
     def _refusal(self, event: dict[str, Any]) -> list[ir.Event]:
         return self._text(event, ir.Refused(""))
 
+    def _output_text_done(self, event: dict[str, Any]) -> list[ir.Event]:
+        return self._text_done(event, event.get("text"), ir.Text(""))
+
+    def _refusal_done(self, event: dict[str, Any]) -> list[ir.Event]:
+        return self._text_done(event, event.get("refusal"), ir.Refused(""))
+
+    def _text_done(self, event: dict[str, Any], text: Any, part: ir.Part) -> list[ir.Event]:
+        item = self._item()
+        if not text or item.done:
+            return []
+        events, state = self._content(item, event.get("content_index", 0), part)
+        return events + rest(state, text)
+
     def _annotation(self, event: dict[str, Any]) -> list[ir.Event]:
         item = self._item()
         state = item.parts.get(event.get("content_index", 0))
         annotation = event.get("annotation")
-        if state is None or item.done or not isinstance(annotation, dict):
+        if state is None or item.done or item.gap or not isinstance(annotation, dict):
             return []
         state.section = (state.section or 0) + 1
         return [ir.Cite(state.index, citation(annotation))]
@@ -159,7 +171,7 @@ class EventReader:
     def _reasoning(self, event: dict[str, Any], *, raw: bool, section: Any) -> list[ir.Event]:
         text = event.get("delta")
         item = self._item()
-        if not text or item.done or (item.raw is not None and item.raw is not raw):
+        if not text or item.done or item.gap or (item.raw is not None and item.raw is not raw):
             return []
         return self._think(item, text, raw, section)
 
@@ -180,10 +192,16 @@ class EventReader:
     def _call_delta(self, event: dict[str, Any]) -> list[ir.Event]:
         item = self._item()
         text = event.get("delta")
-        if item.call is None or item.done or not text:
+        if item.call is None or item.done or item.gap or not text:
             return []
-        item.call.length += len(text)
+        item.call.pieces.append(text)
         return [ir.Delta(item.call.index, text)]
+
+    def _call_done(self, event: dict[str, Any]) -> list[ir.Event]:
+        item = self._item()
+        if item.call is None or item.done:
+            return []
+        return rest_of_call(item.call, event.get("arguments") or event.get("input"))
 
     def _done_item(self, event: dict[str, Any]) -> list[ir.Event]:
         return self._finish_item(self._item(), event.get("item") or {})
@@ -203,13 +221,15 @@ class EventReader:
             if item.call is None:
                 events += self._start_call(item, native)
             assert item.call is not None
-            events += rest(item.call, native.get(_CALL_TEXTS[type_]))
+            events += rest_of_call(item.call, native.get(_CALL_TEXTS[type_]))
+            item.call.pieces.clear()
         else:
             for part in read_server_item(native):
                 index = self._new().index
                 events += [ir.PartStart(index, part), ir.PartEnd(index)]
-        open_parts = [*item.parts.values(), *(p for p in (item.thinking, item.call) if p)]
-        return [*events, *(ir.PartEnd(part.index) for part in open_parts)]
+        if item.unsaid:
+            return [*events, _LACKING]
+        return [*events, *(ir.PartEnd(part.index) for part in item.open_parts())]
 
     def _finish_message(self, item: OpenItem, native: dict[str, Any]) -> list[ir.Event]:
         events: list[ir.Event] = []
@@ -229,11 +249,13 @@ class EventReader:
     def _finish_reasoning(self, item: OpenItem, native: dict[str, Any]) -> list[ir.Event]:
         events: list[ir.Event] = []
         for name, raw in (("summary", False), ("content", True)):
-            # Text that came in deltas is complete but for its last section.
+            texts = [b["text"] for b in native.get(name) or () if isinstance(b, dict) and b.get("text")]
             if item.thinking is None:
-                for number, block in enumerate(native.get(name) or ()):
-                    if isinstance(block, dict) and block.get("text"):
-                        events += self._think(item, block["text"], raw, 0 if raw else number)
+                for number, text in enumerate(texts):
+                    events += self._think(item, text, raw, 0 if raw else number)
+            elif item.raw is raw and (item.gap or len(texts) == 1):
+                # Hosts that do not number the sections pass them on without what separates them.
+                events += rest(item.thinking, ("" if raw else "\n\n").join(texts))
         encrypted = native.get("encrypted_content")
         signature = None
         if isinstance(encrypted, str) and encrypted:
@@ -258,9 +280,11 @@ class EventReader:
                 item = self._items.setdefault(number, OpenItem())
                 events += self._finish_item(item, native)
         for item in self._items.values():
-            if not item.done:
-                events += [ir.PartEnd(part.index) for part in item.parts.values()]
-                events += [ir.PartEnd(part.index) for part in (item.thinking, item.call) if part]
+            if item.done:
+                continue
+            if item.unsaid or (item.gap and not item.open_parts()):
+                return [*events, _LACKING]
+            events += [ir.PartEnd(part.index) for part in item.open_parts()]
         self._usage.merge(response.get("usage"))
         usage = self._usage.take()
         if usage is not None:
@@ -278,11 +302,15 @@ _READERS: Final = {
     "response.output_item.added": EventReader._added,
     "response.output_item.done": EventReader._done_item,
     "response.output_text.delta": EventReader._output_text,
+    "response.output_text.done": EventReader._output_text_done,
     "response.output_text.annotation.added": EventReader._annotation,
     "response.refusal.delta": EventReader._refusal,
+    "response.refusal.done": EventReader._refusal_done,
     "response.reasoning_summary_text.delta": EventReader._summary,
     "response.reasoning_text.delta": EventReader._raw_reasoning,
     "response.function_call_arguments.delta": EventReader._call_delta,
+    "response.function_call_arguments.done": EventReader._call_done,
     "response.custom_tool_call_input.delta": EventReader._call_delta,
+    "response.custom_tool_call_input.done": EventReader._call_done,
     "keepalive": EventReader._keep_alive,
 }

@@ -1,5 +1,6 @@
 """Streams cut anywhere, and streams whose events are lost, repeated, moved or replaced by rubbish."""
 
+import contextlib
 from typing import Any
 
 import pytest
@@ -55,13 +56,8 @@ def test_damaged_streams_end_properly(data: st.DataObject) -> None:
         if client is not pair.format:
             written = events(client, pair.format, b"".join(raw))
             assert b"could not be translated" not in written
-            try:
+            with contextlib.suppress(clients.STREAM_ERRORS):
                 clients.read(client, written, streaming=True)
-            except clients.STREAM_ERRORS:
-                pass
-            except ValueError as problem:
-                # A fragment of arguments that is lost leaves no JSON.
-                assert "tool parameter JSON" in str(problem)
 
 
 def damage(data: st.DataObject, raw: list[bytes]) -> None:

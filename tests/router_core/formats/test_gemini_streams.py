@@ -74,6 +74,52 @@ def test_endings(client: Format, chunks: list[Any], stop: str) -> None:
 
 
 @pytest.mark.parametrize("client", OTHERS)
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        ("MALFORMED_FUNCTION_CALL", []),
+        ("MALFORMED_FUNCTION_CALL", [{"text": "I will read it."}]),
+        (9, []),
+        ("TOO_MANY_TOOL_CALLS", [call("f", {})]),
+        ("MISSING_THOUGHT_SIGNATURE", []),
+        ("UNEXPECTED_TOOL_CALL", []),
+        ("UNEXPECTED_TOOL_CALL", [{"text": "hm", "thought": True}]),
+        ("NO_IMAGE", []),
+    ],
+)
+@pytest.mark.parametrize("streaming", [True, False])
+def test_an_answer_that_is_given_up_is_an_error(
+    client: Format, reason: Any, said: list[Any], streaming: bool
+) -> None:
+    last = chunk(reason=reason)
+    last["candidates"][0]["finishMessage"] = "print(f())"
+    body = stream(*([chunk(*said)] if said else []), last)
+    status, out = translated(client, Format.GEMINI, body, streamed=True, streaming=streaming)
+    with pytest.raises(clients.STREAM_ERRORS, match=r"gave the answer up: [A-Z_]+ \(print"):
+        clients.read(client, out, streaming=streaming, status=status)
+
+
+@pytest.mark.parametrize("client", OTHERS)
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        [chunk({"text": "a"}), chunk({"text": "b"})],
+        [chunk({"functionCall": {"name": "f", "willContinue": True}})],
+    ],
+)
+def test_an_answer_without_an_ending_was_cut(client: Format, chunks: list[Any]) -> None:
+    with pytest.raises(clients.STREAM_ERRORS, match="before it was complete"):
+        read(client, *chunks)
+
+
+@pytest.mark.parametrize("reason", ["SAFETY", "LANGUAGE", "ESCALATION", 12])
+def test_a_filter_is_named(reason: Any) -> None:
+    written = events(Format.ANTHROPIC, Format.GEMINI, stream(chunk(reason=reason)))
+    assert b'"stop_reason":"refusal"' in written
+    assert f'"explanation":"blocked: {reason}"'.encode() in written
+
+
+@pytest.mark.parametrize("client", OTHERS)
 def test_signatures_on_texts_calls_and_empty_parts_are_kept(client: Format) -> None:
     for parts in (
         [call("f", {}, thoughtSignature="c2lnMQ=="), call("f", {})],
