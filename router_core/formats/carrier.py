@@ -22,6 +22,8 @@ MARK: Final = "ZGV0b3Vy"
 """Base64 of ``detour``; six bytes fill eight characters, so the rest is base64 of its own."""
 MAX_CARRIER: Final = 8 << 20
 """Characters; longer strings are not read as carriers."""
+REDACTED: Final = "redacted_thinking"
+"""Anthropic's dialect of a block that is nothing but its signature; other blocks may show nothing and have one."""
 
 
 def pack(signature: Signature, text: str | None = None) -> str:

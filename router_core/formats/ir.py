@@ -85,7 +85,7 @@ class Signature:
     id: str | None = None
     """The item's id (Responses) or the call it belongs to (OpenRouter)."""
     dialect: str | None = None
-    """The field it stood in, where a format has several (Chat Completions)."""
+    """The field or block it stood in, where a format has several (Chat Completions, Anthropic)."""
     model: str | None = None
     """The model that made it, where not every model of the origin's format takes it back."""
 

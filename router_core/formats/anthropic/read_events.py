@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import orjson
 
-from router_core.formats import failures, ir, stops
+from router_core.formats import carrier, failures, ir, stops
 from router_core.formats.anthropic.server_tools import read_server_block
 from router_core.formats.context import Context
 from router_core.formats.ir import Format
@@ -236,7 +236,8 @@ def _opening(native: dict[str, Any], model: str) -> ir.Part | None:
         case "thinking":
             return ir.Thinking("")
         case "redacted_thinking":
-            signature = ir.Signature(Format.ANTHROPIC, native.get("data") or "", model=model)
+            data = native.get("data") or ""
+            signature = ir.Signature(Format.ANTHROPIC, data, dialect=carrier.REDACTED, model=model)
             return ir.Thinking("", signature, redacted=True)
         case "tool_use":
             return ir.ToolCall(native.get("id") or "", native.get("name") or "", "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from router_core.formats import custom_tools, ir
+from router_core.formats import carrier, custom_tools, ir
 from router_core.formats.anthropic.cache_marks import limit_marks, marked
 from router_core.formats.anthropic.media import write_media
 from router_core.formats.anthropic.models import binds_thinking, output_limit
@@ -117,6 +117,9 @@ class _Blocks:
             block = writers[type(part)](part)
             if block is not None:
                 blocks.append(block)
+            elif type(part) is ir.Text and blocks and blocks[-1]["type"] == "text":
+                # Anthropic takes no text of white space alone, but the texts beside it are two words.
+                blocks[-1]["text"] += part.text
         while blocks and blocks[-1]["type"] in THOUGHTS:
             # "The final block in an assistant message cannot be `thinking`."
             del blocks[-1]
@@ -165,7 +168,7 @@ class _Blocks:
             if part.text or (signature is not None and signature.data):
                 self.target.note("reasoning of another model is left out: only its maker can check it")
             return None
-        if part.redacted:
+        if signature.dialect == carrier.REDACTED:
             return {"type": "redacted_thinking", "data": signature.data}
         return {"type": "thinking", "thinking": part.text, "signature": signature.data}
 

@@ -49,7 +49,8 @@ def _read_signed(read: list[Part], native: dict[str, Any]) -> None:
     if "thoughtSignature" in native or "thought_signature" in native:
         signature, thought = _signature(native)
         if signature is not None and signature.origin is not Format.GEMINI:
-            _carried(read, signature, thought)
+            # Another format's reasoning stands before the part that carried it.
+            read.append(Thinking(thought or "", signature, redacted=not thought))
             signature = None
     part = _read_part(native, signature)
     if part is not None:
@@ -64,15 +65,6 @@ def _signature(native: dict[str, Any]) -> tuple[Signature | None, str | None]:
     if carried is not None:
         return carried
     return Signature(Format.GEMINI, value), None
-
-
-def _carried(read: list[Part], signature: Signature, thought: str | None) -> None:
-    """Puts another format's reasoning before the part that carried it."""
-    last = read[-1] if read else None
-    if type(last) is Thinking and last.signature is None and last.text:
-        last.signature = signature
-    else:
-        read.append(Thinking(thought or "", signature, redacted=not thought))
 
 
 def _read_part(native: dict[str, Any], signature: Signature | None) -> Part | None:

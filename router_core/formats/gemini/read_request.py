@@ -8,6 +8,7 @@ from typing import Any, Final
 from router_core.formats import ir
 from router_core.formats.gemini.fields import camel, content_request, get
 from router_core.formats.gemini.parts import read_content, read_parts
+from router_core.formats.gemini.pieces import rejoined
 from router_core.formats.gemini.schema import from_gemini
 from router_core.formats.shape import (
     array,
@@ -39,7 +40,7 @@ def read_request(document: dict[str, Any]) -> ir.Request:
     contents = document.get("contents")
     if isinstance(contents, dict):
         contents = [contents]
-    request.turns = each(array(contents, "contents"), "contents", _turn)
+    request.turns = rejoined(each(array(contents, "contents"), "contents", _turn))
     request.system = _system(get(document, "systemInstruction"))
     _tools(request, document)
     config = get(document, "generationConfig")

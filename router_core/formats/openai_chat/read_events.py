@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
+
 from router_core.formats import failures, ir, stops
 from router_core.formats import media as media_types
 from router_core.formats.context import Context
@@ -117,6 +119,9 @@ class EventReader:
                 self._text(choice, content, events)
             elif isinstance(content, list):
                 self._blocks(choice, content, events)
+            elif isinstance(content, dict):
+                # Cloudflare's JSON mode answers with the object itself.
+                self._text(choice, orjson.dumps(content).decode(), events)
             logprobs = item.get("logprobs")
             if isinstance(logprobs, dict) and logprobs.get("content"):
                 events.append(ir.Logprobs(logprobs["content"], choice.number))

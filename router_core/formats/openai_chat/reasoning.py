@@ -93,7 +93,8 @@ def _read_detail(entry: dict[str, Any]) -> list[Part]:
         return [Thinking(text, carried[0], redacted)] if carried else []
     origin = DETAIL_FORMATS.get(str(entry.get("format")))
     if isinstance(opaque, str) and opaque and origin is not None:
-        return [Thinking(text, Signature(origin, opaque, id=entry.get("id")), redacted)]
+        dialect = carrier.REDACTED if redacted and origin is Format.ANTHROPIC else None
+        return [Thinking(text, Signature(origin, opaque, entry.get("id"), dialect), redacted)]
     return [Thinking(text, detail_signature(entry, None), redacted)]
 
 

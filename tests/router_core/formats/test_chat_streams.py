@@ -7,7 +7,7 @@ import pytest
 
 from router_core.formats import Format
 from tests.router_core.formats import clients
-from tests.router_core.formats.translated import events
+from tests.router_core.formats.translated import events, translated
 from tests.router_core.formats.wire.openai_chat import OTHERS, call, delta, stream
 
 
@@ -217,6 +217,19 @@ def test_a_stream_without_an_end_is_an_error_and_one_without_done_is_not() -> No
 def test_empty_finish_reasons_are_none(reason: str | None) -> None:
     written = anthropic(stream(delta(reason, content="a"), delta("length")))
     assert written[-2]["delta"]["stop_reason"] == "max_tokens"
+
+
+@pytest.mark.parametrize("client", OTHERS)
+@pytest.mark.parametrize("field", ["message", "delta"])
+def test_an_object_instead_of_a_text_is_its_json(client: Format, field: str) -> None:
+    """Cloudflare's JSON mode."""
+    chunk = delta("stop", content={"title": "Pears", "pages": 3})
+    chunk["choices"][0][field] = chunk["choices"][0].pop("delta")
+    body = stream(chunk) if field == "delta" else json.dumps(chunk).encode()
+    streamed = field == "delta"
+    status, out = translated(client, Format.OPENAI_CHAT, body, streamed=streamed, streaming=streamed)
+    assert status == 200
+    assert json.loads(clients.read(client, out, streaming=streamed).text) == {"title": "Pears", "pages": 3}
 
 
 def test_a_refusal_is_text_and_a_stop_reason_for_anthropic() -> None:

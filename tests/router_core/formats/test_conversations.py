@@ -188,6 +188,42 @@ def test_the_proof_of_a_last_text_is_kept_for_the_session() -> None:
     ]
 
 
+@pytest.mark.parametrize("client", [Format.OPENAI_CHAT, Format.OPENAI_RESPONSES, Format.GEMINI])
+def test_thinking_that_shows_nothing_is_no_redacted_thinking(client: Format) -> None:
+    """Claude shows none of its thinking where it is not asked to, and takes it back as it was."""
+    answer = turns.answer(Format.ANTHROPIC)
+    shown, *rest = answer["content"]
+    thoughts = [{**shown, "thinking": ""}, {"type": "redacted_thinking", "data": "cmVkYWN0ZWQ="}, shown]
+    opening = turns.first(client)
+    asked = sent(client, Format.ANTHROPIC, opening)
+    read = Answer(client, Format.ANTHROPIC, asked.context).body({**answer, "content": [*thoughts, *rest]})
+    document = sent(client, Format.ANTHROPIC, turns.follow(client, opening, read)).document
+    assert [b for b in document["messages"][1]["content"] if "thinking" in b["type"]] == thoughts
+
+
+def test_a_turn_that_is_kept_in_the_pieces_it_was_streamed_in_is_whole_again() -> None:
+    """Google's libraries keep one content for each chunk of a stream."""
+    opening = turns.first(Format.GEMINI)
+    asked = sent(Format.GEMINI, Format.ANTHROPIC, opening)
+    read = Answer(Format.GEMINI, Format.ANTHROPIC, asked.context).body(turns.answer(Format.ANTHROPIC))
+    whole = turns.follow(Format.GEMINI, opening, read)
+    asks_first, said, results = whole["contents"]
+    pieces = []
+    for part in said["parts"]:
+        text = part.get("text")
+        cut = [{**part, "text": text[:7]}, {**part, "text": text[7:]}] if text else [part]
+        if "thoughtSignature" in part:
+            # A signature stands on one chunk alone.
+            cut[1:] = [{k: v for k, v in piece.items() if k != "thoughtSignature"} for piece in cut[1:]]
+        pieces += [{"role": "model", "parts": [piece]} for piece in cut]
+    assert len(pieces) > len(said["parts"])
+    streamed = {**whole, "contents": [asks_first, *pieces, results]}
+    document = sent(Format.GEMINI, Format.ANTHROPIC, streamed).document
+    assert document["messages"][1]["content"] == turns.answer(Format.ANTHROPIC)["content"]
+    chat = sent(Format.GEMINI, Format.OPENAI_CHAT, streamed).document
+    assert chat["messages"][1]["content"] == "Let me look."
+
+
 @pytest.mark.parametrize(
     ("made_by", "asked_next", "returned"),
     [

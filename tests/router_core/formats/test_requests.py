@@ -535,6 +535,16 @@ def test_empty_turns_and_texts_do_not_reach_anthropic() -> None:
     assert blocks_of(written[3])[-1]["text"] == "three"
 
 
+def test_white_space_between_texts_keeps_words_apart_at_anthropic() -> None:
+    texts = ["The first.", " ", "The second.", "\n\n"]
+    message = {"type": "message", "role": "assistant"}
+    content = [{"type": "output_text", "text": text} for text in texts]
+    user = {"role": "user", "content": "hi"}
+    document = asks(R, A, {"input": [user, {**message, "content": content}, user]}).document
+    assert "".join(b["text"] for b in document["messages"][1]["content"]) == "The first. The second.\n\n"
+    assert all(b["text"].strip() for b in document["messages"][1]["content"])
+
+
 def test_a_conversation_of_system_text_alone_has_a_users_turn() -> None:
     written = asks(C, A, {"messages": [{"role": "system", "content": "Say hi."}]}).document
     assert written["messages"][0]["role"] == "user"
