@@ -17,6 +17,7 @@ import orjson
 
 from router_core.formats import Format
 from router_core.formats.ir import Signature
+from router_core.formats.placeholder import PLACEHOLDERS
 
 MARK: Final = "ZGV0b3Vy"
 """Base64 of ``detour``; six bytes fill eight characters, so the rest is base64 of its own."""
@@ -59,7 +60,7 @@ def unpack(value: str) -> tuple[Signature, str | None] | None:
 
 def read(value: str | None, native: Format) -> Signature | None:
     """The signature in a client's opaque string: carried, or `native` to the client's own format."""
-    if not value:
+    if not value or value in PLACEHOLDERS:
         return None
     if value.startswith(MARK):
         carried = unpack(value)

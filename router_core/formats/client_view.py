@@ -32,8 +32,10 @@ class ClientView:
         self._ids: dict[str, str] = {}
         self._kept: list[ir.Part] = []
         self._thinking: dict[int, ir.Thinking] = {}
+        self._made: dict[int, ir.ToolCall] = {}
+        """Calls under way."""
         self._texts: dict[int, list[str]] = {}
-        """Of reasoning, and of Gemini's texts, which may be signed at their end."""
+        """Of reasoning and calls, and of Gemini's texts, which may be signed at their end."""
         self._ending: tuple[str, ir.Signature] | None = None
         self._signs_texts = context.upstream is Format.GEMINI
 
@@ -75,7 +77,7 @@ class ClientView:
         if self._context.memory is not None and event.choice == 0:
             self._ending = None
             if isinstance(part, ir.ToolCall):
-                self._kept.append(part)
+                self._made[event.index], self._texts[event.index] = part, []
             elif isinstance(part, ir.Thinking) or (self._signs_texts and type(part) is ir.Text):
                 self._texts[event.index] = []
         return event
@@ -105,12 +107,17 @@ class ClientView:
             text = custom_tools.unwrap(text) if free else arguments_text(custom_tools.wrap(text))
             if text:
                 events.append(ir.Delta(event.index, text))
+            if event.index in self._texts:
+                self._texts[event.index] = [text]
         part = self._thinking.pop(event.index, None)
         if part is not None:
             event = self._signed(event, part)
             if event.index in self._texts:
                 text = "".join(self._texts.pop(event.index))
                 self._kept.append(ir.Thinking(text, event.signature, part.redacted))
+        elif event.index in self._made:
+            call, text = self._made.pop(event.index), "".join(self._texts.pop(event.index))
+            self._kept.append(replace(call, arguments=text or call.arguments))
         elif event.index in self._texts:
             text = "".join(self._texts.pop(event.index))
             self._ending = (text, event.signature) if event.signature else None

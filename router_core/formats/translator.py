@@ -31,7 +31,9 @@ class FormatTranslator:
         document = exchange.document
         if not isinstance(document, dict):
             return Refusal(Code.INVALID_REQUEST, "The request's body is no JSON object.")
-        session = self.sessions.session(exchange.session) if exchange.session else None
+        client = exchange.client
+        owner = client.name or client.address
+        session = self.sessions.session(owner, exchange.session) if exchange.session else None
         if attempt.drop_state:
             # What another account's models left with the client means nothing to this one.
             document, session = without_state(document, surface.format), None

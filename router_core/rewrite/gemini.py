@@ -12,6 +12,7 @@ from typing import Any, Final
 from router_core.formats import Format, Operation, effort
 from router_core.formats.gemini.fields import wrapped_under
 from router_core.formats.gemini.schema import for_gemini
+from router_core.formats.placeholder import PLACEHOLDER
 from router_core.formats.schema import MAX_DEPTH
 from router_core.json_document import Json
 from router_core.rewrite.context import Context
@@ -20,7 +21,6 @@ from router_core.rewrite.signatures import is_gemini
 from router_core.rewrite.trees import at, without
 
 ENVELOPE: Final = "code_assist_envelope"
-BYPASS: Final = "skip_thought_signature_validator"
 
 type Body = dict[str, Any]
 
@@ -156,7 +156,7 @@ def sign_thoughts(body: Body, context: Context) -> Body:
             if not ("functionCall" in item or "function_call" in item) or signed:
                 return item
             signed = True
-            return item if key in item or not checked else item | {"thoughtSignature": BYPASS}
+            return item if key in item or not checked else item | {"thoughtSignature": PLACEHOLDER}
 
         return at(value, "parts", part)
 

@@ -12,12 +12,9 @@ import binascii
 from functools import lru_cache
 from typing import Final
 
+from router_core.formats.placeholder import PLACEHOLDERS
+
 _HEAD: Final = 48
-GEMINI_BYPASSES: Final = frozenset(
-    {"skip_thought_signature_validator", "context_engineering_is_the_way_to_go"}
-)
-"""Google documents them for history that no Gemini model wrote
-(https://ai.google.dev/gemini-api/docs/thought-signatures)."""
 
 
 def is_claude(signature: str) -> bool:
@@ -40,7 +37,7 @@ def _is_claude(signature: str) -> bool:
 def is_gemini(signature: str) -> bool:
     """Whether a Gemini model may have made `signature`; what nobody else claims is taken for Gemini's."""
     signature = signature.strip()
-    if not signature or signature in GEMINI_BYPASSES:
+    if not signature or signature in PLACEHOLDERS:
         return bool(signature)
     return "#" not in signature and not is_openai(signature) and _is_gemini(signature[:_HEAD])
 

@@ -27,11 +27,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from router_core.formats import Format, compaction
+from router_core.formats.placeholder import PLACEHOLDER, PLACEHOLDERS
 
 FIXED: Final = frozenset({"previous_response_id", "conversation", "item_reference", "container"})
 """Kinds that cannot be taken out."""
-
-GEMINI_PLACEHOLDER: Final = "skip_thought_signature_validator"
 
 type Json = Any
 
@@ -161,7 +160,7 @@ def _signed(part: Json) -> bool:
     if not isinstance(part, dict):
         return False
     signature = part.get("thoughtSignature") or part.get("thought_signature")
-    return bool(signature) and signature != GEMINI_PLACEHOLDER
+    return bool(signature) and signature not in PLACEHOLDERS
 
 
 def _gemini(document: dict[str, Json]) -> Carried:
@@ -193,7 +192,7 @@ def _content_without_signatures(content: Json) -> Json:
         if _signed(part):
             name = "thoughtSignature" if "thoughtSignature" in part else "thought_signature"
             if "functionCall" in part or "function_call" in part:
-                part = {**part, name: GEMINI_PLACEHOLDER}
+                part = {**part, name: PLACEHOLDER}
             else:
                 part = {k: v for k, v in part.items() if k != name}
         kept.append(part)

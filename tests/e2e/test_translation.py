@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import anthropic
+import httpx
 import openai
 import pytest
 from google.genai import errors as google_errors
@@ -16,9 +17,11 @@ from google.genai import types
 from detour.fakes import FakeUpstream, Fault
 from router_core.fold import unfold
 from router_core.formats import Format
+from router_core.formats.placeholder import PLACEHOLDER
 from tests import clients
-from tests.e2e.instance import Detour, base_config
+from tests.e2e.instance import TIMEOUT, Detour, base_config
 from tests.router_core.formats import turns
+from tests.router_core.formats.invariants import assert_holds
 from tests.upstream import FakeThread
 
 UPSTREAMS = (Format.ANTHROPIC, Format.OPENAI_CHAT, Format.OPENAI_RESPONSES, Format.GEMINI)
@@ -35,6 +38,14 @@ MODELS = {
     Format.GEMINI: "gemini-3-pro-preview",
 }
 TOOL = turns.TOOL
+JSON = {"content-type": "application/json"}
+PROOFS = {
+    Format.ANTHROPIC: turns.SIGNATURE,
+    Format.OPENAI_CHAT: turns.REASONING,
+    Format.OPENAI_RESPONSES: turns.ENCRYPTED,
+    Format.GEMINI: turns.THOUGHT,
+}
+"""What tells that a model got its own reasoning back."""
 
 
 class Lab:
@@ -109,13 +120,43 @@ def test_a_conversation_with_tools(lab: Lab, client: Format, upstream: Format, s
     assert final == fake.text
     document = fake.record.requests[-1].document
     assert "alpha" in json.dumps(document)
-    proof = {
-        Format.ANTHROPIC: turns.SIGNATURE,
-        Format.OPENAI_CHAT: turns.REASONING,
-        Format.OPENAI_RESPONSES: turns.ENCRYPTED,
-        Format.GEMINI: turns.THOUGHT,
-    }[upstream]
-    assert proof in json.dumps(document, ensure_ascii=False)
+    assert PROOFS[upstream] in json.dumps(document, ensure_ascii=False)
+
+
+@pytest.mark.parametrize("upstream", [u for u in UPSTREAMS if u is not Format.GEMINI])
+def test_a_resumed_conversation_has_its_reasoning_and_a_client_that_has_none_is_served(
+    lab: Lab, upstream: Format
+) -> None:
+    """As Gemini CLI resumes: with another system prompt, placeholders for signatures, and each result twice."""
+    fake = lab.fakes[upstream]
+    script(fake, upstream, streaming=False)
+    url = f"{lab.detour.gateway_url}/v1beta/models/{name(Format.GEMINI, upstream)}:generateContent"
+    opening = turns.first(Format.GEMINI)
+    with httpx.Client(timeout=TIMEOUT, trust_env=False) as client:
+        read = client.post(url, json=opening).json()
+        following = turns.follow(Format.GEMINI, opening, read, forgetful=True)
+        parts = following["contents"][1]["parts"]
+        for part in parts:
+            part.pop("thoughtSignature", None)
+        next(part for part in parts if "functionCall" in part)["thoughtSignature"] = PLACEHOLDER
+        following["contents"][2]["parts"] *= 2
+        following["systemInstruction"] = {"parts": [{"text": "This conversation is resumed."}]}
+        assert client.post(url, json=following).status_code == 200
+        resumed = fake.record.requests[-1].document
+        # The same calls with other ids are of a conversation that Detour does not know, as after a restart.
+        text = json.dumps(following)
+        for number, part in enumerate(part for part in parts if "functionCall" in part):
+            text = text.replace(part["functionCall"]["id"], f"call_unknown_{number}")
+        assert client.post(url, content=text, headers=JSON).status_code == 200
+        unknown = fake.record.requests[-1].document
+    assert PROOFS[upstream] in json.dumps(resumed)
+    assert PROOFS[upstream] not in json.dumps(unknown)
+    for document in (resumed, unknown):
+        assert PLACEHOLDER not in json.dumps(document)
+        assert_holds(upstream, document)
+    if upstream is Format.ANTHROPIC:
+        # A budget for thinking wants the turns of a loop to begin with it.
+        assert ("thinking" in resumed, "thinking" in unknown) == (True, False)
 
 
 def _anthropic(client: Any, model: str, streaming: bool) -> str:

@@ -24,6 +24,7 @@ from router_core.formats.ir import (
     ToolResult,
 )
 from router_core.formats.media import guess, kind_of
+from router_core.formats.placeholder import PLACEHOLDERS
 from router_core.formats.shape import each, optional_string, read_arguments, string
 
 
@@ -59,7 +60,7 @@ def _read_signed(read: list[Part], native: dict[str, Any]) -> None:
 
 def _signature(native: dict[str, Any]) -> tuple[Signature | None, str | None]:
     value = get(native, "thoughtSignature")
-    if not isinstance(value, str) or not value:
+    if not isinstance(value, str) or not value or value in PLACEHOLDERS:
         return None, None
     carried = carrier.unpack(value)
     if carried is not None:

@@ -23,10 +23,9 @@ from router_core.formats.gemini.schema import for_gemini
 from router_core.formats.ir import Format
 from router_core.formats.media import guess
 from router_core.formats.names import CALL_IDS, CallIds, ToolNames
+from router_core.formats.placeholder import PLACEHOLDER
 from router_core.formats.shape import arguments_object
 
-PLACEHOLDER: Final = "skip_thought_signature_validator"
-"""Google's signature for calls that no Gemini model made (ai.google.dev, "Thought signatures", FAQ)."""
 _ROLES: Final = {"user": "user", "assistant": "model"}
 type Parts = list[dict[str, Any]]
 

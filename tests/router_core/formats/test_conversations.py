@@ -52,7 +52,7 @@ def messages(translated: TranslatedRequest) -> dict[str, Any]:
 @pytest.mark.parametrize("forgetful", [False, True])
 @pytest.mark.parametrize(("client", "upstream"), PAIRS)
 def test_the_model_gets_its_own_reasoning_back(client: Format, upstream: Format, forgetful: bool) -> None:
-    session = SessionStore().session("s1")
+    session = SessionStore().session("me", "s1")
     opening = turns.first(client)
     asked = sent(client, upstream, opening, session=session)
     read = Answer(client, upstream, asked.context).body(turns.answer(upstream))
@@ -173,7 +173,7 @@ def test_an_answer_that_is_no_json_is_an_error(body: bytes, streaming: bool) -> 
 
 def test_the_proof_of_a_last_text_is_kept_for_the_session() -> None:
     """Gemini signs its last text at the end; Claude Code would take a block after the text for the answer."""
-    session = SessionStore().session("s1")
+    session = SessionStore().session("me", "s1")
     opening = turns.first(Format.ANTHROPIC)
     asked = sent(Format.ANTHROPIC, Format.GEMINI, opening, session=session)
     parts = [{"text": "Both are empty."}, {"text": "", "thoughtSignature": turns.THOUGHT}]

@@ -62,24 +62,64 @@ def test_other_strings_are_no_carriers(value: str) -> None:
     assert carrier.unpack(value) is None
 
 
-def test_memory_is_bounded_and_by_session() -> None:
+def test_memory_is_bounded() -> None:
     store = SessionStore(limit=100_000)
-    signature = ir.Signature(Format.ANTHROPIC, "s" * 1000)
-
-    def turn(number: int) -> list[ir.Part]:
-        return [ir.Thinking("hm", signature), ir.ToolCall(f"call_{number}", "f", "{}")]
-
+    memory = store.session("me", "one")
     for number in range(500):
-        store.session("one").keep(turn(number))
-    kept = [n for n in range(500) if len(store.session("one").restore(bare(n)).parts) == 2]
+        memory.keep(turn(f"call_{number}"))
+    kept = [n for n in range(500) if len(memory.restore(bare(f"call_{n}")).parts) == 2]
     assert 0 < len(kept) < 100
     assert max(kept) == 499
-    assert store.session("two").restore(bare(499)) == bare(499)
-    store.session("one").keep([ir.Thinking("x" * 200_000, signature), ir.ToolCall("huge", "f", "{}")])
+    memory.keep([ir.Thinking("x" * 200_000, SIGNATURE), ir.ToolCall("huge", "f", "{}")])
+    assert memory.restore(bare("huge")) == bare("huge")
+    # Others push them all out, and then nothing is looked for.
+    for number in range(500):
+        store.session("you", "two").keep(turn(f"call_{number}"))
+    assert not memory
 
 
-def bare(number: int) -> ir.Turn:
-    return ir.Turn("assistant", [ir.ToolCall(f"call_{number}", "f", "{}")])
+@pytest.mark.parametrize(
+    ("client", "session", "id", "arguments", "found"),
+    [
+        ("me", "one", "call_1", "{}", True),
+        ("me", "resumed", "call_1", '{"lines": 10, "path": "a"}', True),
+        # Not what was called, or not the client that was told.
+        ("me", "resumed", "call_1", '{"lines": 11, "path": "a"}', False),
+        ("me", "resumed", "call_2", '{"lines": 10, "path": "a"}', False),
+        ("you", "one", "call_1", '{"lines": 10, "path": "a"}', False),
+        # Clients of Ollama's format return no ids.
+        ("me", "one", "", '{"lines": 10, "path": "a"}', True),
+        ("me", "one", "", "{}", False),
+        ("me", "resumed", "", '{"lines": 10, "path": "a"}', False),
+    ],
+)
+def test_a_turn_is_known_again(client: str, session: str, id: str, arguments: str, found: bool) -> None:
+    store = SessionStore()
+    store.session("me", "one").keep(turn("call_1", '{"path":"a","lines":10.0}'))
+    restored = store.session(client, session).restore(bare(id, arguments))
+    assert [type(part) for part in restored.parts] == [ir.Thinking, ir.ToolCall][not found :]
+    if found:
+        assert restored.parts[1].id == "call_1"  # type: ignore[union-attr]
+
+
+def test_ids_that_several_conversations_use_are_no_names() -> None:
+    """Kimi counts its calls: ``functions.read:0`` is the first of each conversation."""
+    store = SessionStore()
+    for session in ("one", "two"):
+        store.session("me", session).keep(turn("functions.read:0"))
+    assert len(store.session("me", "one").restore(bare("functions.read:0")).parts) == 2
+    assert len(store.session("me", "three").restore(bare("functions.read:0")).parts) == 1
+
+
+SIGNATURE = ir.Signature(Format.ANTHROPIC, "s" * 1000)
+
+
+def turn(id: str, arguments: str = "{}") -> list[ir.Part]:
+    return [ir.Thinking("hm", SIGNATURE), ir.ToolCall(id, "read", arguments)]
+
+
+def bare(id: str, arguments: str = "{}") -> ir.Turn:
+    return ir.Turn("assistant", [ir.ToolCall(id, "read", arguments)])
 
 
 def cut(sequences: list[str], *pieces: str) -> tuple[str, ir.Stop]:

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router_core.formats import Format
-from router_core.rewrite.signatures import GEMINI_BYPASSES, is_claude, is_gemini, is_openai
+from router_core.formats.placeholder import PLACEHOLDERS
+from router_core.rewrite.signatures import is_claude, is_gemini, is_openai
 from tests.router_core import wire
 
 FIELD = {
@@ -38,7 +39,7 @@ def test_recorded_signatures_are_their_makers_alone(pair: wire.Pair) -> None:
         )
 
 
-@pytest.mark.parametrize("signature", sorted(GEMINI_BYPASSES))
+@pytest.mark.parametrize("signature", sorted(PLACEHOLDERS))
 def test_documented_texts_stand_for_geminis(signature: str) -> None:
     assert is_gemini(signature) and not is_claude(signature)
 

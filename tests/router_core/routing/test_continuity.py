@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router_core.formats import Format
-from router_core.routing.continuity import GEMINI_PLACEHOLDER, carried, without_state
+from router_core.formats.placeholder import PLACEHOLDER
+from router_core.routing.continuity import carried, without_state
 
 THINKING = {"type": "thinking", "thinking": "hm", "signature": "EqQB"}
 UNSIGNED = {"type": "thinking", "thinking": "hm", "signature": ""}
@@ -77,7 +78,7 @@ def test_what_is_carried(format: Format, document: Any, kinds: set[str], open_tu
         (
             Format.GEMINI,
             {"contents": [{"role": "model", "parts": [{"text": "x", "thoughtSignature": "s"}, {"functionCall": {"name": "n"}, "thoughtSignature": "s"}]}]},
-            {"contents": [{"role": "model", "parts": [{"text": "x"}, {"functionCall": {"name": "n"}, "thoughtSignature": GEMINI_PLACEHOLDER}]}]},
+            {"contents": [{"role": "model", "parts": [{"text": "x"}, {"functionCall": {"name": "n"}, "thoughtSignature": PLACEHOLDER}]}]},
         ),
         (
             Format.OPENAI_CHAT,
