@@ -12,6 +12,7 @@ from router_core.rewrite.anthropic_thinking import (
     CLAUDE,
     drop_foreign_thinking,
     drop_unsigned_thinking,
+    echo_thinking,
     reads_claude,
     unsign_tools,
 )
@@ -147,6 +148,16 @@ RULES: Final = (
         source="CLIProxyAPI internal/signature; issues #1584, #2172, #3052",
         when=When(format=(Format.ANTHROPIC,), surface=BOTH),
         request=drop_foreign_thinking,
+        reads=("messages",),
+    ),
+    Rule(
+        name="anthropic-echo-thinking",
+        reason='DeepSeek ("The `content[].thinking` in the thinking mode must be passed back to the API.") and Kimi ("thinking '
+        'is enabled but reasoning_content is missing in assistant tool call message") want thinking before each call; a '
+        "blank stands for what another model or a forgetful client left out.",
+        source="github.com/QwenLM/qwen-code/pull/3788; github.com/openclaw/openclaw/issues/70565",
+        when=When(format=(Format.ANTHROPIC,), surface=GENERATE, quirk=("echo_reasoning",)),
+        request=echo_thinking,
         reads=("messages",),
     ),
     Rule(

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from router_core.formats import Format
-from router_core.formats.anthropic.thinking import loop_without_thinking
+from router_core.formats.anthropic.thinking import THOUGHTS, loop_without_thinking
 from router_core.formats.carried import budgeted
 from router_core.json_document import Json
 from router_core.rewrite.context import Context
@@ -36,6 +36,28 @@ def drop_unsigned_thinking(body: Body, context: Context) -> Body:
         return not (isinstance(signature, str) and signature.strip())
 
     return _without_thinking(body, context, unsigned)
+
+
+def echo_thinking(body: Body, context: Context) -> Body:
+    thinking = body.get("thinking")
+    if isinstance(thinking, dict) and thinking.get("type") == "disabled":
+        return body
+
+    def message(value: Json) -> Json:
+        content = (
+            value.get("content") if isinstance(value, dict) and value.get("role") == "assistant" else None
+        )
+        if not isinstance(content, list):
+            return value
+        types = {block.get("type") for block in content if isinstance(block, dict)}
+        return (
+            value if "tool_use" not in types or types & THOUGHTS else value | {"content": [_BLANK, *content]}
+        )
+
+    return at(body, "messages", message)
+
+
+_BLANK: Final = {"type": "thinking", "thinking": " ", "signature": ""}
 
 
 def unsign_tools(body: Body, context: Context) -> Body:

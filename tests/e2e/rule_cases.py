@@ -130,6 +130,10 @@ ANTHROPIC: Final = (
             headers={"anthropic-beta": "a-1"}, added={"anthropic-beta": "a-1,b-1"}),
     _claude("anthropic-unsigned-thinking", {"messages": [ASK, said(thought(), text("a")), ASK]},
             {"messages": [ASK, said(text("a")), ASK]}),
+    # Another conversation, which is to belong to another account.
+    _claude("anthropic-echo-thinking", {"messages": [user(text("look")), said(text("a"), USE), user(RESULT)]},
+            {"messages": [user(text("look")), said({"type": "thinking", "thinking": " ", "signature": ""}, text("a"), USE), user(RESULT)]},
+            provider="wants-thoughts"),
     _claude("anthropic-foreign-thinking", {"messages": [ASK, said(thought(OF_GEMINI), text("a")), ASK]},
             {"messages": [ASK, said(text("a")), ASK]}),
     _claude("anthropic-tool-signatures", {"messages": [ASK, said({**USE, "signature": ""}), user(RESULT)]},

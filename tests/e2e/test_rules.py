@@ -22,6 +22,7 @@ from tests.upstream import FakeThread
 VERSION = {"anthropic-version": "2023-06-01"}
 OWN: dict[str, dict[str, Any]] = {
     "two-accounts": {"format": "anthropic", "quirks": ["claude_api"], "headers": VERSION},
+    "wants-thoughts": {"format": "anthropic", "quirks": ["echo_reasoning"], "headers": VERSION},
     "by-token": {
         "format": "anthropic",
         "auth": [{"header": "authorization", "scheme": "bearer"}],

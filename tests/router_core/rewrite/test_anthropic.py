@@ -38,6 +38,7 @@ CALL = {"type": "tool_use", "id": "t1", "name": "f", "input": {"n": 1}}
 RESULT = {"type": "tool_result", "tool_use_id": "t1", "content": "2"}
 BUDGET = {"type": "enabled", "budget_tokens": 2048}
 MARK = {"cache_control": {"type": "ephemeral"}}
+ECHOES = frozenset({"echo_reasoning"})
 HOUR = {"cache_control": {"type": "ephemeral", "ttl": "1h"}}
 
 
@@ -80,6 +81,13 @@ CASES = [
          talk(turn("assistant", text("a")), ASK, thinking=BUDGET)),
     case("anthropic-foreign-thinking", "Amp's servers decide", talk(turn("assistant", thought(signature=GEMINI), text()), ASK),
          None, quirks=frozenset({"amp_signatures"})),
+    case("anthropic-echo-thinking", "a blank for what was dropped", talk(turn("assistant", CALL), turn("user", RESULT)),
+         talk(turn("assistant", {"type": "thinking", "thinking": " ", "signature": ""}, CALL), turn("user", RESULT)), quirks=ECHOES, model="kimi-k2.6"),
+    case("anthropic-echo-thinking", "it is there", talk(turn("assistant", thought(), CALL), turn("user", RESULT)), None,
+         quirks=ECHOES, model="kimi-k2.6"),
+    case("anthropic-echo-thinking", "no call, no thinking", talk(turn("assistant", text()), ASK), None, quirks=ECHOES, model="kimi-k2.6"),
+    case("anthropic-echo-thinking", "switched off", talk(turn("assistant", CALL), turn("user", RESULT), thinking={"type": "disabled"}), None,
+         quirks=ECHOES, model="kimi-k2.6"),
     case("anthropic-tool-signatures", "what Amp was given", talk(turn("assistant", {**CALL, "signature": ""}, text(signature="")), turn("user", RESULT)),
          talk(turn("assistant", CALL, text(signature="")), turn("user", RESULT))),
     case("anthropic-tool-signatures", "Amp's servers take it", talk(turn("assistant", {**CALL, "signature": ""}), turn("user", RESULT)),
