@@ -25,7 +25,15 @@ def fold(events: list[Named]) -> Json:
                 old = candidate.get("content") or {}
                 parts = _joined(old.get("parts"), content.get("parts"))
                 candidate["content"] = old | content | ({} if parts is None else {"parts": parts})
-            candidate |= {k: v for k, v in chunk.items() if k != "content"}
+            candidate |= {k: v for k, v in chunk.items() if k not in ("content", "logprobsResult")}
+            if isinstance(chunk.get("logprobsResult"), dict):
+                # Each chunk tells of its own tokens.
+                known = candidate.setdefault("logprobsResult", {})
+                for name, told in chunk["logprobsResult"].items():
+                    if isinstance(told, list):
+                        known.setdefault(name, []).extend(told)
+                    else:
+                        known[name] = told
         body |= {k: v for k, v in value.items() if k != "candidates"}
         if "candidates" in value:
             body.setdefault("candidates", None)

@@ -77,8 +77,12 @@ def _content(where: dict[str, Any], part: dict[str, Any]) -> Iterator[dict[str, 
     key = "refusal" if part.get("type") == "refusal" else "text"
     name = "refusal" if key == "refusal" else "output_text"
     text = part.get(key, "")
-    logprobs: dict[str, Any] = {"logprobs": []} if key == "text" else {}
-    yield {"type": "response.content_part.added", **where, "part": part | {key: ""}}
+    logprobs: dict[str, Any] = {"logprobs": part.get("logprobs") or []} if key == "text" else {}
+    yield {
+        "type": "response.content_part.added",
+        **where,
+        "part": part | {key: ""} | {name: [] for name in logprobs},
+    }
     yield {"type": f"response.{name}.delta", **where, "delta": text, **logprobs}
     for i, annotation in enumerate(part.get("annotations") or ()):
         yield {

@@ -102,6 +102,8 @@ def vendor_parameters(body: Body, context: Context) -> Body:
     body = without(body, *_VENDOR_DROPS.get(name or "", ()))
     if name == "xai" and _XAI_REASONING.match(context.model):
         body = without(body, "presence_penalty", "frequency_penalty", "stop")
+    if name == "mistral" and "seed" in body:
+        body = without(body, "seed") | {"random_seed": body["seed"]}
     if name == "groq":
         body = at(
             body,
@@ -234,7 +236,9 @@ RULES: Final = (
     Rule(
         name="chat-vendor-parameters",
         reason="Parameters that a provider answers with 400 or 422.",
-        source=_NINE + " (dropClientMetadata); console.groq.com/docs/openai, docs.x.ai/docs/guides/reasoning",
+        source=_NINE
+        + " (dropClientMetadata); console.groq.com/docs/openai, docs.x.ai/docs/guides/reasoning, "
+        "docs.mistral.ai/api",
         when=When(format=_CHAT, surface=_GENERATE, kin=_VENDORS),
         request=vendor_parameters,
         reads=("messages",),

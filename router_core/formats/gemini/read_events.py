@@ -14,6 +14,7 @@ from router_core.formats import failures, ir, stops
 from router_core.formats.context import Context
 from router_core.formats.gemini.endings import given_up
 from router_core.formats.gemini.fields import get
+from router_core.formats.gemini.logprobs import read_logprobs
 from router_core.formats.gemini.partial import PartialCall
 from router_core.formats.ir import Format
 from router_core.formats.media import kind_of
@@ -223,16 +224,9 @@ class EventReader:
         candidate.open, candidate.kind, candidate.signature = None, "", None
 
     def _logprobs(self, candidate: _Candidate, item: dict[str, Any], events: list[ir.Event]) -> None:
-        result = get(item, "logprobsResult")
-        chosen = get(result, "chosenCandidates") if isinstance(result, dict) else None
-        if not chosen:
-            return
-        tops = get(result, "topCandidates") or []
-        content = []
-        for number, entry in enumerate(chosen):
-            top = get(tops[number], "candidates") if number < len(tops) else None
-            content.append({**_logprob(entry), "top_logprobs": [_logprob(other) for other in top or ()]})
-        events.append(ir.Logprobs(content, candidate.number))
+        content = read_logprobs(get(item, "logprobsResult"))
+        if content:
+            events.append(ir.Logprobs(content, candidate.number))
 
     def _fail(self, message: str, events: list[ir.Event], code: str | None = None) -> None:
         self._ended = True
@@ -241,15 +235,6 @@ class EventReader:
     def _new(self) -> int:
         self._next += 1
         return self._next - 1
-
-
-def _logprob(entry: dict[str, Any]) -> dict[str, Any]:
-    token = entry.get("token") or ""
-    return {
-        "token": token,
-        "logprob": get(entry, "logProbability") or 0.0,
-        "bytes": list(token.encode(errors="surrogatepass")),
-    }
 
 
 def _sources(grounding: dict[str, Any]) -> list[ir.Citation]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from router_core.formats import carrier, failures, ir, stops, writing
 from router_core.formats.context import Context
+from router_core.formats.gemini.logprobs import write_logprobs
 from router_core.formats.ir import Format
 from router_core.formats.shape import arguments_object
 from router_core.formats.usage import write_gemini
@@ -31,6 +32,8 @@ class EventWriter(writing.EventWriter):
         self._carried: dict[int, list[str]] = {}
         """Opaque reasoning of each candidate that waits for the part that it stands on."""
         self._citations: dict[int, list[ir.Citation]] = {}
+        self._probabilities: dict[int, list[dict[str, Any]]] = {}
+        """Of the tokens of each candidate that were said; they go with its next chunk."""
         self._usage: dict[str, Any] | None = None
         self._finishes: list[ir.Finish] = []
 
@@ -43,6 +46,10 @@ class EventWriter(writing.EventWriter):
         state = self._parts.get(event.index)
         if state is not None and event.citation.url:
             self._citations.setdefault(state.choice, []).append(event.citation)
+        return []
+
+    def _logprobs(self, event: ir.Logprobs) -> Documents:
+        self._probabilities.setdefault(event.choice, []).extend(event.content)
         return []
 
     def _report(self, event: ir.UsageReport) -> None:
@@ -139,8 +146,12 @@ class EventWriter(writing.EventWriter):
         return chunks
 
     def _chunk(self, choice: int, parts: list[dict[str, Any]]) -> dict[str, Any]:
+        candidate: dict[str, Any] = {"content": {"role": "model", "parts": parts}, "index": choice}
+        probabilities = self._probabilities.pop(choice, None)
+        if probabilities:
+            candidate["logprobsResult"] = write_logprobs(probabilities)
         chunk: dict[str, Any] = {
-            "candidates": [{"content": {"role": "model", "parts": parts}, "index": choice}],
+            "candidates": [candidate],
             "modelVersion": self._model,
             "responseId": self._id or self._context.id(""),
         }

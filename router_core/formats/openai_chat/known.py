@@ -18,7 +18,16 @@ SHARED: Final = (
 """Fields that Chat Completions and Responses spell alike."""
 _READ: Final = frozenset(
     {"model", "messages", "max_tokens", "max_completion_tokens", "temperature", "top_p", "top_k", "stop"}
-    | {"seed", "presence_penalty", "frequency_penalty", "logprobs", "top_logprobs", "n", "tools"}
+    | {
+        "seed",
+        "random_seed",
+        "presence_penalty",
+        "frequency_penalty",
+        "logprobs",
+        "top_logprobs",
+        "n",
+        "tools",
+    }
     | {"tool_choice", "parallel_tool_calls", "functions", "function_call", "response_format", "modalities"}
     | {"reasoning_effort", "reasoning", "thinking", "enable_thinking", "thinking_budget", "user"}
     | {"include_reasoning", "verbosity", "service_tier", "stream", "stream_options", "web_search_options"}

@@ -43,7 +43,8 @@ def read_request(document: dict[str, Any]) -> ir.Request:
         setattr(request, name, optional_float(document.get(name), name))
     stop = document.get("stop") or []
     request.stop = [stop] if isinstance(stop, str) else list(array(stop, "stop"))
-    request.seed = optional_int(document.get("seed"), "seed")
+    seed = "seed" if "seed" in document else "random_seed"  # Mistral's word for it
+    request.seed = optional_int(document.get(seed), seed)
     if document.get("logprobs"):
         request.logprobs = optional_int(document.get("top_logprobs"), "top_logprobs") or 0
     request.n = optional_int(document.get("n"), "n") or 1

@@ -117,7 +117,7 @@ class Output:
             events = [self.event("response.refusal.done", **where, refusal=text)]
         else:
             block["text"] = text
-            events = [self.event("response.output_text.done", **where, text=text, logprobs=[])]
+            events = [self.event("response.output_text.done", **where, text=text, logprobs=block["logprobs"])]
         state.item["content"].append(block)
         state.part = None
         return [*events, self.event("response.content_part.done", **where, part=block)]

@@ -114,6 +114,16 @@ class EventWriter(writing.EventWriter):
                 return events
         return []
 
+    def _logprobs(self, event: ir.Logprobs) -> Documents:
+        """Those of a delta that has gone already go with one that adds no text."""
+        state = self._output.open
+        if state is None or state.part is None or state.text["type"] != "output_text":
+            return []
+        content = [{**entry, "bytes": entry.get("bytes") or []} for entry in event.content]
+        state.text["logprobs"] += content
+        where = self._output.where_in_content()
+        return [self._output.event("response.output_text.delta", **where, delta="", logprobs=content)]
+
     def _cite(self, event: ir.Cite) -> Documents:
         state = self._output.open
         citation = event.citation

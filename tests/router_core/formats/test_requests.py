@@ -631,6 +631,12 @@ def test_limits_and_sampling() -> None:
     assert asks(C, R, {**chat, "max_tokens": 5}).document["max_output_tokens"] == 16
 
 
+def test_mistrals_seed_is_a_seed() -> None:
+    written = asks(C, G, {**MINIMAL[C], "random_seed": 7})
+    assert written.document["generationConfig"]["seed"] == 7
+    assert written.dropped() == []
+
+
 def test_the_token_limit_is_named_as_the_host_knows_it() -> None:
     for model, field in (
         ("gpt-5.2", "max_completion_tokens"),

@@ -98,6 +98,7 @@ CASES = [
     case("chat-effort-dialect", "an unknown host", talk(thinking={"type": "enabled"}), None, provider="vllm"),
     case("chat-vendor-parameters", "Groq", talk(logprobs=True, logit_bias={}), talk(), provider="groq"),
     case("chat-vendor-parameters", "Cerebras", talk(client_metadata={}), talk(), provider="cerebras"),
+    case("chat-vendor-parameters", "Mistral's word for it", talk(seed=7), talk(random_seed=7), provider="mistral"),
     case("chat-vendor-parameters", "Grok thinks", talk(stop=["x"], presence_penalty=1), talk(), provider="xai", model="grok-4"),
     case("chat-vendor-parameters", "legal at OpenAI", talk(logprobs=True, stop=["x"]), None),
     case("chat-empty-tools", "refused there", talk(tools=[], tool_choice="auto"), talk(), quirks=frozenset({"drop_empty_tools"})),
@@ -148,7 +149,7 @@ def test_long_names_are_shortened_and_restored() -> None:
     ("base", "sent", "expected"),
     [
         ("deepseek", {"reasoning_effort": "high", "max_completion_tokens": 9}, {"max_tokens": 9, "thinking": {"type": "enabled"}}),
-        ("mistral", {"user": "u", "seed": 1}, {"seed": 1}),
+        ("mistral", {"user": "u", "seed": 1}, {"random_seed": 1}),
         ("openai-compatible", {"user": "u", "thinking": {}}, {"user": "u", "thinking": {}}),
     ],
 )  # fmt: skip
