@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from io import StringIO
 from typing import Final, Literal
 
 from router_core.formats import custom_tools, ir
@@ -27,14 +28,14 @@ class ClientView:
         """A part that came before and is left out."""
         self._customs = client is Format.OPENAI_RESPONSES
         """Whether the client knows calls with free text, whatever tools it has."""
-        self._held: dict[int, tuple[bool, list[str]]] = {}
+        self._held: dict[int, tuple[bool, StringIO]] = {}
         """Arguments that change their shape when they are complete; True where they become free text."""
         self._ids: dict[str, str] = {}
         self._kept: list[ir.Part] = []
         self._thinking: dict[int, ir.Thinking] = {}
         self._made: dict[int, ir.ToolCall] = {}
         """Calls under way."""
-        self._texts: dict[int, list[str]] = {}
+        self._texts: dict[int, StringIO] = {}
         """Of reasoning and calls, and of Gemini's texts, which may be signed at their end."""
         self._ending: tuple[str, ir.Signature] | None = None
         self._signs_texts = context.upstream is Format.GEMINI
@@ -45,9 +46,9 @@ class ClientView:
                 if event.index == self._repeated:
                     return []
                 if event.index in self._texts:
-                    self._texts[event.index].append(event.text)
+                    self._texts[event.index].write(event.text)
                 if event.index in self._held:
-                    self._held[event.index][1].append(event.text)
+                    self._held[event.index][1].write(event.text)
                     return []
             case ir.PartStart():
                 started = self._start(event)
@@ -79,7 +80,7 @@ class ClientView:
             if isinstance(part, ir.ToolCall):
                 self._made[event.index], self._texts[event.index] = part, []
             elif isinstance(part, ir.Thinking) or (self._signs_texts and type(part) is ir.Text):
-                self._texts[event.index] = []
+                self._texts[event.index] = StringIO()
         return event
 
     def _call(self, part: ir.ToolCall, index: int) -> ir.ToolCall:
@@ -92,7 +93,7 @@ class ClientView:
         custom = part.kind == "custom" or (tool is not None and tool.custom)
         known = self._customs or name in self._context.customs
         if custom and known is not (part.kind == "custom"):
-            self._held[index] = (known, [])
+            self._held[index] = (known, StringIO())
         kind: Literal["function", "custom"] = "custom" if custom and known else "function"
         return replace(part, id=fitted, name=name, namespace=namespace, kind=kind)
 
@@ -102,24 +103,24 @@ class ClientView:
         events: list[ir.Event] = []
         held = self._held.pop(event.index, None)
         if held is not None:
-            free, pieces = held
-            text = "".join(pieces)
+            free, given = held
+            text = given.getvalue()
             text = custom_tools.unwrap(text) if free else arguments_text(custom_tools.wrap(text))
             if text:
                 events.append(ir.Delta(event.index, text))
             if event.index in self._texts:
-                self._texts[event.index] = [text]
+                self._texts[event.index] = StringIO(text)
         part = self._thinking.pop(event.index, None)
         if part is not None:
             event = self._signed(event, part)
             if event.index in self._texts:
-                text = "".join(self._texts.pop(event.index))
+                text = self._texts.pop(event.index).getvalue()
                 self._kept.append(ir.Thinking(text, event.signature, part.redacted))
         elif event.index in self._made:
-            call, text = self._made.pop(event.index), "".join(self._texts.pop(event.index))
+            call, text = self._made.pop(event.index), self._texts.pop(event.index).getvalue()
             self._kept.append(replace(call, arguments=text or call.arguments))
         elif event.index in self._texts:
-            text = "".join(self._texts.pop(event.index))
+            text = self._texts.pop(event.index).getvalue()
             self._ending = (text, event.signature) if event.signature else None
         events.append(event)
         return events

@@ -48,6 +48,8 @@ class EventReader:
         self._ended = False
         self._called = False
         """Whether a call has been passed on."""
+        self._lost = False
+        """Whether arguments have come for a call whose beginning has not."""
         self._stop: ir.Finish | None = None
 
     def read(self, event: dict[str, Any]) -> list[ir.Event]:
@@ -139,7 +141,8 @@ class EventReader:
         if block is None:
             opening = {"text_delta": {"type": "text"}, "thinking_delta": {"type": "thinking"}}.get(str(type_))
             if opening is None:
-                return self._lost_call() if delta.get("partial_json") else []
+                self._lost |= type_ == "input_json_delta"
+                return []
             events = self._block_start({"index": number, "content_block": opening})
             return events + self._delta(event)
         if type_ == "text_delta" or type_ == "thinking_delta":
@@ -216,16 +219,16 @@ class EventReader:
         for block in self._blocks.values():
             events += self._close(block)
         self._blocks.clear()
-        if self._stop is not None and self._stop.stop is ir.Stop.TOOL_CALLS and not self._called:
-            return [*events, *self._lost_call()]
+        ending = self._stop or ir.Finish(ir.Stop.END)
+        if ending.stop is ir.Stop.TOOL_CALLS and (self._lost or not self._called):
+            return [
+                *events,
+                ir.Failure("api", "a tool call of the upstream's answer came without its beginning"),
+            ]
         usage = self._usage.take()
         if usage is not None:
             events.append(ir.UsageReport(usage))
-        return [*events, self._stop or ir.Finish(ir.Stop.END), ir.End()]
-
-    def _lost_call(self) -> list[ir.Event]:
-        self._ended = True
-        return [ir.Failure("api", "a tool call of the upstream's answer came without its beginning")]
+        return [*events, ending, ir.End()]
 
 
 def _opening(native: dict[str, Any], model: str) -> ir.Part | None:

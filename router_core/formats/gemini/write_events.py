@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import StringIO
 from typing import Any
 
 from router_core.formats import carrier, failures, ir, stops, writing
@@ -14,12 +15,12 @@ from router_core.formats.writing import Documents
 
 
 class _Part:
-    __slots__ = ("choice", "part", "pieces")
+    __slots__ = ("choice", "part", "said")
 
     def __init__(self, part: ir.Part, choice: int):
         self.part = part
         self.choice = choice
-        self.pieces: list[str] = []
+        self.said = StringIO()
         """Arguments, or reasoning that a signature will need."""
 
 
@@ -93,9 +94,9 @@ class EventWriter(writing.EventWriter):
             case ir.Text() | ir.Refused():
                 return [self._chunk(state.choice, self._signed(state.choice, {"text": event.text}))]
             case ir.ToolCall():
-                state.pieces.append(event.text)
+                state.said.write(event.text)
             case ir.Thinking():
-                state.pieces.append(event.text)
+                state.said.write(event.text)
                 if not self._context.hide_reasoning:
                     return [self._chunk(state.choice, [{"text": event.text, "thought": True}])]
         return []
@@ -105,7 +106,7 @@ class EventWriter(writing.EventWriter):
         if state is None:
             return []
         part = state.part
-        text = "".join(state.pieces)
+        text = state.said.getvalue()
         match part:
             case ir.ToolCall():
                 call = {"id": part.id, "name": part.name, "args": arguments_object(text)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from io import StringIO
 from typing import Any
 
 from router_core.formats import failures, ir, stops, writing
@@ -23,14 +24,14 @@ class EventWriter(writing.EventWriter):
         self._created = datetime.fromtimestamp(context.created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         self._hide = context.hide_reasoning
         self._parts: dict[int, ir.Part] = {}
-        self._pieces: dict[int, list[str]] = {}
+        self._arguments: dict[int, StringIO] = {}
         self._usage: dict[str, Any] = {"prompt_eval_count": 0, "eval_count": 0}
 
     def _part_start(self, event: ir.PartStart) -> Documents:
         if event.choice == 0:
             self._parts[event.index] = event.part
             if type(event.part) is ir.ToolCall:
-                self._pieces[event.index] = []
+                self._arguments[event.index] = StringIO()
         return []
 
     def _delta(self, event: ir.Delta) -> Documents:
@@ -40,14 +41,14 @@ class EventWriter(writing.EventWriter):
             case ir.Thinking() if not self._hide:
                 return [self._line({"content": "", "thinking": event.text})]
             case ir.ToolCall():
-                self._pieces[event.index].append(event.text)
+                self._arguments[event.index].write(event.text)
         return []
 
     def _part_end(self, event: ir.PartEnd) -> Documents:
         part = self._parts.pop(event.index, None)
         if type(part) is not ir.ToolCall:
             return []
-        text = "".join(self._pieces.pop(event.index))
+        text = self._arguments.pop(event.index).getvalue()
         function = {"name": part.name, "arguments": arguments_object(text)}
         return [self._line({"content": "", "tool_calls": [{"id": part.id, "function": function}]})]
 

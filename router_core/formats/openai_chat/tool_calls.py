@@ -12,12 +12,25 @@ import orjson
 
 from router_core.formats import carrier, ir
 from router_core.formats.ir import Format
+from router_core.formats.object_text import Damaged, ObjectText
 
 _OWN: Final = frozenset({"index", "id", "type", "function", "custom"})
 
 
 class Call:
-    __slots__ = ("arguments", "ended", "extra", "id", "index", "kind", "name", "named", "signature")
+    __slots__ = (
+        "begun",
+        "ended",
+        "extra",
+        "held",
+        "id",
+        "index",
+        "kind",
+        "name",
+        "named",
+        "object",
+        "signature",
+    )
 
     def __init__(self, index: int, id: str):
         self.index = index
@@ -26,19 +39,28 @@ class Call:
         self.named = False
         self.ended = False
         self.kind = "function"
-        self.arguments: list[str] = []
+        self.held: list[str] = []
+        """Arguments that came before the name."""
+        self.begun = False
+        """Whether it has arguments."""
+        self.object: ObjectText | None = ObjectText()
+        """How far the arguments are an object; None where they are none."""
         self.signature: ir.Signature | None = None
         self.extra: dict[str, Any] = {}
         """Fields beyond OpenAI's own."""
 
     @property
     def complete(self) -> bool:
-        """Whether the arguments are a JSON value by now."""
-        try:
-            orjson.loads("".join(self.arguments))
-        except ValueError:
-            return False
-        return True
+        """Whether the arguments are an object by now."""
+        return self.object is not None and self.object.complete
+
+    def add(self, text: str) -> None:
+        self.begun = True
+        if self.object is not None:
+            try:
+                self.object.feed(text)
+            except Damaged:
+                self.object = None
 
 
 class CallReader:
@@ -49,7 +71,7 @@ class CallReader:
         self._by_index: dict[int, Call] = {}
         self._by_id: dict[str, Call] = {}
         self._last: Call | None = None
-        self.calls: list[Call] = []
+        self._open: list[Call] = []
 
     def read(self, fragments: list[Any], next_index: int) -> tuple[list[ir.Event], int]:
         """The events of one delta's ``tool_calls``, and the next free part index."""
@@ -73,14 +95,24 @@ class CallReader:
 
     def end(self) -> list[ir.Event]:
         """Ends what is open. A call that never got a name is none, unless it was given something."""
-        events: list[ir.Event] = []
-        for call in self.calls:
-            if call.named and not call.ended:
-                call.ended = True
-                events.append(ir.PartEnd(call.index))
-            elif not call.named and "".join(call.arguments).strip() not in ("", "{}"):
+        events = [self._end(call) for call in self._open if call.named]
+        for call in self._open:
+            if not call.named and "".join(call.held).strip() not in ("", "{}"):
                 events.append(ir.Failure("api", "a tool call of the upstream's answer came without its name"))
+        self._open.clear()
         return events
+
+    def _end_complete(self) -> list[ir.Event]:
+        """Ends the calls whose arguments are complete, so that the next one need not wait for them."""
+        whole = [call for call in self._open if call.named and call.complete]
+        if whole:
+            self._open = [call for call in self._open if call not in whole]
+        return [self._end(call) for call in whole]
+
+    @staticmethod
+    def _end(call: Call) -> ir.Event:
+        call.ended = True
+        return ir.PartEnd(call.index)
 
     def _find(self, fragment: dict[str, Any], function: dict[str, Any], touched: set[int]) -> Call | None:
         """The call that a fragment continues, None where it begins one."""
@@ -99,25 +131,16 @@ class CallReader:
             if name != call.name or index in touched:
                 return None
             text = function.get("arguments")
-            if call.arguments and isinstance(text, str) and text.lstrip().startswith("{") and call.complete:
+            if call.begun and isinstance(text, str) and text.lstrip().startswith("{") and call.complete:
                 return None
         return call
 
     def _add(self, call: Call, fragment: dict[str, Any]) -> None:
-        self.calls.append(call)
+        self._open.append(call)
         if call.id:
             self._by_id[call.id] = call
         if isinstance(fragment.get("index"), int):
             self._by_index[fragment["index"]] = call
-
-    def _end_complete(self) -> list[ir.Event]:
-        """Ends the calls whose arguments are complete, so that the next one need not wait for them."""
-        events: list[ir.Event] = []
-        for call in self.calls:
-            if call.named and not call.ended and call.complete:
-                call.ended = True
-                events.append(ir.PartEnd(call.index))
-        return events
 
     def _extend(self, call: Call, fragment: dict[str, Any], function: dict[str, Any]) -> list[ir.Event]:
         if not call.id and fragment.get("id"):
@@ -128,7 +151,7 @@ class CallReader:
             text = function.get("input")
         if isinstance(text, dict | list):
             text = orjson.dumps(text).decode()
-        elif text == "null" and not call.arguments:
+        elif text == "null" and not call.begun:
             text = None
         for key in fragment.keys() - _OWN:
             call.extra[key] = fragment[key]
@@ -141,13 +164,16 @@ class CallReader:
             call.kind = "custom" if "custom" in fragment else "function"
             part = ir.ToolCall(call.id, name, "", call.kind, signature=call.signature)  # type: ignore[arg-type]
             events.append(ir.PartStart(call.index, part, self._choice))
-            events += [ir.Delta(call.index, earlier) for earlier in call.arguments]
+            events += [ir.Delta(call.index, earlier) for earlier in call.held]
+            call.held.clear()
         if isinstance(text, str) and text:
             if call.ended:
                 return events
-            call.arguments.append(text)
+            call.add(text)
             if call.named:
                 events.append(ir.Delta(call.index, text))
+            else:
+                call.held.append(text)
         return events
 
 

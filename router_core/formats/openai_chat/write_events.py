@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import StringIO
 from typing import Any, Final
 
 from router_core.formats import carrier, failures, ir, stops, writing
@@ -26,7 +27,7 @@ class _Choice:
         self.images = 0
         self.length = 0
         """Characters of text until now, for citations."""
-        self.text: list[str] = []
+        self.text = StringIO()
         """Reasoning under way, which is repeated beside its signature."""
 
 
@@ -80,7 +81,7 @@ class EventWriter(writing.EventWriter):
                 choice.calls += 1
                 chunks.append(self._call(state, part))
             case ir.Thinking():
-                choice.text = []
+                choice.text = StringIO()
             case ir.Media() if part.kind == "image":
                 url = part.url if part.data is None else media_types.data_url(part)
                 image = {"type": "image_url", "image_url": {"url": url}, "index": choice.images}
@@ -114,9 +115,10 @@ class EventWriter(writing.EventWriter):
                 call = {"index": state.call, kind: {_TEXT[kind]: event.text}}
                 return [self._chunk(state.choice, {"tool_calls": [call]})]
             case ir.Thinking():
-                self._choices[state.choice].text.append(event.text)
                 if self._context.hide_reasoning:
                     return []
+                if self._context.carry_reasoning:
+                    self._choices[state.choice].text.write(event.text)
                 return [self._chunk(state.choice, {self._context.reasoning_field: event.text})]
             case ir.Refused():
                 return [self._chunk(state.choice, {"refusal": event.text})]
@@ -131,7 +133,7 @@ class EventWriter(writing.EventWriter):
                 call = {"index": state.call, "function": {"arguments": "{}"}}
                 return [self._chunk(state.choice, {"tool_calls": [call]})]
             case ir.Thinking():
-                text = "".join(self._choices[state.choice].text)
+                text = self._choices[state.choice].text.getvalue()
                 return self._detail(state, event.signature or state.part.signature, text)
             case ir.Text() if event.signature is not None:
                 return self._detail(state, event.signature, "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import StringIO
 from typing import Any
 
 import orjson
@@ -13,7 +14,7 @@ from router_core.formats.ir import Format
 class OpenPart:
     """A part under way, and how much of its text has been passed on."""
 
-    __slots__ = ("index", "length", "name", "pieces", "section", "whole")
+    __slots__ = ("index", "length", "name", "passed", "section", "whole")
 
     def __init__(self, index: int, name: str | None = None):
         """`name`: of the tool, where the part is a call."""
@@ -21,7 +22,7 @@ class OpenPart:
         self.length = 0
         self.section: Any = None
         self.name = name
-        self.pieces: list[str] = []
+        self.passed = StringIO()
         """The arguments of a call that have been passed on."""
         self.whole = False
         """The upstream has said it in one piece."""
@@ -66,10 +67,11 @@ def rest_of_call(part: OpenPart, text: Any) -> list[ir.Event]:
     if not isinstance(text, str) or not text:
         return []
     part.whole = True
-    passed = "".join(part.pieces)
+    passed = part.passed.getvalue()
     if text.startswith(passed):
-        part.pieces = [text]
-        return [ir.Delta(part.index, text[len(passed) :])] if len(text) > len(passed) else []
+        rest = text[len(passed) :]
+        part.passed.write(rest)
+        return [ir.Delta(part.index, rest)] if rest else []
     if _same_value(passed, text):
         return []
     return [ir.Failure("api", f"the arguments of the call to {part.name} came damaged")]

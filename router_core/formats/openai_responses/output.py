@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import StringIO
 from typing import Any
 
 from router_core.formats.writing import Documents
@@ -10,13 +11,14 @@ from router_core.formats.writing import Documents
 class OpenItem:
     """The output item under way."""
 
-    __slots__ = ("item", "part", "pieces", "text")
+    __slots__ = ("item", "part", "said", "text")
 
     def __init__(self, item: dict[str, Any]):
         self.item = item
         self.part: int | None = None
         """The part under way in a message, which may hold several."""
-        self.pieces: list[str] = []
+        self.said = StringIO()
+        """What the item or content part under way holds by now."""
         self.text: dict[str, Any] = {}
         """The content part under way."""
 
@@ -100,7 +102,7 @@ class Output:
         """Begins the content part `index`, if it is not the one under way."""
         if state.part == index:
             return []
-        state.part, state.pieces = index, []
+        state.part, state.said = index, StringIO()
         if refusal:
             state.text = {"type": "refusal", "refusal": ""}
         else:
@@ -109,7 +111,7 @@ class Output:
 
     def close_content(self, state: OpenItem) -> Documents:
         """Ends the content part under way; the message stays open for another."""
-        text = "".join(state.pieces)
+        text = state.said.getvalue()
         where = self.where_in_content()
         block = state.text
         if block["type"] == "refusal":

@@ -194,7 +194,7 @@ class EventReader:
         text = event.get("delta")
         if item.call is None or item.done or item.gap or not text:
             return []
-        item.call.pieces.append(text)
+        item.call.passed.write(text)
         return [ir.Delta(item.call.index, text)]
 
     def _call_done(self, event: dict[str, Any]) -> list[ir.Event]:
@@ -222,7 +222,7 @@ class EventReader:
                 events += self._start_call(item, native)
             assert item.call is not None
             events += rest_of_call(item.call, native.get(_CALL_TEXTS[type_]))
-            item.call.pieces.clear()
+            item.call.passed.close()
         else:
             for part in read_server_item(native):
                 index = self._new().index

@@ -88,7 +88,7 @@ class EventWriter(writing.EventWriter):
         match part:
             case ir.Text() | ir.Refused():
                 events = out.open_content(state, event.index, refusal=type(part) is ir.Refused)
-                state.pieces.append(event.text)
+                state.said.write(event.text)
                 where = out.where_in_content()
                 if type(part) is ir.Refused:
                     events.append(out.event("response.refusal.delta", **where, delta=event.text))
@@ -98,7 +98,7 @@ class EventWriter(writing.EventWriter):
                     )
                 return events
             case ir.ToolCall():
-                state.pieces.append(event.text)
+                state.said.write(event.text)
                 name = _DELTAS.get(state.item["type"])
                 return [out.event(f"{name}.delta", **out.where(), delta=event.text)] if name else []
             case ir.Thinking():
@@ -106,10 +106,10 @@ class EventWriter(writing.EventWriter):
                     return []
                 events = []
                 where = {**out.where(), "summary_index": 0}
-                if not state.pieces:
+                if not state.said.tell():
                     block = {"type": "summary_text", "text": ""}
                     events.append(out.event("response.reasoning_summary_part.added", **where, part=block))
-                state.pieces.append(event.text)
+                state.said.write(event.text)
                 events.append(out.event("response.reasoning_summary_text.delta", **where, delta=event.text))
                 return events
         return []
@@ -129,7 +129,7 @@ class EventWriter(writing.EventWriter):
         citation = event.citation
         if state is None or state.part != event.index or not citation.url:
             return []
-        length = sum(map(len, state.pieces))
+        length = state.said.tell()
         annotation = {
             "type": "url_citation",
             "url": citation.url,
@@ -167,7 +167,7 @@ class EventWriter(writing.EventWriter):
         return []
 
     def _close_call(self, state: OpenItem) -> Documents:
-        text = "".join(state.pieces)
+        text = state.said.getvalue()
         item = state.item
         where = self._output.where()
         match item["type"]:
@@ -176,7 +176,7 @@ class EventWriter(writing.EventWriter):
                 events = [self._output.event("response.custom_tool_call_input.done", **where, input=text)]
             case "function_call":
                 text = text if text.strip() else "{}"
-                if not state.pieces:
+                if not state.said.tell():
                     events = [
                         self._output.event("response.function_call_arguments.delta", **where, delta=text)
                     ]
@@ -192,8 +192,8 @@ class EventWriter(writing.EventWriter):
 
     def _close_reasoning(self, state: OpenItem, signature: ir.Signature | None) -> Documents:
         events: Documents = []
-        if state.pieces:
-            text = "".join(state.pieces)
+        if state.said.tell():
+            text = state.said.getvalue()
             where = {**self._output.where(), "summary_index": 0}
             block = {"type": "summary_text", "text": text}
             state.item["summary"] = [block]
