@@ -78,7 +78,7 @@ class ClientView:
         if self._context.memory is not None and event.choice == 0:
             self._ending = None
             if isinstance(part, ir.ToolCall):
-                self._made[event.index], self._texts[event.index] = part, []
+                self._made[event.index], self._texts[event.index] = part, StringIO()
             elif isinstance(part, ir.Thinking) or (self._signs_texts and type(part) is ir.Text):
                 self._texts[event.index] = StringIO()
         return event
