@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from detour.fakes import FakeUpstream
-from tests.e2e.instance import Detour, base_config
+from tests.e2e.instance import LEDGER, Detour, base_config
 from tests.e2e.routes import TokenEndpoint
 from tests.upstream import FakeThread
 
@@ -61,6 +61,7 @@ def house(fakes: FakeThread, ca_bundle: Path, tmp_path_factory: pytest.TempPathF
             "base_url": upstreams["own"].base_url("anthropic"),
         },
     }
+    config["usage"] = LEDGER
     config["credentials"] = [
         {"id": f"{name}-1", "provider": name, "api_key": f"env:KEY_{name.upper()}"}
         for name in ("anthropic", "openai", "gemini")

@@ -183,8 +183,12 @@ SHORT = {"connect_timeout": "2s", "first_byte_timeout": "2s", "idle_timeout": "2
 """Time limits that a test can wait for. Only for such tests: a busy machine may need longer for a good answer."""
 
 
+LEDGER = {"ledger": "sqlite"}
+"""The section `usage` for those who look at what was used: the ledger's process takes longer to start than the rest."""
+
+
 def base_config(ca_bundle: Path) -> dict[str, Any]:
-    """Every listener on a free port, and time limits that only a hang exceeds."""
+    """Every listener on a free port, time limits that only a hang exceeds, and no ledger (see `LEDGER`)."""
     return {
         # Tests leave connections open; those that look at the end itself say how long it may take.
         "listen": {**dict.fromkeys(("proxy", "gateway", "admin"), "127.0.0.1:0"), "drain": 0},
@@ -199,4 +203,5 @@ def base_config(ca_bundle: Path) -> dict[str, Any]:
         "credentials": [],
         # Nobody waits for a cooldown to end.
         "routing": {"max_wait": 0},
+        "usage": {"ledger": None},
     }

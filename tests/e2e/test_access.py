@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes
 from detour.fakes import FakeUpstream
 from router_core.attempts import BURST
 from tests.e2e.conftest import Start
-from tests.e2e.instance import Detour, base_config
+from tests.e2e.instance import LEDGER, Detour, base_config
 from tests.e2e.routes import eventually
 from tests.e2e.wire import SHAPES, fresh_model
 from tests.upstream import FakeThread
@@ -134,7 +134,6 @@ def test_wrong_keys_are_limited_for_each_address(fake: FakeUpstream, ca_bundle: 
         "access": {"keys": [{"name": "laptop", "key": "env:CLIENT"}]},
         "providers": {"anthropic": {"base_url": fake.base_url("anthropic")}},
         "credentials": [{"id": "a", "provider": "anthropic", "api_key": "upstream-secret"}],
-        "usage": {"ledger": None},
     }
     with Detour(config, tmp_path, {"CLIENT": KEY}) as detour:
         assert ask(detour, KEY).status_code == 200
@@ -192,7 +191,7 @@ def test_clients_have_the_name_of_their_network(start: Start, fake: FakeUpstream
         access={"networks": [{"network": "127.0.0.0/8", "name": "desk"}]},
         providers={"anthropic": {"base_url": fake.base_url("anthropic")}},
         credentials=[{"id": "a", "provider": "anthropic", "api_key": "upstream-secret"}],
-        usage={"budgets": [{"client": "desk", "per": "day", "tokens": 1, "action": "refuse"}]},
+        usage=LEDGER | {"budgets": [{"client": "desk", "per": "day", "tokens": 1, "action": "refuse"}]},
     )
     path, headers, body = SHAPES["anthropic"].request(fresh_model())
     with detour.client() as client:

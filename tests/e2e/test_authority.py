@@ -18,7 +18,7 @@ from tests.e2e.wire import tunnel
 
 @pytest.fixture(scope="module")
 def detour(ca_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Detour]:
-    config = base_config(ca_bundle) | {"usage": {"ledger": None}, "ca": {"refusals": 0}}
+    config = base_config(ca_bundle) | {"ca": {"refusals": 0}}
     with Detour(config, tmp_path_factory.mktemp("authority")) as detour:
         yield detour
 

@@ -54,7 +54,6 @@ def instance(upstream: FakeUpstream, ca_bundle: Path, tmp_path_factory: pytest.T
     config = base_config(ca_bundle) | {
         "providers": {"anthropic": {"base_url": upstream.base_url("anthropic")}},
         "credentials": [{"id": "one", "provider": "anthropic", "api_key": "env:KEY"}],
-        "usage": {"ledger": None},
     }
     return Detour(config, tmp_path_factory.mktemp("local"), {"KEY": "the-configured-one"})
 

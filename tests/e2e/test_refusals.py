@@ -89,7 +89,7 @@ def origin(fakes: FakeThread) -> Iterator[FakeUpstream]:
 
 def config(origin: FakeUpstream, **ca: Any) -> dict[str, Any]:
     own = {"format": "anthropic", "hosts": ["localhost"], "base_url": origin.base_url("anthropic")}
-    return {"providers": {"own": own}, "ca": ca, "usage": {"ledger": None}}
+    return {"providers": {"own": own}, "ca": ca}
 
 
 @pytest.fixture(scope="module")

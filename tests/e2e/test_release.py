@@ -14,7 +14,7 @@ from typing import Any, Self
 import httpx
 import pytest
 
-from tests.e2e.instance import ROOT, TIMEOUT, base_config
+from tests.e2e.instance import LEDGER, ROOT, TIMEOUT, base_config
 from tests.e2e.wire import SHAPES
 from tests.upstream import FakeThread
 
@@ -118,6 +118,7 @@ def config(fakes: FakeThread, ca_bundle: Path, tmp_path: Path) -> dict[str, Any]
     fake = fakes.start("released")
     return base_config(ca_bundle) | {
         "data_dir": str(tmp_path / "data"),
+        "usage": LEDGER,
         "providers": {"anthropic": {"base_url": fake.base_url("anthropic")}},
         "credentials": [{"id": "one", "provider": "anthropic", "api_key": "secret-one"}],
     }

@@ -17,7 +17,7 @@ import pytest
 from detour.fakes import Fault
 from tests.e2e import forked
 from tests.e2e.conftest import Start
-from tests.e2e.instance import ROOT, STOP, Detour, base_config
+from tests.e2e.instance import LEDGER, ROOT, STOP, Detour, base_config
 from tests.e2e.wire import SHAPES
 from tests.upstream import FakeThread
 
@@ -123,7 +123,7 @@ def test_what_root_tries_out_can_be_a_services_afterwards(
     fakes: FakeThread, ca_bundle: Path, tmp_path: Path
 ) -> None:
     fake, service = fakes.start("tried-out"), 10001
-    config = base_config(ca_bundle) | {"capture": {"mode": "all"}}
+    config = base_config(ca_bundle) | {"capture": {"mode": "all"}, "usage": LEDGER}
     config["providers"] = {"anthropic": {"base_url": fake.base_url("anthropic")}}
     config["credentials"] = [{"id": "a", "provider": "anthropic", "api_key": "secret"}]
     data = tmp_path / "data"

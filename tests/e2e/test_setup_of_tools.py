@@ -71,7 +71,7 @@ def upstream(fakes: FakeThread) -> Iterator[FakeUpstream]:
 def detour(
     upstream: FakeUpstream, ca_bundle: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Detour]:
-    config = base_config(ca_bundle) | {"usage": {"ledger": None}}
+    config = base_config(ca_bundle)
     config["upstream"] |= {"connect_timeout": "20s", "first_byte_timeout": "60s", "idle_timeout": "60s"}
     formats = {"anthropic": "anthropic", "openai": "openai-chat", "gemini": "gemini"}
     config["providers"] = {name: {"base_url": upstream.base_url(format)} for name, format in formats.items()}

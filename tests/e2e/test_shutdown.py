@@ -16,7 +16,7 @@ from websockets.sync.client import connect
 
 from detour.fakes import FakeUpstream, Fault
 from tests.e2e.conftest import Start
-from tests.e2e.instance import Detour
+from tests.e2e.instance import LEDGER, Detour
 from tests.e2e.wire import SHAPES, Http2Client, address, tunnel
 from tests.upstream import FakeThread
 
@@ -44,7 +44,7 @@ def ask_for_the_end(detour: Detour, number: signal.Signals = signal.SIGTERM) -> 
 def test_what_is_under_way_comes_to_its_end_and_nothing_new_begins(start: Start, fakes: FakeThread) -> None:
     fake = fakes.start("drained")
     fake.script.add(Fault.gate("rest"), model="claude-gated")
-    detour = start(**anthropic(fake, drain="60s"))
+    detour = start(**anthropic(fake, drain="60s"), usage=LEDGER)
     path, headers, body = SHAPES["anthropic"].request("claude-gated", stream=True)
     gateway = httpx.Client(base_url=detour.gateway_url, trust_env=False, timeout=60)
     admin = httpx.Client(base_url=f"http://{detour.admin}", trust_env=False, timeout=60)

@@ -18,7 +18,7 @@ import httpx
 import pytest
 
 from tests.e2e import forked
-from tests.e2e.instance import ROOT, Detour, base_config
+from tests.e2e.instance import LEDGER, ROOT, Detour, base_config
 from tests.e2e.wire import SHAPES
 from tests.upstream import FakeThread
 
@@ -26,7 +26,7 @@ from tests.upstream import FakeThread
 @pytest.fixture
 def config(fakes: FakeThread, ca_bundle: Path, tmp_path: Path) -> dict:
     fake = fakes.start("behind")
-    config = base_config(ca_bundle) | {"data_dir": str(tmp_path / "data")}
+    config = base_config(ca_bundle) | {"data_dir": str(tmp_path / "data"), "usage": LEDGER}
     config["listen"] |= {"drain": "60s"}
     config["upstream"] |= {"connect_timeout": "30s", "first_byte_timeout": "60s"}
     config["providers"] = {"anthropic": {"base_url": fake.base_url("anthropic")}}

@@ -22,7 +22,7 @@ from router_core.formats import Format
 from router_core.usage.count import Meter
 from router_core.usage.tap import Tap
 from tests.e2e.conftest import House, Start
-from tests.e2e.instance import ROOT, TIMEOUT, Detour, base_config
+from tests.e2e.instance import LEDGER, ROOT, TIMEOUT, Detour, base_config
 from tests.e2e.wire import SHAPES, fresh_model
 from tests.upstream import FakeThread
 
@@ -123,7 +123,8 @@ def test_an_attempt_that_failed_is_counted_apart(start: Start, fakes: FakeThread
             {"id": f"{n}-1", "provider": n, "api_key": f"env:{n.upper()}"} for n in ("first", "second")
         ],
         models={"both": {"targets": ["first/m", "second/m"]}},
-        usage={
+        usage=LEDGER
+        | {
             "prices": [{"model": "m", "input": 3, "output": 15}],
             "budgets": [{"per": "day", "tokens": 1, "action": "warn", "name": "one token"}],
         },
@@ -179,7 +180,8 @@ def test_budgets_pass_over_and_refuse(start: Start, fakes: FakeThread) -> None:
             {"id": "c", "provider": "second", "api_key": "secret-of-c"},
         ],
         "models": {m: {"targets": [f"first/{m}", f"second/{m}"]} for m in ("m", "little")},
-        "usage": {
+        "usage": LEDGER
+        | {
             "budgets": [
                 {"credential": "a", "per": "day", "tokens": 1, "action": "pass_over"},
                 {"model": "refused", "per": "month", "tokens": 1, "action": "refuse"},
@@ -250,6 +252,7 @@ def test_a_credential_is_taken_out_and_put_back(start: Start, fakes: FakeThread)
         providers={"anthropic": {"base_url": fake.base_url("anthropic")}},
         credentials=[{"id": "only", "provider": "anthropic", "api_key": "env:ONLY"}],
         routing={"unconfigured": "reject"},
+        usage=LEDGER,
         env={"ONLY": "secret-of-only"},
     )
     path, headers, body = SHAPES["anthropic"].request("claude-sonnet-4-5-20250929")
@@ -281,6 +284,7 @@ def test_a_credential_stays_out_of_use_over_a_restart(start: Start, fakes: FakeT
             {"id": "one", "provider": "anthropic", "api_key": "secret-one", "priority": 1},
             {"id": "two", "provider": "anthropic", "api_key": "secret-two"},
         ],
+        "usage": LEDGER,
     }
     detour = start(**options)
     assert credentials(detour, "disable", "one")["state"] == "disabled"
@@ -307,6 +311,7 @@ def test_each_turn_on_a_websocket_is_counted(start: Start, fakes: FakeThread) ->
     detour = start(
         providers={"openai": {"base_url": fake.base_url("openai-chat")}},
         credentials=[{"id": "only", "provider": "openai", "api_key": "env:ONLY"}],
+        usage=LEDGER,
         env={"ONLY": "secret-of-only"},
     )
     url = detour.gateway_url.replace("http", "ws", 1) + "/v1/responses"
@@ -330,6 +335,7 @@ def test_what_was_reported_before_the_client_left_is_counted(start: Start, fakes
     detour = start(
         providers={"anthropic": {"base_url": fake.base_url("anthropic")}},
         credentials=[{"id": "only", "provider": "anthropic", "api_key": "env:ONLY"}],
+        usage=LEDGER,
         env={"ONLY": "secret-of-only"},
     )
     path, headers, body = SHAPES["anthropic"].request("claude-sonnet-4-5-20250929", stream=True)
@@ -408,7 +414,7 @@ def failing(
 ) -> Iterator[tuple[Detour, dict[str, FakeUpstream]]]:
     """For each of `FAILING` a provider with a credential that gets it, and another one that does not."""
     config = base_config(ca_bundle)
-    config["credentials"], upstreams = [], {}
+    config["credentials"], config["usage"], upstreams = [], LEDGER, {}
     for case in FAILING:
         fake = upstreams[case.provider] = fakes.start(case.provider)
         status = 200 if case.stream else 503
@@ -467,6 +473,7 @@ def test_the_pace_of_what_runs_is_shown(start: Start, fakes: FakeThread) -> None
     detour = start(
         providers={"anthropic": {"base_url": fake.base_url("anthropic")}},
         credentials=[{"id": "only", "provider": "anthropic", "api_key": "env:ONLY"}],
+        usage=LEDGER,
         env={"ONLY": "secret-of-only"},
     )
     path, headers, body = SHAPES["anthropic"].request("claude-x", stream=True)

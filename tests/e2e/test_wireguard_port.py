@@ -46,7 +46,7 @@ def instances() -> Iterator[ExitStack]:
 def test_it_is_left_to_the_instance_that_takes_the_place(
     instances: ExitStack, ca_bundle: Path, tmp_path: Path, workers: int
 ) -> None:
-    config = base_config(ca_bundle) | {"data_dir": str(tmp_path / "data"), "usage": {"ledger": None}}
+    config = base_config(ca_bundle) | {"data_dir": str(tmp_path / "data")}
     config["listen"] |= {"wireguard": "127.0.0.1:0", "workers": workers}
     old = instances.enter_context(Detour(config, tmp_path))
     port = port_of(old)

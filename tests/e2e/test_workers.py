@@ -23,7 +23,7 @@ from detour.fakes import FakeUpstream, Fault
 from router_core import processes
 from router_core.attempts import BURST
 from tests.e2e import test_refusals as refusing
-from tests.e2e.instance import Detour, base_config
+from tests.e2e.instance import LEDGER, Detour, base_config
 from tests.e2e.wire import SHAPES, address
 from tests.upstream import FakeThread
 
@@ -89,7 +89,7 @@ def pair(fakes: FakeThread, ca_bundle: Path, tmp_path_factory: pytest.TempPathFa
     config["providers"] = {"anthropic": {"base_url": fake.base_url("anthropic")}}
     config["credentials"] = [{"id": "a", "provider": "anthropic", "api_key": "secret"}]
     config["log"] = {"file": str(folder / "detour.log")}
-    config["capture"] = {"mode": "all"}
+    config["capture"], config["usage"] = {"mode": "all"}, LEDGER
     with Detour(config, folder) as detour:
         yield Pair(detour, fake, folder / "detour.log")
 
@@ -125,7 +125,6 @@ def pair_with_keys(fakes: FakeThread, ca_bundle: Path, tmp_path: Path) -> Iterat
         "access": {"keys": [{"name": "laptop", "key": "env:CLIENT"}]},
         "providers": {"anthropic": {"base_url": fake.base_url("anthropic")}},
         "credentials": [{"id": "a", "provider": "anthropic", "api_key": "secret"}],
-        "usage": {"ledger": None},
     }
     config["listen"] |= {"workers": 2}
     with Detour(config, tmp_path, {"CLIENT": KEY}) as detour:
