@@ -10,7 +10,7 @@ from addons.call import Answer, Call
 from router_core.errors import Code, Refusal
 from router_core.exchange import Attempt, Exchange, Outcome
 from router_core.formats import Format, Operation, counting, failures, upstream_errors
-from router_core.formats.errors import error_body, error_event
+from router_core.formats.errors import error_body, error_event, plain
 from router_core.json_document import serialise
 
 
@@ -82,7 +82,10 @@ def broken_event(call: Call, message: str) -> bytes:
     response = call.flow.response
     if response is None or "event-stream" not in response.headers.get("content-type", ""):
         return b""
-    return error_event(call.surface.format, Refusal(Code.UPSTREAM_UNREACHABLE, f"{message}."))
+    if "content-encoding" in response.headers:
+        return b""
+    error = plain(Refusal(Code.UPSTREAM_UNREACHABLE, f"{message}."))
+    return call.responder.broken_off(error) if call.responder else error_event(call.surface.format, error)
 
 
 def keep_alive(call: Call) -> bytes:

@@ -59,6 +59,40 @@ class Incoming:
             yield from self._translator.feed(changed)
 
 
+BLANKS = (b"\n\n", b"\r\n\r\n")
+"""What ends an event."""
+
+
+class PassingPipe:
+    """A stream that nobody reads or changes, of which it is known where it stands, should it break off."""
+
+    def __init__(self, framing: Framing) -> None:
+        self._framing = framing
+        self._begun = bytearray()
+        """Of an event whose end has not come."""
+
+    def feed(self, data: bytes) -> bytes:
+        if not self._begun and data.endswith(b"\n\n"):
+            self._framing.event(Event(data), True)
+            return data
+        start = max(len(self._begun) - 3, 0)
+        self._begun += data
+        ends = (
+            self._begun.rfind(blank, start) + len(blank) for blank in BLANKS if blank in self._begun[start:]
+        )
+        if end := max(ends, default=0):
+            self._framing.event(Event(bytes(self._begun[:end])), True)
+            del self._begun[:end]
+        return data
+
+    def close(self) -> bytes:
+        return b""
+
+    def error(self, error: WireError) -> bytes:
+        # An event that is cut off ends first.
+        return (b"\n\n" if self._begun else b"") + self._framing.error(error)
+
+
 class EventPipe:
     """Event by event, into a stream."""
 

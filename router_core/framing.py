@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from router_core.formats import Format
 from router_core.formats.errors import WireError, error_body, error_event
@@ -30,21 +30,22 @@ class SseFraming:
 
     def __init__(self, format: Format) -> None:
         self._format = format
-        self._last = b""
+        self._first = self._last = b""
 
     def event(self, event: Event, kept: bool) -> bytes:
         if not kept:
             event = self._framed(event)
-        # Only an error needs to know the last one: nothing is read here.
+        # Only an error needs to know the first and the last one: nothing is read here.
         if b"data" in event.raw:
             self._last = event.raw
+            self._first = self._first or event.raw
         return event.raw
 
     def end(self) -> bytes:
         return b""
 
     def error(self, error: WireError) -> bytes:
-        return error_event(self._format, error, self._sequence())
+        return error_event(self._format, error, self._sequence(), self._response())
 
     def _framed(self, event: Event) -> Event:
         data = event.data
@@ -60,12 +61,23 @@ class SseFraming:
         return Event(raw, event.name, data, parsed=True)
 
     def _sequence(self) -> int:
-        reader = EventReader()
-        told = [event.data for event in reader.feed(self._last) + reader.close() if event.data]
         try:
-            return int(parse(told[-1])["sequence_number"]) + 1
+            return int(_documents(self._last)[-1]["sequence_number"]) + 1
         except (ValueError, TypeError, KeyError, IndexError):
             return 0
+
+    def _response(self) -> dict[str, Any] | None:
+        try:
+            response = _documents(self._first)[0]["response"]
+        except (ValueError, TypeError, KeyError, IndexError):
+            return None
+        return response if isinstance(response, dict) else None
+
+
+def _documents(events: bytes) -> list[Any]:
+    """The JSON values of whole events. Raises ValueError where one is none."""
+    reader = EventReader()
+    return [parse(event.data) for event in reader.feed(events) + reader.close() if event.data]
 
 
 class ArrayFraming:

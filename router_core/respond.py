@@ -12,10 +12,10 @@ from typing import Final
 
 from router_core.body_pipes import MAX_WHOLE, BodyPipe, ErrorPipe
 from router_core.encoding import DecodingError, codings, decoder
-from router_core.event_pipes import EventPipe, FoldPipe, Incoming
+from router_core.event_pipes import EventPipe, FoldPipe, Incoming, PassingPipe
 from router_core.exchange import Attempt, Exchange, Headers
 from router_core.formats import Format, Operation
-from router_core.formats.errors import WireError
+from router_core.formats.errors import WireError, error_event
 from router_core.framing import ArrayFraming, LineFraming, SseFraming
 from router_core.observing import Observer, Show
 from router_core.pipes import Pipe, Plain, Sniffing, reader_for
@@ -102,6 +102,14 @@ class Responder:
         finally:
             self._show.end()
 
+    def broken_off(self, error: WireError) -> bytes:
+        """The last bytes of a stream whose upstream broke off; empty where it has been told an end already."""
+        if self._broken:
+            return b""
+        self._broken = True
+        tell = getattr(self._pipe, "error", None)
+        return tell(error) if tell else error_event(self.exchange.surface.format, error)
+
     def _break_off(self, e: Exception) -> bytes:
         self._broken = True
         if isinstance(e, DecodingError):
@@ -147,7 +155,7 @@ class Responder:
         streams = kind in ("stream", "array") and exchange.stream and generates and not own
         reshapes = reshapes or (streams and self._framing().media != self._media())
         if kind == "other" or not (translator or rewrites or (reshapes and generates and not own)):
-            return Plain()
+            return PassingPipe(self._framing()) if kind == "stream" and generates and not coding else Plain()
 
         def begin(kind: str) -> Pipe:
             if kind == "body":

@@ -112,15 +112,18 @@ class Hold:
         except DecodingError:
             return self.body[: self.limits.error_body]
 
-    def is_error(self) -> bool:
-        """Whether a whole JSON answer is an error, though its status says otherwise, or was given up."""
+    def failure(self) -> str:
+        """Why a whole JSON answer fails, though its status says otherwise: it holds nothing, or an error, which then is
+        in `error`. Empty where it does not."""
         if self.kind is not Kind.JSON or not self.corrects or self.size > LONGEST_ERROR:
-            return False
+            return ""
         body = self.decoded_body()
-        if self._opening.judge(of_message(body)) is not Verdict.ERROR:
-            return False
-        self.error = body
-        return True
+        if self._opening.judge(of_message(body)) is Verdict.ERROR:
+            self.error = body
+            return "its answer is an error"
+        if self.response.status_code != 200 or body.rstrip().endswith((b"}", b"]")):
+            return ""
+        return "its answer is cut off" if body.strip() else "its answer is empty"
 
     def reported(self, operation: Operation) -> Usage | None:
         """What the upstream said of usage in an answer that the client does not get; None where it said nothing."""

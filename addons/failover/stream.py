@@ -132,16 +132,17 @@ class FailoverStream(AttemptStream):
     def hold_ended(self) -> layer.CommandGenerator[None]:
         """The answer is complete and still held."""
         assert self.hold and self.call
+        failure = self.hold.failure()
         whole = self.hold.kind is Kind.JSON or (self.hold.kind is Kind.FOLD and self.hold.has_content)
-        if whole and not self.hold.is_error():
+        if whole and not failure:
             self.call.whole = True
             yield from self.commit()
             if self.server_state not in (self.state_errored, self.state_done):
                 yield from self.server_state(ResponseEndOfMessage(self.stream_id))
         else:
-            yield from self.attempt_failed(self.outcome_of_hold(), ended=True)
+            yield from self.attempt_failed(self.outcome_of_hold(failure), ended=True)
 
-    def outcome_of_hold(self) -> Outcome:
+    def outcome_of_hold(self, failure: str = "") -> Outcome:
         assert self.hold
         hold, response = self.hold, self.hold.response
         headers = pairs(response.headers)
@@ -149,7 +150,9 @@ class FailoverStream(AttemptStream):
             return Outcome("headers", response.status_code, headers, hold.decoded_body())
         if hold.error:
             return Outcome("opening", response.status_code, headers, hold.error)
-        return Outcome("opening", response.status_code, headers, error="the stream ended before any content")
+        return Outcome(
+            "opening", response.status_code, headers, error=failure or "the stream ended before any content"
+        )
 
     def commit(self) -> layer.CommandGenerator[None]:
         """Let the client see the held answer; from here on it is relayed as it comes."""

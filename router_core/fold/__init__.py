@@ -82,7 +82,9 @@ def is_error(format: Format, name: str | None, value: Json) -> bool:
     kind = value.get("type") or name
     if kind in ("error", "response.failed") or name == "error":
         return True
-    return format in (Format.OPENAI_CHAT, Format.GEMINI, Format.OLLAMA) and bool(value.get("error"))
+    if format is Format.OPENAI_RESPONSES and (kind or "object" in value):
+        return False  # it says of itself whether it failed
+    return format is not Format.ANTHROPIC and bool(value.get("error"))
 
 
 def unfold(format: Format, body: Json) -> list[Event]:

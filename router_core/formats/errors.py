@@ -7,6 +7,9 @@ https://cloud.google.com/apis/design/errors, Ollama https://github.com/ollama/ol
 
 from __future__ import annotations
 
+import secrets
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -66,29 +69,33 @@ class WireError:
 
 def error_body(format: Format, error: Refusal | WireError) -> bytes:
     """The JSON body that a client of `format` reads as an error."""
-    return serialise(_shape(format, _plain(error)))
+    return serialise(_shape(format, plain(error)))
 
 
-def error_event(format: Format, error: Refusal | WireError, sequence: int = 0) -> bytes:
+def error_event(
+    format: Format, error: Refusal | WireError, sequence: int = 0, response: Mapping[str, Any] | None = None
+) -> bytes:
     """The same inside an event stream that has begun; the last bytes of the stream.
 
-    `sequence` is the ``sequence_number`` for OpenAI Responses, one more than the last that was sent.
+    For OpenAI Responses, `sequence` is the ``sequence_number``, one more than the last that was sent, and
+    `response` the one that the stream began with, if it has told one.
     """
-    plain = _plain(error)
+    error = plain(error)
     match format:
         case Format.ANTHROPIC:
-            return encode("error", error_body(format, plain))
+            return encode("error", error_body(format, error))
         case Format.OPENAI_CHAT:
-            return encode(None, error_body(format, plain)) + encode(None, b"[DONE]")
+            return encode(None, error_body(format, error)) + encode(None, b"[DONE]")
         case Format.OPENAI_RESPONSES:
-            return _responses_event(plain, sequence)
+            return _responses_event(error, sequence, response)
         case Format.GEMINI:
-            return b"data: " + error_body(format, plain) + b"\r\n\r\n"
+            return b"data: " + error_body(format, error) + b"\r\n\r\n"
         case Format.OLLAMA:
-            return error_body(format, plain) + b"\n"
+            return error_body(format, error) + b"\n"
 
 
-def _plain(error: Refusal | WireError) -> WireError:
+def plain(error: Refusal | WireError) -> WireError:
+    """Detour's own refusals as errors of the wire."""
     if isinstance(error, Refusal):
         return WireError(error.status, error.message, code=error.code.value)
     return error
@@ -123,24 +130,27 @@ def _openai_type(status: int) -> str:
     return OPENAI_TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
 
 
-def _responses_event(error: WireError, sequence: int) -> bytes:
-    # SDKs raise on `error`; Codex ends its turn on `response.failed` and skips the other.
+def _responses_event(error: WireError, sequence: int, response: Mapping[str, Any] | None) -> bytes:
+    # SDKs raise on `error`; Codex ends its turn on `response.failed` and skips the other. The official library
+    # insists that each stream begins with `response.created`, and is of that response to its end.
     code = error.code or error.type or _openai_type(error.status)
-    flat = {
-        "type": "error",
-        "code": code,
-        "message": error.message,
-        "param": error.param,
-        "sequence_number": sequence,
-    }
-    failed = {
-        "type": "response.failed",
-        "sequence_number": sequence + 1,
-        "response": {
+    events: list[dict[str, Any]] = []
+    if response is None:
+        response = {
+            "id": f"resp_{secrets.token_hex(24)}",
             "object": "response",
-            "status": "failed",
-            "error": {"code": code, "message": error.message},
+            "created_at": int(time.time()),
+            "model": "",
             "output": [],
-        },
-    }
-    return encode("error", serialise(flat)) + encode("response.failed", serialise(failed))
+        }
+        if not sequence:
+            events.append({"type": "response.created", "response": {**response, "status": "in_progress"}})
+    failure = {"status": "failed", "error": {"code": code, "message": error.message}}
+    events += [
+        {"type": "error", "code": code, "message": error.message, "param": error.param},
+        {"type": "response.failed", "response": {**response, **failure}},
+    ]
+    return b"".join(
+        encode(event["type"], serialise({**event, "sequence_number": sequence + number}))
+        for number, event in enumerate(events)
+    )

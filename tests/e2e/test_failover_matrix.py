@@ -51,6 +51,11 @@ RETRIED: tuple[Fault, ...] = (
         for status in (200, 302)
     ),
 )
+NO_ANSWERS = tuple(
+    Fault.raw_answer(200, "application/json", body, framing="length")
+    for body in (b"", b'{"type":"message","content":[{"ty', b'{"error":{"message":"None left","code":429}}')
+)
+"""Bodies of a 200 that is none."""
 LISTENERS: tuple[Listener, ...] = ("refuse", "close", "reset", "mute", "wrong_certificate", "wrong_name")
 FINAL = tuple(Fault.status(code) for code in (400, 413, 422))
 BROKEN = (
@@ -133,6 +138,7 @@ FAILOVER = cases(
                 Fault.status(429),
                 Fault.reset_before_first_byte(),
                 Fault.status(529, framing="chunked", slow_body=30),
+                *NO_ANSWERS,
             )
         ),
     ],

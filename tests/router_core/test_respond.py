@@ -16,12 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from router_core.config.schema import Limits
+from router_core.event_pipes import PassingPipe
 from router_core.exchange import Headers
 from router_core.formats import Format, Operation
+from router_core.formats.errors import WireError
 from router_core.formats.translator import FormatTranslator
 from router_core.json_document import parse, serialise
 from router_core.opening import Opening
-from router_core.pipes import Plain
 from router_core.prepare import Outgoing, prepare
 from router_core.respond import Responder
 from router_core.rewrite import catalogue
@@ -132,7 +133,7 @@ def test_without_a_rule_the_bytes_are_not_even_looked_at(format: Format) -> None
     responder = Responder(
         x, tried, wire.built_in(), 200, [("Content-Type", "text/event-stream"), ("Content-Length", "7")]
     )
-    assert isinstance(responder._pipe, Plain)
+    assert isinstance(responder._pipe, PassingPipe)
     piece = b"not an event"
     assert responder.feed(piece) is piece
     assert responder.headers == [("Content-Type", "text/event-stream"), ("Content-Length", "7")]
@@ -407,6 +408,29 @@ def test_an_error_is_numbered_after_the_last_of_events_that_passed_uncut() -> No
     assert b'"type":"error"' in out and b'"sequence_number":4' in out
 
 
+@pytest.mark.parametrize("renamed", [False, True], ids=["as it came", "renamed"])
+@pytest.mark.parametrize("format", STREAMS)
+def test_a_stream_that_breaks_off_ends_with_an_error_of_its_own(format: Format, renamed: bool) -> None:
+    stream, error = STREAMS[format], WireError(502, "It broke off.")
+    for end in range(0, len(stream), 7):
+        x = ask(format, True)
+        tried = wire.attempt(x, model="up" if renamed else "m")
+        prepare(x, tried, RULES)
+        responder = Responder(x, tried, RULES, 200, [("content-type", "text/event-stream")])
+        out = b"".join(responder.feed(stream[at : min(at + 11, end)]) for at in range(0, end, 11))
+        last = responder.broken_off(error)
+        assert responder.broken_off(error) == b""
+        # An event that was cut off is not glued to those that tell of it.
+        told = [e for e in EventReader().feed(stream[:end]) if e.data]
+        added = [e for e in EventReader().feed(out + last)[-4:] if e.data and b"It broke off." in e.data]
+        documents = [parse(event.data or b"") for event in added]
+        assert len(documents) == (2 if format is Format.OPENAI_RESPONSES else 1), (end, out + last)
+        if format is Format.OPENAI_RESPONSES:
+            numbers = [document["sequence_number"] for document in documents]
+            assert numbers == ([len(told), len(told) + 1] if told else [1, 2])
+            assert (documents[1]["response"]["id"] == "r") is bool(told)
+
+
 ARRAY = b'[{"candidates": [{"content": {"parts": [{"text": "a"}]}}],\r\n"modelVersion": "up"}\r\n,\r\n{"candidates": [], "modelVersion": "up"}\r\n]'
 
 
@@ -480,6 +504,17 @@ def test_what_is_no_answer_becomes_an_error_event() -> None:
     [event, done] = EventReader().feed(out)
     assert parse(event.data or b"")["error"]["message"] == "invalid request"
     assert done.data == b"[DONE]"
+
+
+@pytest.mark.parametrize("client", STREAMS)
+def test_what_is_no_answer_is_an_error_for_a_client_of_another_format(client: Format) -> None:
+    upstream = Format.GEMINI if client is Format.ANTHROPIC else Format.ANTHROPIC
+    rules = Rules(catalogue.BUILT_IN, translator=FormatTranslator())
+    out, responder = wire.answered(
+        ask(client, False), b'{"ok":true}', wire.provider(upstream), rules=rules, model="up"
+    )
+    assert parse(out)["error"]["message"].startswith("The upstream's answer ")
+    assert responder.status == 500
 
 
 @pytest.mark.parametrize("status", [101, 204, 304])
