@@ -9,13 +9,14 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any, Final
 
 import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from scripts.benchmark import books, capturing, conversing, crew, rewriting, road, translating
+from scripts.benchmark import books, capturing, conversing, crew, growing, rewriting, road, translating
 
 type Options = argparse.Namespace
 type Part = Callable[[Options], tuple[Any, list[Table]]]
@@ -54,8 +55,13 @@ def _rewriting(options: Options) -> tuple[Any, list[Table]]:
 
 def _translating(options: Options) -> tuple[Any, list[Table]]:
     events, requests = translating.measure(options.rounds), conversing.measure(options.rounds)
-    values = {"us an event": events, "ms a request": {row: ms for row, (ms, _) in requests.items()}}
-    return values, [translating.table(events), conversing.table(requests)]
+    growths = growing.measure(options.rounds)
+    values = {
+        "us an event": events,
+        "ms a request": {row: ms for row, (ms, _) in requests.items()},
+        "streams of any length": {row: asdict(growth) for row, growth in growths.items()},
+    }
+    return values, [translating.table(events), conversing.table(requests), growing.table(growths)]
 
 
 PARTS: Final[dict[str, Part]] = {
