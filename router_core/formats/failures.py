@@ -46,10 +46,28 @@ _STATUS_KINDS: Final = {
     529: "overloaded",
 }
 
+_IMAGE_CODES: Final = (
+    *(
+        "invalid_image",
+        "invalid_image_format",
+        "invalid_base64_image",
+        "invalid_image_url",
+        "invalid_image_mode",
+    ),
+    *("image_too_large", "image_too_small", "image_parse_error", "image_content_policy_violation"),
+    *("image_file_too_large", "image_file_not_found", "empty_image_file", "unsupported_image_media_type"),
+    "failed_to_download_image",
+)
+"""OpenAI's codes for images that it does not take."""
 _WORDS: Final = {
     "invalid_request_error": "invalid_request",
     "invalid_prompt": "invalid_request",
     "INVALID_ARGUMENT": "invalid_request",
+    "previous_response_not_found": "invalid_request",
+    "bio_policy": "invalid_request",
+    "cyber_policy": "invalid_request",
+    "misalignment_policy_violation": "invalid_request",
+    **dict.fromkeys(_IMAGE_CODES, "invalid_request"),
     "FAILED_PRECONDITION": "invalid_request",
     "OUT_OF_RANGE": "invalid_request",
     "UNIMPLEMENTED": "invalid_request",
@@ -60,6 +78,7 @@ _WORDS: Final = {
     "insufficient_quota": "billing",
     "permission_error": "permission",
     "PERMISSION_DENIED": "permission",
+    "data_residency_mismatch": "permission",
     "not_found_error": "not_found",
     "model_not_found": "not_found",
     "not_found": "not_found",
@@ -76,9 +95,11 @@ _WORDS: Final = {
     "service_unavailable_error": "overloaded",
     "service_unavailable": "overloaded",
     "engine_overloaded_error": "overloaded",
+    "slow_down": "overloaded",
     "UNAVAILABLE": "overloaded",
     "timeout_error": "timeout",
     "timeout": "timeout",
+    "vector_store_timeout": "timeout",
     "DEADLINE_EXCEEDED": "timeout",
     "api_error": "api",
     "server_error": "api",

@@ -35,6 +35,7 @@ READ: Final[dict[Format, dict[str, Stop]]] = {
         "tool_use": Stop.TOOL_CALLS,
         "refusal": Stop.REFUSAL,
         "sensitive": Stop.CONTENT_FILTER,
+        "model_context_window_exceeded": Stop.CONTEXT,
     },
     Format.OPENAI_RESPONSES: {
         "completed": Stop.END,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
-from router_core.formats import ir
+from router_core.formats import failures, ir
 from router_core.formats.openai_chat.think_tags import ThinkTags
 from router_core.formats.openai_chat.tool_calls import CallReader
 
@@ -37,6 +37,27 @@ class OpenChoice:
         self.finish: ir.Stop | None = None
         self.sequence: str | None = None
         self.sources: list[ir.Citation] = []
+
+
+_BROKEN: Final = {"error": "api", "network_error": "api", "insufficient_system_resource": "overloaded"}
+"""Finish reasons of answers that are not whole: OpenRouter's and Mistral's, Z.ai's, DeepSeek's."""
+
+
+def broken(item: dict[str, Any]) -> ir.Failure | None:
+    """Why the host broke a choice off, None where it did not."""
+    error, reason = item.get("error"), item.get("finish_reason")
+    if error:
+        return failures.read(error)
+    kind = _BROKEN.get(reason) if isinstance(reason, str) else None
+    return ir.Failure(kind, f"the upstream broke its answer off ({reason})") if kind else None
+
+
+def sources(chunk: dict[str, Any]) -> list[ir.Citation]:
+    """What an answer rests on as a whole: Perplexity's ``search_results``, or the URLs alone, as xAI has them."""
+    results, urls = chunk.get("search_results"), chunk.get("citations")
+    if isinstance(results, list) and results:
+        return [ir.Citation(r.get("url"), r.get("title")) for r in results if isinstance(r, dict)]
+    return [ir.Citation(url) for url in urls if isinstance(url, str)] if isinstance(urls, list) else []
 
 
 def citation(cited: dict[str, Any]) -> ir.Citation:

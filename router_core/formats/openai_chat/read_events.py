@@ -11,7 +11,7 @@ from router_core.formats import media as media_types
 from router_core.formats.context import Context
 from router_core.formats.ir import Format
 from router_core.formats.openai_chat import reasoning
-from router_core.formats.openai_chat.open_choice import OpenChoice, citation
+from router_core.formats.openai_chat.open_choice import OpenChoice, broken, citation, sources
 from router_core.formats.openai_chat.think_tags import ThinkTags, may_tag
 from router_core.formats.openai_chat.tool_calls import google_signature
 from router_core.formats.usage import UsageReader
@@ -52,10 +52,14 @@ class EventReader:
                 self._choice(item, events)
                 if item.get("usage"):
                     self._usage.merge(item["usage"])  # Moonshot
-        sources = chunk.get("citations")
-        if isinstance(sources, list) and 0 in self._choices:
-            # Perplexity repeats the list on every chunk.
-            self._choices[0].sources = [ir.Citation(url) for url in sources if isinstance(url, str)]
+                failure = broken(item)
+                if failure is not None:
+                    self._ended = True
+                    return [*events, failure]
+        found = sources(chunk)
+        if found and 0 in self._choices:
+            # They are repeated on every chunk.
+            self._choices[0].sources = found
         return events
 
     def done(self) -> list[ir.Event]:

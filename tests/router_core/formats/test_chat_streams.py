@@ -205,6 +205,29 @@ def test_errors_inside_a_stream_end_it() -> None:
                 clients.read(client, events(client, Format.OPENAI_CHAT, body), streaming=True)
 
 
+@pytest.mark.parametrize(
+    ("last", "type_"),
+    [
+        (delta("network_error"), "api_error"),
+        (delta("insufficient_system_resource"), "overloaded_error"),
+        (
+            delta("error") | {"choices": [{"index": 0, "delta": {}, "error": {"code": 429, "message": "m"}}]},
+            "rate_limit_error",
+        ),
+    ],
+)
+def test_an_answer_that_its_host_broke_off_is_an_error(last: dict[str, Any], type_: str) -> None:
+    written = anthropic(stream(delta(content="a"), last))
+    assert written[-1]["error"]["type"] == type_
+    choice = last["choices"][0] | {"message": {"role": "assistant", "content": "a"}}
+    body = json.dumps({**last, "choices": [choice]}).encode()
+    status, out = translated(
+        Format.OPENAI_RESPONSES, Format.OPENAI_CHAT, body, streamed=False, streaming=False
+    )
+    assert status >= 400
+    assert json.loads(out)["error"]["message"]
+
+
 def test_a_stream_without_an_end_is_an_error_and_one_without_done_is_not() -> None:
     assert anthropic(stream(delta(content="a"), done=False))[-1]["type"] == "error"
     assert anthropic(stream(delta(content="a"), delta("stop"), done=False))[-1]["type"] == "message_stop"
@@ -279,9 +302,15 @@ def test_annotations_become_citations() -> None:
 def test_sources_that_come_after_the_finish_are_kept(client: Format) -> None:
     cited = {"url": "https://a.test", "title": "A", "start_index": 0, "end_index": 3}
     annotations = [{"type": "url_citation", "url_citation": cited}]
-    for last in (delta(annotations=annotations), {**delta(), "citations": ["https://a.test"]}):
-        body = stream(delta(content="abc"), delta("stop"), last)
-        assert b"https://a.test" in events(client, Format.OPENAI_CHAT, body)
+    results = [{"url": "https://a.test", "title": "A", "date": None}]
+    for last in (
+        delta(annotations=annotations),
+        {**delta(), "citations": ["https://a.test"]},
+        {**delta(), "citations": ["https://a.test"], "search_results": results},
+    ):
+        written = events(client, Format.OPENAI_CHAT, stream(delta(content="abc"), delta("stop"), last))
+        assert b"https://a.test" in written
+        assert (b'"title":"A"' in written) is ("citations" not in last or "search_results" in last)
 
 
 def test_several_choices_are_items_of_their_own_for_responses() -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
+from openai.types.responses import ResponseError
 
 from router_core.errors import Code, Refusal
-from router_core.formats import Format
+from router_core.formats import Format, failures
 from router_core.formats.errors import WireError, error_body, error_event
 from router_core.json_document import parse
 from router_core.sse import EventReader
@@ -66,6 +67,11 @@ def test_the_end_of_a_stream(format: Format) -> None:
         assert documents == [parse(error_body(format, COOLING))]
         assert events[0].name == ("error" if format is Format.ANTHROPIC else None)
     assert (events[-1].data == b"[DONE]") is (format is Format.OPENAI_CHAT)
+
+
+@pytest.mark.parametrize("code", get_args(ResponseError.model_fields["code"].annotation))
+def test_openais_codes_of_failed_responses_are_known(code: str) -> None:
+    assert (failures.read({"code": code, "message": "m"}).kind == "api") is (code == "server_error")
 
 
 def test_ollamas_stream_ends_with_a_line() -> None:
