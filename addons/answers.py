@@ -10,7 +10,7 @@ from addons.call import Answer, Call
 from router_core.errors import Code, Refusal
 from router_core.exchange import Attempt, Exchange, Outcome
 from router_core.formats import Format, Operation, counting, failures, upstream_errors
-from router_core.formats.errors import error_body, error_event, plain
+from router_core.formats.errors import WireError, error_body, error_event, plain
 from router_core.json_document import serialise
 
 
@@ -77,19 +77,37 @@ def broken_answer(call: Call, message: str) -> http.Response:
     )
 
 
-def broken_event(call: Call, message: str) -> bytes:
-    """The last event of a stream that broke off; empty if the answer is no event stream."""
+def broken(message: str) -> WireError:
+    """What broke an answer off."""
+    return plain(Refusal(Code.UPSTREAM_UNREACHABLE, f"{message}."))
+
+
+def final_error(call: Call) -> WireError:
+    """What the client would get as an answer, had it not begun to read another."""
+    final = call.final
+    assert final
+    failure = failures.read_body(final.status_code, final.raw_content or b"")
+    return failures.wire(call.surface.format, failure)
+
+
+def last_event(call: Call, error: WireError) -> bytes:
+    """The event with which a stream ends that the client reads; empty if it reads none."""
     response = call.flow.response
     if response is None or "event-stream" not in response.headers.get("content-type", ""):
         return b""
     if "content-encoding" in response.headers:
         return b""
-    error = plain(Refusal(Code.UPSTREAM_UNREACHABLE, f"{message}."))
     return call.responder.broken_off(error) if call.responder else error_event(call.surface.format, error)
 
 
 def keep_alive(call: Call) -> bytes:
-    """An event that says nothing, in the client's format."""
-    if call.surface.format is Format.ANTHROPIC:
-        return b'event: ping\ndata: {"type": "ping"}\n\n'
-    return b": keep-alive\n\n"
+    """What says nothing in an event stream of the client's; empty where it reads none, or has no word for it."""
+    match call.surface.format:
+        case Format.ANTHROPIC:
+            return b'event: ping\ndata: {"type": "ping"}\n\n'
+        case Format.OPENAI_CHAT | Format.OPENAI_RESPONSES:
+            return b": keep-alive\n\n"
+        case Format.GEMINI if "alt=sse" in call.flow.request.path:
+            # Google's libraries stumble over comments, and skip empty lines.
+            return b"\r\n"
+    return b""

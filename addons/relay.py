@@ -49,13 +49,9 @@ class Relay:
         if call.pending:
             # Keep-alives of our own, while no upstream has answered.
             flow.response.headers["x-detour-id"] = exchange.id
+            flow.response.stream = call.relay_stream
             fit_framing(flow)
             return
-        assert exchange.attempt
-        exchange.first_byte = exchange.attempt.first_byte
-        if exchange.plan:
-            headers = pairs(flow.response.headers)
-            exchange.plan.answered(exchange.attempt, headers, flow.response.status_code)
         call.next_responder(flow.response)
         assert call.responder
         flow.response.status_code = call.responder.status
@@ -75,6 +71,9 @@ class Relay:
             exchange = call.exchange
             assert exchange and exchange.attempt
             headers = pairs(response.headers)
+            exchange.first_byte = exchange.attempt.first_byte
+            if exchange.plan:
+                exchange.plan.answered(exchange.attempt, headers, response.status_code)
             call.responder = Responder(
                 exchange, exchange.attempt, self.core.rules, response.status_code, headers, call.opening
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from router_core.formats import Format
-from router_core.formats.errors import WireError, error_body, error_event
+from router_core.formats.errors import WireError, error_body, error_event, gemini_error
 from router_core.json_document import parse
 from router_core.sse import Event, EventReader, encode
 
@@ -53,7 +53,9 @@ class SseFraming:
             # Comments keep a connection alive; Google's streams have none, and its libraries read none.
             comment = event.raw.startswith(b":") and self._format is not Format.GEMINI
             return event if comment else Event(b"", parsed=True)
-        if self._format is Format.GEMINI:
+        if self._format is Format.GEMINI and data.startswith(b'{"error"'):
+            raw = gemini_error(data)
+        elif self._format is Format.GEMINI:
             # Google's libraries read one line an event; an element of its arrays stands on many.
             raw = b"data: %s\r\n\r\n" % b" ".join(map(bytes.strip, data.splitlines()))
         else:

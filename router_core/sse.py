@@ -98,7 +98,10 @@ class Reader(Protocol):
 
 
 def read_fields(raw: bytes) -> tuple[str | None, bytes | None]:
-    """(name, data) of one event's bytes; an invalid UTF-8 name is read with replacement characters."""
+    """(name, data) of one event's bytes; an invalid UTF-8 name is read with replacement characters.
+
+    A JSON object that stands in no field is data.
+    """
     name: str | None = None
     data: list[bytes] = []
     lines = raw.split(b"\n") if b"\r" not in raw else _LINE_END.split(raw)
@@ -115,6 +118,9 @@ def read_fields(raw: bytes) -> tuple[str | None, bytes | None]:
                 name = (rest[2:] if rest[1:2] == b" " else rest[1:]).decode("utf-8", "replace")
             elif not rest:
                 name = ""
+    if not data and raw.lstrip()[:1] == b"{":
+        # Google writes an error in the middle of a stream as it is, without any field; its libraries look for it.
+        return name, raw.strip()
     return name, (data[0] if len(data) == 1 else b"\n".join(data)) if data else None
 
 

@@ -28,7 +28,7 @@ from mitmproxy.proxy.layers.http import (
     SendHttp,
 )
 
-from addons.answers import broken_answer, broken_event, keep_alive
+from addons.answers import broken, broken_answer, final_error, keep_alive, last_event
 from addons.call import Call, calls
 from addons.dismantle import dismantle
 from addons.failover.events import GetHttp1Connection, UpstreamAttemptHook
@@ -36,6 +36,7 @@ from addons.failover.hold import Hold
 from addons.witness import Witness
 from router_core.config.schema import Config
 from router_core.exchange import Outcome
+from router_core.formats.errors import WireError
 from router_core.reading import too_large
 
 if TYPE_CHECKING:
@@ -197,14 +198,14 @@ class AttemptStream(HttpStream):
                     return True
                 yield from self.give_up()
                 return False
-            if call.exchange.stream:
-                yield from self.reassure()
+            if call.exchange.stream and (sign := keep_alive(call)):
+                yield from self.reassure(sign)
             yield UpstreamAttemptHook(call)
         yield DropStream(self.stream_id)
         return False
 
-    def reassure(self) -> layer.CommandGenerator[None]:
-        """While every credential is cooling: a keep-alive, so that the client of a stream goes on waiting."""
+    def reassure(self, sign: bytes) -> layer.CommandGenerator[None]:
+        """While every credential is cooling: a `sign` of life, so that the client of a stream goes on waiting."""
         assert self.call
         if not self.alive:
             self.flow.response = http.Response.make(200, b"", {"content-type": "text/event-stream"})
@@ -215,7 +216,7 @@ class AttemptStream(HttpStream):
             yield from self.start_response_stream()
             self.alive = True
             self.server_state = self.state_between_attempts
-        yield SendHttp(ResponseData(self.stream_id, keep_alive(self.call)), self.context.client)
+        yield SendHttp(ResponseData(self.stream_id, sign), self.context.client)
 
     def state_between_attempts(self, event: events.Event) -> layer.CommandGenerator[None]:
         """Nothing of the old attempt matters any more, and there is no new one yet."""
@@ -225,10 +226,10 @@ class AttemptStream(HttpStream):
         """Answer the client with what the route addon left as the best answer."""
         assert self.call
         self.call.committed = True
-        if self.alive:
-            yield from self.end_broken_answer("no upstream answered")
-            return
         assert self.call.final
+        if self.alive:
+            yield from self.end_broken_answer("no upstream answered", final_error(self.call))
+            return
         self.flow.response = self.call.final
         self.flow.response.timestamp_start = time.time()
         yield HttpResponseHeadersHook(self.flow)
@@ -237,8 +238,11 @@ class AttemptStream(HttpStream):
         self.flow.response.stream = False
         yield from self.send_response()
 
-    def end_broken_answer(self, message: str) -> layer.CommandGenerator[None]:
-        """An answer that the client has begun to read breaks off: say so in its own format, and end it."""
+    def end_broken_answer(self, message: str, error: WireError | None = None) -> layer.CommandGenerator[None]:
+        """An answer that the client has begun to read breaks off: say so in its own format, and end it.
+
+        The client is told of `error`, of a broken connection where there is none.
+        """
         assert self.call
         self.call.disarm()
         self.flow.error = flow.Error(message)
@@ -247,7 +251,7 @@ class AttemptStream(HttpStream):
             if self.server_state == self.state_consume_response_body:
                 # Nothing has been sent yet.
                 yield from self.send_synthetic(broken_answer(self.call, message))
-            elif last := broken_event(self.call, message):
+            elif last := last_event(self.call, error or broken(message)):
                 yield SendHttp(ResponseData(self.stream_id, last), self.context.client)
                 yield SendHttp(ResponseEndOfMessage(self.stream_id), self.context.client)
             else:

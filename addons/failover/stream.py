@@ -135,7 +135,8 @@ class FailoverStream(AttemptStream):
         failure = self.hold.failure()
         whole = self.hold.kind is Kind.JSON or (self.hold.kind is Kind.FOLD and self.hold.has_content)
         if whole and not failure:
-            self.call.whole = True
+            # What the client has begun to read is no longer to be changed in one piece.
+            self.call.whole = not self.alive
             yield from self.commit()
             if self.server_state not in (self.state_errored, self.state_done):
                 yield from self.server_state(ResponseEndOfMessage(self.stream_id))

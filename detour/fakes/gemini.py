@@ -84,9 +84,9 @@ def answer(call: Call) -> Reply:
 
 def stream_error(call: Call, variety: str) -> bytes:
     document = {"error": _status(int(variety or 503))}
-    if call.query.get("alt") == "sse":
-        return f"data: {compact(document)}\r\n\r\n".encode()
-    return ("[" + json.dumps(document, indent=2) + "]\n").encode()
+    text = json.dumps(document, indent=2)
+    # In an event stream it stands in no field.
+    return f"{text}\n".encode() if call.query.get("alt") == "sse" else f"[{text}]\n".encode()
 
 
 def keys(call: Call) -> list[str]:

@@ -89,9 +89,19 @@ def error_event(
         case Format.OPENAI_RESPONSES:
             return _responses_event(error, sequence, response)
         case Format.GEMINI:
-            return b"data: " + error_body(format, error) + b"\r\n\r\n"
+            return gemini_error(error_body(format, error))
         case Format.OLLAMA:
             return error_body(format, error) + b"\n"
+
+
+def gemini_error(body: bytes) -> bytes:
+    """An error in one of Gemini's event streams, twice: as an event, and in no field, as Google writes it.
+
+    Google's library for JavaScript overlooks the event up to 1.x, and from 2.0 on the other one where both come in
+    one piece with what was said before; the stream would be whole to it.
+    """
+    line = b" ".join(map(bytes.strip, body.splitlines()))
+    return b"data: %s\r\n\r\n%s\r\n\r\n" % (line, line)
 
 
 def plain(error: Refusal | WireError) -> WireError:

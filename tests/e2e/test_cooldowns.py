@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from email.utils import formatdate
 from typing import Any
 
@@ -183,15 +184,54 @@ def test_an_endpoint_that_is_down_is_left_alone_and_tested(start: Start, fake: F
 def test_a_stream_is_kept_alive_while_it_waits(start: Start, fake: FakeUpstream) -> None:
     fake.script.add(limited(7), key="secret-a", times=1)
     detour = start(providers=anthropic(fake), credentials=[credential("a")], routing={"max_wait": "30s"})
-    body = {"model": "claude-sonnet-4-5", "max_tokens": 9, "messages": [{"role": "user", "content": "x"}]}
-    answer = httpx.post(
-        f"{detour.gateway_url}/v1/messages", json={**body, "stream": True}, timeout=TIMEOUT, trust_env=False
+    model = "claude-sonnet-4-5"
+    messages = {
+        "model": model,
+        "max_tokens": 9,
+        "messages": [{"role": "user", "content": "x"}],
+        "stream": True,
+    }
+    contents = {"contents": [{"role": "user", "parts": [{"text": "x"}]}]}
+    gemini = f"/v1beta/models/{model}:streamGenerateContent"
+    asked = {
+        "anthropic": ("/v1/messages", messages),
+        "openai-chat": ("/v1/chat/completions", messages),
+        "gemini": (f"{gemini}?alt=sse", contents),
+        "array": (gemini, contents),
+    }
+
+    def post(path: str, body: dict[str, Any]) -> httpx.Response:
+        return httpx.post(f"{detour.gateway_url}{path}", json=body, timeout=TIMEOUT, trust_env=False)
+
+    with ThreadPoolExecutor() as pool:
+        waiting = {"anthropic": pool.submit(post, *asked.pop("anthropic"))}
+        eventually(lambda: detour.credentials()["a"]["models"])
+        waiting |= {name: pool.submit(post, *given) for name, given in asked.items()}
+        answers = {name: answer.result() for name, answer in waiting.items()}
+    assert {answer.status_code for answer in answers.values()} == {200}
+    said = {name: answer.text for name, answer in answers.items()}
+    before, _, after = said["anthropic"].partition("event: message_start")
+    assert before.startswith("event: ping\n") and "message_stop" in after
+    assert said["openai-chat"].startswith(": keep-alive\n\n") and said["openai-chat"].endswith(
+        "data: [DONE]\n\n"
     )
-    assert answer.status_code == 200
-    before, _, after = answer.text.partition("event: message_start")
-    assert before.startswith("event: ping\n")
-    assert "message_stop" in after
-    assert used(fake) == ["a", "a"]
+    # What Google's libraries read past, and where nothing may stand, nothing.
+    assert said["gemini"].startswith("\r\n") and said["gemini"].lstrip().startswith("data: {")
+    assert answers["array"].headers["content-type"] == "application/json" and answers["array"].json()
+    assert used(fake) == ["a"] * 5
+
+
+def test_what_an_upstream_refuses_after_the_wait_is_told(start: Start, fake: FakeUpstream) -> None:
+    fake.script.add(limited(3), key="secret-a", times=1)
+    refused = {"type": "error", "error": {"type": "invalid_request_error", "message": "No such tool."}}
+    fake.script.add(Fault.status(400, body=json.dumps(refused).encode()), key="secret-a", times=1)
+    detour = start(providers=anthropic(fake), credentials=[credential("a")], routing={"max_wait": "30s"})
+    body = {"model": "claude-sonnet-4-5", "messages": [{"role": "user", "content": "x"}], "stream": True}
+    url = f"{detour.gateway_url}/v1/chat/completions"
+    answer = httpx.post(url, json=body, timeout=TIMEOUT, trust_env=False)
+    last = answer.text.removeprefix(": keep-alive\n\n").partition("\n\n")[0]
+    error = json.loads(last.removeprefix("data: "))["error"]
+    assert (error["message"], error["type"]) == ("No such tool.", "invalid_request_error")
 
 
 def test_a_limit_that_is_lifted_early_is_found_out(start: Start, fake: FakeUpstream) -> None:

@@ -74,6 +74,17 @@ def test_openai_responses(house: House, via: str) -> None:
         assert bad.value.param == "input"
 
 
+def test_a_response_that_breaks_off_is_the_one_that_began(house: House, via: str) -> None:
+    house.openai.script.add(Fault.close_mid_stream(), model="gpt-5-breaks")
+    with sdk(house, via, clients.openai_sdk, "/v1") as client:
+        with client.responses.stream(model="gpt-5-breaks", input="hello") as stream:
+            events = list(stream)
+        failed = events[-1]
+        assert failed.type == "response.failed" and events[-2].type == "error"
+        assert failed.response.id == events[0].response.id and failed.response.model == "gpt-5-breaks"
+        assert failed.response.error.message == events[-2].message
+
+
 def test_google(house: House, via: str) -> None:
     client = sdk(house, via, clients.google_sdk, "")
     assert client.models.generate_content(model=GEMINI, contents="hello").text == house.gemini.text
@@ -86,6 +97,17 @@ def test_google(house: House, via: str) -> None:
     with pytest.raises(google_errors.ClientError) as bad:
         client.models.generate_content(model="gemini-strict", contents="hello")
     assert (bad.value.code, bad.value.status) == (400, "INVALID_ARGUMENT")
+
+
+def test_a_stream_of_googles_that_fails(house: House, via: str) -> None:
+    for fault in (Fault.close_mid_stream(), Fault.sse_error_after_content()):
+        model = f"gemini-{fault.name}"
+        house.gemini.script.add(fault, model=model)
+        client = sdk(house, via, clients.google_sdk, "")
+        seen = []
+        with pytest.raises(google_errors.ServerError):
+            seen.extend(client.models.generate_content_stream(model=model, contents="hello"))
+        assert house.gemini.text.startswith("".join(chunk.text or "" for chunk in seen))
 
 
 def test_asynchronous_clients(house: House, via: str) -> None:

@@ -81,6 +81,7 @@ def test_one_byte_at_a_time(stream: bytes) -> None:
         (b"event: a\nevent: b\ndata: x\n\n", [("b", b"x")]),
         (b"data: no blank line", [(None, b"no blank line")]),
         (b"data: a\n\nevent: message_stop", [(None, b"a")]),
+        (b'data: x\n\n{\n  "error": 1\n}\n', [(None, b"x"), (None, b'{\n  "error": 1\n}')]),
         (b"", []),
     ],
 )

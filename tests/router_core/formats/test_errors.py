@@ -64,7 +64,8 @@ def test_the_end_of_a_stream(format: Format) -> None:
         assert [d["sequence_number"] for d in documents] == [7, 8]
         assert documents[0]["message"] == documents[1]["response"]["error"]["message"] == COOLING.message
     else:
-        assert documents == [parse(error_body(format, COOLING))]
+        # Gemini's is said twice, for libraries that overlook one or the other.
+        assert documents == [parse(error_body(format, COOLING))] * (2 if format is Format.GEMINI else 1)
         assert events[0].name == ("error" if format is Format.ANTHROPIC else None)
     assert (events[-1].data == b"[DONE]") is (format is Format.OPENAI_CHAT)
 
