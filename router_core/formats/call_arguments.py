@@ -50,6 +50,8 @@ class CallArguments:
     def push(self, event: ir.Event) -> list[ir.Event]:
         if self._over:
             return []
+        if type(event) is ir.Delta and event.index not in self._calls:
+            return [event]
         try:
             return self._push(event)
         except Damaged as problem:
@@ -59,8 +61,7 @@ class CallArguments:
     def _push(self, event: ir.Event) -> list[ir.Event]:
         match event:
             case ir.Delta():
-                call = self._calls.get(event.index)
-                return [event] if call is None else _more(call, event)
+                return _more(self._calls[event.index], event)
             case ir.PartStart():
                 if event.choice in self._cut:
                     raise _damage(self._cut[event.choice][1], "they are not complete")
