@@ -101,6 +101,12 @@ class Target:
         if text not in self.notes:
             self.notes.append(text)
 
+    def note_effort(self, asked: str, given: str) -> None:
+        """Says of the effort that the client `asked` for that the model is `given` another."""
+        if given != asked:
+            what = "least" if asked == "none" else f"nearest to {asked}"
+            self.note(f"reasoning: {given} is the {what} that {self.model} takes")
+
     def lacks(self, capability: str) -> bool:
         """Whether the model is known not to have `capability`; an unknown model may have it."""
         return bool(self.info and self.info.capabilities and capability not in self.info.capabilities)

@@ -85,15 +85,10 @@ def write_thinking(
         target.drop("reasoning")
         target.note("reasoning: Anthropic does not think when a tool is forced")
         return
-    adaptive = version is not None and version >= ADAPTIVE
-    thinking = _adaptive(document, reasoning, version) if adaptive else _budgeted(document, reasoning, target)
-    if thinking is None:
-        return
-    if reasoning.show is False and adaptive:
-        thinking["display"] = "omitted"
-    elif version is not None and version >= HIDES_THINKING:
-        thinking["display"] = "summarized"
-    document["thinking"] = thinking
+    if version is not None and version >= ADAPTIVE:
+        document["thinking"] = _adaptive(document, reasoning, version, target)
+    elif budgeted := _budgeted(document, reasoning, target):
+        document["thinking"] = budgeted
 
 
 def _think_least(document: dict[str, Any], target: Target) -> None:
@@ -102,20 +97,20 @@ def _think_least(document: dict[str, Any], target: Target) -> None:
         document["thinking"] = {"type": type_}
     else:
         document.setdefault("output_config", {})["effort"] = "low"
-        target.note(f"reasoning: low is the least that {target.model} takes")
+        target.note_effort("none", "low")
 
 
 def _adaptive(
-    document: dict[str, Any], reasoning: ir.Reasoning, version: tuple[int, int] | None
+    document: dict[str, Any], reasoning: ir.Reasoning, version: tuple[int, int], target: Target
 ) -> dict[str, Any]:
     effort = word(reasoning)
-    if effort == "minimal":
-        effort = "low"
-    if effort == "xhigh" and version is not None and version < XHIGH:
-        effort = "high"
     if effort:
-        document.setdefault("output_config", {})["effort"] = effort
-    return {"type": "adaptive"}
+        given = {"minimal": "low", "xhigh": "xhigh" if version >= XHIGH else "high"}.get(effort, effort)
+        target.note_effort(effort, given)
+        document.setdefault("output_config", {})["effort"] = given
+    if reasoning.show is False:
+        return {"type": "adaptive", "display": "omitted"}
+    return {"type": "adaptive", **({"display": "summarized"} if version >= HIDES_THINKING else {})}
 
 
 def _budgeted(document: dict[str, Any], reasoning: ir.Reasoning, target: Target) -> dict[str, Any] | None:

@@ -26,7 +26,9 @@ def write_thinking(request: Request, target: Target, version: tuple[int, int] | 
     effort = word(wanted)
     if version is not None and version >= (3, 0):
         if effort is not None:
-            config["thinkingLevel"] = _level(target.model, version, effort).upper()
+            level = _level(target.model, version, effort)
+            target.note_effort(effort, level)
+            config["thinkingLevel"] = level.upper()
         return config
     budget = tokens(wanted)
     if budget is None:

@@ -236,6 +236,8 @@ def _tools(
     target.require("tools", "tools")
     document["tools"] = tools
     target.drop("tools[].strict", any(tool.strict for tool in request.tools))
+    if choice is not None and choice.mode == "required" and not declarations:
+        target.note("tool choice: Google's own tools are not forced")
     if choice is None or choice.mode == "auto" or not declarations:
         return
     calling: dict[str, Any] = {"mode": "NONE" if choice.mode == "none" else "ANY"}

@@ -179,11 +179,10 @@ def _reasoning(document: dict[str, Any], request: ir.Request, target: Target) ->
         # The model decides, which it does without being told.
         return
     chosen = nearest(target.model, effort, CHAT_LACKS)
-    if effort == "none" and chosen != "none":
-        if not is_openai_reasoning(target.model):
-            target.drop("reasoning")
-            return
-        target.note(f"reasoning: {chosen} is the least that {target.model} takes")
+    if effort == "none" and chosen != "none" and not is_openai_reasoning(target.model):
+        target.drop("reasoning")
+        return
+    target.note_effort(effort, chosen)
     document["reasoning_effort"] = chosen
 
 

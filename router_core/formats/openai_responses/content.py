@@ -101,8 +101,9 @@ def write_media(media: Media, target: Target) -> dict[str, Any]:
         raise Unsupported(f"{media.kind} inputs")
     if media.media_type == "application/pdf":
         target.require("pdf", "PDF inputs")
-    if media.data is None:
-        return {"type": "input_file", "file_url": media.url}
     target.drop("context", media.context)
+    if media.data is None:
+        target.drop("file name", media.name)
+        return {"type": "input_file", "file_url": media.url}
     name = media.name or f"file.{(media.media_type or 'application/pdf').partition('/')[2]}"
     return {"type": "input_file", "filename": name, "file_data": media_types.data_url(media)}

@@ -218,8 +218,7 @@ def _reasoning(document: dict[str, Any], request: ir.Request, target: Target) ->
     effort = word(wanted)
     if effort is not None:
         reasoning["effort"] = nearest(target.model, effort)
-        if effort == "none" and reasoning["effort"] != "none":
-            target.note(f"reasoning: {reasoning['effort']} is the least that {target.model} takes")
+        target.note_effort(effort, reasoning["effort"])
     if wanted.show and wanted.enabled is not False:
         reasoning["summary"] = "auto"
     if reasoning:

@@ -409,6 +409,20 @@ def test_what_is_approximated_is_noted(
         assert asks(client, upstream, document).notes == ([note] if note else [])
 
 
+def test_what_a_file_by_url_says_beside_it_is_listed() -> None:
+    source = {"type": "url", "url": "https://a.test/x.pdf"}
+    document = {"type": "document", "source": source, "title": "T", "context": "C"}
+    assert asks(A, R, user(A, document)).dropped() == ["context", "file name"]
+
+
+def test_a_search_that_google_cannot_be_made_to_do_is_noted() -> None:
+    search = {"type": "web_search_20250305", "name": "web_search"}
+    forced = {"tools": [search], "tool_choice": {"type": "tool", "name": "web_search"}}
+    written = asks(A, G, {**MINIMAL[A], **forced}, model="gemini-3-pro-preview")
+    assert written.document["tools"] == [{"googleSearch": {}}]
+    assert written.notes == ["tool choice: Google's own tools are not forced"]
+
+
 def test_a_source_of_another_kind_is_refused() -> None:
     document = {"type": "document", "source": {"type": "vault", "key": "x"}}
     refusal = refused(A, C, user(A, document))

@@ -50,6 +50,25 @@ def test_claude(model: str, thinking: Any, config: Any) -> None:
     assert document.get("output_config") == config
 
 
+@pytest.mark.parametrize(
+    ("upstream", "model", "asked", "given"),
+    [
+        (A, "claude-opus-4-6", "xhigh", "high is the nearest to xhigh"),
+        (R, "gpt-5.1", "max", "high is the nearest to max"),
+        (R, "gpt-6.1-sol", "none", "low is the least"),
+        (G, "gemini-3-pro-preview", "medium", "high is the nearest to medium"),
+        (G, "gemini-3-pro-preview", "none", "low is the least"),
+        (G, "gemini-3-pro-preview", "high", None),
+        (A, "claude-opus-4-8", "xhigh", None),
+    ],
+)
+def test_another_effort_than_was_asked_for_is_noted(
+    upstream: Format, model: str, asked: str, given: str | None
+) -> None:
+    notes = asks(C, upstream, {**CHAT_HIGH, "reasoning_effort": asked}, model=model).notes
+    assert notes == ([f"reasoning: {given} that {model} takes"] if given else [])
+
+
 def test_claude_has_no_room_or_no_leave_to_think() -> None:
     small = asks(C, A, {**CHAT_HIGH, "max_tokens": 1000}, model="claude-sonnet-4-5")
     assert "thinking" not in small.document
