@@ -76,7 +76,17 @@ def install(checkout: Path, lock: str) -> int:
             say(f"{interpreter} cannot make a virtual environment; name another one with DETOUR_PYTHON")
             return 1
     say(f"installing what {lock} lists")
-    pip = ["-m", "pip", "install", "-qq", "--disable-pip-version-check", "--require-hashes", "-r"]
+    # pip compiles on one processor, and not for all that is needed; it is done below, on all of them.
+    pip = [
+        "-m",
+        "pip",
+        "install",
+        "-qq",
+        "--disable-pip-version-check",
+        "--no-compile",
+        "--require-hashes",
+        "-r",
+    ]
     if not run(python, *pip, checkout / lock):
         say(f"pip could not install {lock}, for the reason above; run this again to retry")
         return 1
@@ -84,10 +94,10 @@ def install(checkout: Path, lock: str) -> int:
     where: list[str | Path] = [python, "-I", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
     packages = subprocess.run(where, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
     Path(packages, "detour-checkout.pth").write_text(f"{checkout}\n")
-    # pip compiles for `python`, but serving is done by `python -O`: without this each start would compile it all
-    # where nothing else writes byte code (PYTHONDONTWRITEBYTECODE, another user's checkout).
-    run(python, "-m", "compileall", "-qq", "-j0", "-o1", packages)
-    run(python, "-m", "compileall", "-qq", "-j0", "-o0", "-o1", *(checkout / name for name in OWN))
+    # Serving is done by `python -O`: without this each start would compile it all where nothing else writes byte
+    # code (PYTHONDONTWRITEBYTECODE, another user's checkout). pip itself never serves.
+    compiled = [packages, *(checkout / name for name in OWN)]
+    run(python, "-m", "compileall", "-qq", "-j0", "-o0", "-o1", "-x", r"site-packages/pip/", *compiled)
     for held in LOCKS[lock]:
         file, content = stamp(checkout, held)
         file.write_bytes(content)

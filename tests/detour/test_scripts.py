@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -34,12 +35,17 @@ def checkout(tmp_path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def prepared(tmp_path_factory) -> Path:
-    """A checkout whose environment has been made already; not to be changed."""
+def started(tmp_path_factory) -> tuple[Path, list[subprocess.CompletedProcess[str]]]:
+    """A fresh checkout, and what became of three starts at the same time."""
     root = make_checkout(tmp_path_factory.mktemp("prepared") / "a checkout")
-    made = run(root)
-    assert "making" in made.stderr and made.stdout.startswith("['run']")
-    return root
+    with ThreadPoolExecutor() as threads:
+        return root, list(threads.map(run, [root] * 3))
+
+
+@pytest.fixture(scope="module")
+def prepared(started) -> Path:
+    """A checkout whose environment has been made already; not to be changed."""
+    return started[0]
 
 
 def prepare_development(checkout: Path) -> str:
@@ -119,13 +125,19 @@ def test_a_module_of_the_callers_folder_is_not_taken_for_detour(prepared, tmp_pa
 
 
 def test_a_changed_lock_installs_and_a_moved_checkout_starts_anew(checkout):
+    """And one that cannot be installed is said, and tried again."""
+    lock = checkout / "requirements.lock"
     development = prepare_development(checkout)
-    (checkout / "requirements.lock").write_text("# something else\n")
+    lock.write_text("nothing-of-that-name @ file:///nonexistent.whl --hash=sha256:00\n")
+    failed = run(checkout)
+    lock.write_text("# something else\n")
     changed = run(checkout)
     moved = checkout.rename(checkout.parent / "moved")
     again = run(moved)
 
     assert "making" in development
+    assert failed.returncode == 1 and "run this again to retry" in failed.stderr and failed.stdout == ""
+    assert changed.returncode == 0 and changed.stdout.startswith("['run']")
     assert "installing" in changed.stderr and "making" not in changed.stderr
     assert "making" in again.stderr
     assert str(moved) in (moved / ".venv" / "bin" / "pip").read_text()
@@ -140,33 +152,12 @@ def test_an_interpreter_that_went_away_is_replaced(checkout):
     assert "making" in again.stderr and again.stdout.startswith("['run']")
 
 
-def test_starts_at_the_same_time_prepare_once(checkout):
-    env = {"PATH": "/usr/bin:/bin", "HOME": str(checkout.parent), "DETOUR_PYTHON": GOOD}
-    starts = [
-        subprocess.Popen(
-            [checkout / "scripts" / "run"], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        for _ in range(3)
-    ]
-    outputs = [start.communicate() for start in starts]
+def test_starts_at_the_same_time_prepare_once(started):
+    _, starts = started
 
     assert [start.returncode for start in starts] == [0, 0, 0]
-    assert all(out.startswith("['run']") for out, _ in outputs)
-    assert sum("making" in err for _, err in outputs) == 1
-
-
-def test_a_lock_that_cannot_be_installed_is_said_and_tried_again(checkout):
-    good = (checkout / "requirements.lock").read_text()
-    (checkout / "requirements.lock").write_text(
-        "nothing-of-that-name @ file:///nonexistent.whl --hash=sha256:00\n"
-    )
-
-    failed = run(checkout)
-    (checkout / "requirements.lock").write_text(good)
-    again = run(checkout)
-
-    assert failed.returncode == 1 and "run this again to retry" in failed.stderr and failed.stdout == ""
-    assert again.returncode == 0 and again.stdout.startswith("['run']")
+    assert all(start.stdout.startswith("['run']") for start in starts)
+    assert sum("making" in start.stderr for start in starts) == 1
 
 
 def test_each_candidate_is_tried_by_running_it(checkout, tmp_path):
