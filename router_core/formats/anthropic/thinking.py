@@ -26,6 +26,8 @@ XHIGH: Final = (4, 7)
 
 BLOCK_BINDING: Final = "thinking-binding-controls-2026-08-01"
 """The beta in which a request says what becomes of thinking that does not fit its conversation."""
+INTERLEAVED: Final = "interleaved-thinking-2025-05-14"
+"""The beta in which models with a budget think between their tool calls too, as newer ones do by themselves."""
 THOUGHTS: Final = frozenset({"thinking", "redacted_thinking"})
 """Types of blocks."""
 
@@ -64,7 +66,7 @@ def let_blocks_go(document: dict[str, Any], target: Target) -> None:
     if thinking["type"] == "adaptive":
         thinking["block_binding"] = {"prefix_mismatch_behavior": "drop_block"}
         # The rule anthropic-betas-header makes a header of it.
-        document["betas"] = [BLOCK_BINDING]
+        document.setdefault("betas", []).append(BLOCK_BINDING)
 
 
 def write_thinking(
@@ -89,6 +91,8 @@ def write_thinking(
         document["thinking"] = _adaptive(document, reasoning, version, target)
     elif budgeted := _budgeted(document, reasoning, target):
         document["thinking"] = budgeted
+        if "tools" in document and "claude_api" in target.quirks:
+            document.setdefault("betas", []).append(INTERLEAVED)
 
 
 def _think_least(document: dict[str, Any], target: Target) -> None:

@@ -366,6 +366,28 @@ def test_thinking_that_fits_no_longer_is_dropped_by_anthropic(
     assert "thinking" not in first
 
 
+@pytest.mark.parametrize(
+    ("model", "quirks", "tools", "asked"),
+    [
+        ("claude-opus-4-5", {"claude_api"}, True, True),
+        ("claude-opus-4-5", {"claude_api"}, False, False),
+        ("claude-opus-4-5", set(), True, False),
+        # It thinks between its calls by itself.
+        ("claude-opus-4-6", {"claude_api"}, True, False),
+    ],
+)
+def test_claude_thinks_between_its_calls(model: str, quirks: set[str], tools: bool, asked: bool) -> None:
+    function = {"name": "f", "parameters": {"type": "object"}}
+    document: dict[str, Any] = {
+        "reasoning_effort": "medium",
+        "messages": [{"role": "user", "content": "Look."}],
+        **({"tools": [{"type": "function", "function": function}]} if tools else {}),
+    }
+    written = asks(C, A, document, model=model, quirks=frozenset(quirks)).document
+    assert ("interleaved-thinking-2025-05-14" in written.get("betas", [])) is asked
+    assert written["thinking"]["type"] in ("enabled", "adaptive")
+
+
 def test_a_beta_of_a_translated_request_is_a_header() -> None:
     said = {"role": "model", "parts": [_thought(A, "claude-opus-5-5"), {"text": "So."}]}
     asked = [{"role": "user", "parts": [{"text": text}]} for text in ("One?", "Two?")]
