@@ -33,6 +33,9 @@ KINDS: Final[dict[str, tuple[int, int, int, str | None]]] = {
     "api": (500, 500, 500, "server_error"),
 }
 
+_TOLD_BY_CODE: Final = frozenset({"context_length", "billing"})
+"""Kinds that OpenAI's clients know by the code alone, whatever other providers call them."""
+
 _STATUS_KINDS: Final = {
     401: "authentication",
     402: "billing",
@@ -76,6 +79,8 @@ _WORDS: Final = {
     "UNAUTHENTICATED": "authentication",
     "billing_error": "billing",
     "insufficient_quota": "billing",
+    "exceeded_current_quota_error": "billing",
+    "Arrearage": "billing",
     "permission_error": "permission",
     "PERMISSION_DENIED": "permission",
     "data_residency_mismatch": "permission",
@@ -86,6 +91,8 @@ _WORDS: Final = {
     "request_too_large": "too_large",
     "context_length_exceeded": "context_length",
     "string_above_max_length": "context_length",
+    "model_max_prompt_tokens_exceeded": "context_length",
+    "exceed_context_size_error": "context_length",
     "rate_limit_error": "rate_limit",
     "rate_limit_exceeded": "rate_limit",
     "usage_limit_reached": "rate_limit",
@@ -115,6 +122,19 @@ _CONTEXT_WORDS: Final = (
     "maximum context",
     "too many tokens",
     "exceeds the maximum number of tokens",
+    "input is too long",
+    "maximum prompt length",
+    "range of input length",
+    "exceeds max length",
+    "exceeded model token limit",
+    "reduce the length of",
+)
+"""Of Anthropic, which its clients look for, and of others: Bedrock, xAI, DashScope, Z.ai, Moonshot, Groq."""
+_BILLING_WORDS: Final = (
+    "credit balance is too low",
+    "insufficient balance",
+    "insufficient credits",
+    "run out of credits",
 )
 _KEY_WORDS: Final = ("api key not valid", "invalid api key", "incorrect api key")
 _OWN: Final[dict[Format, frozenset[int]]] = {
@@ -160,6 +180,10 @@ def _failure(error: UpstreamError) -> Failure:
             kind, status = "authentication", 401
         elif any(words in lower for words in _CONTEXT_WORDS):
             kind = "context_length"
+    if kind in ("invalid_request", "rate_limit", "permission") and any(
+        words in message[:500].lower() for words in _BILLING_WORDS
+    ):
+        kind = "billing"
     message = message or f"The upstream answered {status or 'with an error'}."
     return Failure(kind, message[:MAX_MESSAGE], status, error.named, error.param)
 
@@ -167,12 +191,12 @@ def _failure(error: UpstreamError) -> Failure:
 def _kind(words: tuple[str, ...], status: int | None) -> str:
     fallback = "api" if status is None or status >= 500 else "invalid_request"
     by_status = _STATUS_KINDS.get(status or 0, fallback)
-    for word in words:
-        kind = _WORDS.get(word)
-        if kind is not None:
-            # "server_error" and the like say less than a status does.
-            return by_status if kind == "api" and status is not None else kind
-    return by_status
+    kinds = [_WORDS[word] for word in words if word in _WORDS]
+    telling = next((kind for kind in kinds if kind not in ("api", "invalid_request")), None)
+    if telling is not None:
+        return telling
+    # "server_error", "invalid_request_error" and the like say less than a status does.
+    return kinds[0] if kinds and status is None else by_status
 
 
 def wire(client: Format, failure: Failure) -> WireError:
@@ -185,7 +209,9 @@ def wire(client: Format, failure: Failure) -> WireError:
     if failure.kind == "context_length" and client is Format.ANTHROPIC and _CONTEXT_WORDS[0] not in message:
         # Clients of Anthropic recognise the full context by these words.
         message = f"{_CONTEXT_WORDS[0]}: {message}"
-    return WireError(status, message, code=failure.code or code, param=failure.param)
+    if failure.kind not in _TOLD_BY_CODE:
+        code = failure.code or code
+    return WireError(status, message, code=code, param=failure.param)
 
 
 def document(client: Format, failure: Failure) -> dict[str, Any]:

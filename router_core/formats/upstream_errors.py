@@ -9,6 +9,9 @@ Shapes, by where they are documented:
 - Google: ``{"error": {"code", "message", "status", "details": [...]}}``, in an array without ``alt=sse``.
 - ChatGPT's backend: ``{"detail": "..."}`` or ``{"detail": {...}}``. MiniMax: ``{"base_resp": {"status_code",
   "status_msg"}}``. CodeBuddy: ``{"code", "msg"}``. Many: ``{"error": "text"}``, ``{"message": "text"}``.
+- OpenRouter: ``{"error": {"message": "Provider returned error", "metadata": {"raw": "..."}}}``, where ``raw`` is what the
+  provider answered. Cloudflare: ``{"errors": [{"code", "message"}]}``. AWS: ``{"message"}``, ``{"Message"}``.
+- FastAPI, and so Mistral and vLLM: ``{"detail": [{"loc", "msg"}]}``, at Mistral within ``message``.
 """
 
 from __future__ import annotations
@@ -170,6 +173,7 @@ def _read(document: Any, status: int | None) -> tuple[UpstreamError, int | None]
         code = code or (part["code"] if isinstance(part.get("code"), str) else None)
         param = param or (part["param"] if isinstance(part.get("param"), str) else None)
         inner = inner or _status(part)
+    message = _relayed(document) or message
     return UpstreamError(status, tuple(codes), message[:MAX_MESSAGE], code, param, document=document), inner
 
 
@@ -204,15 +208,41 @@ def _parts(document: Any) -> Iterator[dict[str, Any] | str]:
                     )
                 elif isinstance(inner, str):
                     yield inner
+    errors = document.get("errors")
+    yield from (e for e in errors if isinstance(e, dict)) if isinstance(errors, list) else ()
     if (ending := first_given_up(document)) is not None:
         yield ending
     yield document
 
 
 def _message(part: dict[str, Any]) -> str:
-    return next(
-        (v for k in ("message", "msg", "status_msg", "detail") if isinstance(v := part.get(k), str) and v), ""
+    names = ("message", "msg", "status_msg", "detail", "Message")
+    return next((text for name in names if (text := _told(part.get(name)))), "")
+
+
+def _told(value: Any) -> str:
+    """A message, which may be a list of what is wrong with a request, each with its place."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict):
+        return _told(value.get("detail"))
+    problems = [v for v in value if isinstance(v, dict) and v.get("msg")] if isinstance(value, list) else []
+    places = [".".join(map(str, v["loc"])) if isinstance(v.get("loc"), list) else "" for v in problems]
+    return "; ".join(
+        f"{p}: {v['msg']}" if p else str(v["msg"]) for p, v in zip(places, problems, strict=True)
     )
+
+
+def _relayed(document: Any) -> str:
+    """The words of the provider behind OpenRouter; its codes say nothing of the account there, and are not read."""
+    error = document.get("error") if isinstance(document, dict) else None
+    metadata = error.get("metadata") if isinstance(error, dict) else None
+    raw = metadata.get("raw") if isinstance(metadata, dict) else None
+    if isinstance(raw, str):
+        raw = _parse(raw.encode(errors="surrogatepass")) or (
+            raw.strip() if not raw.lstrip().startswith("<") else ""
+        )
+    return next((m for part in _parts(raw) if (m := part if isinstance(part, str) else _message(part))), "")
 
 
 def _status(part: dict[str, Any]) -> int | None:

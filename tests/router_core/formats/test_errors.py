@@ -10,7 +10,7 @@ from openai.types.responses import ResponseError
 from router_core.errors import Code, Refusal
 from router_core.formats import Format, failures
 from router_core.formats.errors import WireError, error_body, error_event
-from router_core.json_document import parse
+from router_core.json_document import parse, serialise
 from router_core.sse import EventReader
 
 COOLING = Refusal(Code.ALL_COOLING, "All credentials are cooling.")
@@ -73,6 +73,39 @@ def test_the_end_of_a_stream(format: Format) -> None:
 @pytest.mark.parametrize("code", get_args(ResponseError.model_fields["code"].annotation))
 def test_openais_codes_of_failed_responses_are_known(code: str) -> None:
     assert (failures.read({"code": code, "message": "m"}).kind == "api") is (code == "server_error")
+
+
+def _relayed(raw: str) -> dict[str, Any]:
+    return {"error": {"message": "Provider returned error", "code": 400, "metadata": {"raw": raw}}}
+
+
+HOSTS = {
+    "OpenRouter": (400, _relayed('{"error":{"message":"maximum context length is 9"}}'), "context_length", "maximum context length is 9"),
+    "OpenRouter, a text": (400, _relayed("no such voice"), "invalid_request", "no such voice"),
+    "Bedrock": (400, {"message": "Input is too long for requested model."}, "context_length", "Input is too long for requested model."),
+    "AWS": (403, {"Message": "not for you"}, "permission", "not for you"),
+    "Mistral": (422, {"object": "error", "message": {"detail": [{"loc": ["body", "top_p"], "msg": "too high"}]}}, "invalid_request", "body.top_p: too high"),
+    "vLLM": (422, {"detail": [{"loc": ["body", "n"], "msg": "not 0"}, {"msg": "and no"}]}, "invalid_request", "body.n: not 0; and no"),
+    "Cloudflare": (401, {"success": False, "errors": [{"code": 10000, "message": "who?"}]}, "authentication", "who?"),
+    "llama.cpp": (400, {"error": {"code": 400, "message": "too much", "type": "exceed_context_size_error"}}, "context_length", "too much"),
+    "GitHub Copilot": (400, {"error": {"message": "9 is over 8", "code": "model_max_prompt_tokens_exceeded"}}, "context_length", "9 is over 8"),
+    "Moonshot": (429, {"error": {"message": "suspended", "type": "exceeded_current_quota_error"}}, "billing", "suspended"),
+    "DeepSeek": (402, {"error": {"message": "Insufficient Balance", "code": "invalid_request_error"}}, "billing", "Insufficient Balance"),
+    "Z.ai": (429, {"error": {"code": "1113", "message": "Insufficient balance. Please recharge."}}, "billing", "Insufficient balance. Please recharge."),
+    "Anthropic": (400, {"error": {"type": "invalid_request_error", "message": "Your credit balance is too low"}}, "billing", "Your credit balance is too low"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("status", "document", "kind", "message"), HOSTS.values(), ids=HOSTS)
+def test_what_hosts_say_is_understood(status: int, document: Any, kind: str, message: str) -> None:
+    body = serialise(document)
+    failure = failures.read_body(status, body)
+    assert (failure.kind, failure.message) == (kind, message)
+    _, told = failures.translate(Format.OPENAI_CHAT, status, body)
+    code = {"context_length": "context_length_exceeded", "billing": "insufficient_quota"}.get(kind)
+    assert code is None or parse(told)["error"]["code"] == code
+    _, told = failures.translate(Format.ANTHROPIC, status, body)
+    assert ("prompt is too long" in parse(told)["error"]["message"]) is (kind == "context_length")
 
 
 def test_ollamas_stream_ends_with_a_line() -> None:
