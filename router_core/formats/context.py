@@ -16,6 +16,7 @@ from router_core.providers.model import ModelInfo
 if TYPE_CHECKING:
     from router_core.formats.embeddings import Wanted
     from router_core.formats.memory import SessionMemory
+    from router_core.formats.openai_responses.stored import Answering
 
 
 DONE: Final[dict[str, Any]] = {"done": True}
@@ -55,6 +56,8 @@ class Context:
     embeds: Wanted | None = None
     """The client asked for embeddings of this."""
     memory: SessionMemory | None = None
+    answering: Answering | None = None
+    """Keeps the answer, should the client refer to it (Responses)."""
     echo: dict[str, Any] = field(default_factory=dict)
     """Fields of the request that the client's format repeats in its answers (Responses)."""
     created: int = 0

@@ -18,6 +18,7 @@ from router_core.formats.answer import Answer
 from router_core.formats.codec import CODECS, Document
 from router_core.formats.context import Context, Target
 from router_core.formats.memory import SessionMemory
+from router_core.formats.openai_responses.stored import StoredAnswers
 from router_core.providers.model import ModelInfo
 
 __all__ = ["Answer", "TranslatedRequest", "request", "translatable"]
@@ -65,6 +66,7 @@ def request(
     stream: bool,
     model_info: ModelInfo | None = None,
     session: SessionMemory | None = None,
+    stored: StoredAnswers | None = None,
     effort: str | None = None,
     quirks: frozenset[str] = frozenset(),
     client_model: str | None = None,
@@ -77,6 +79,9 @@ def request(
     """
     counts = operation is Operation.COUNT_TOKENS
     context = Context(client_model or model, model, upstream, counts=counts, memory=session, created=int(now))
+    if client is Format.OPENAI_RESPONSES and stored is not None:
+        context.answering = stored.answering(document)
+        document = stored.resolved(document)
     target = Target(client, upstream, model, stream, model_info, quirks, context)
     write = CODECS[upstream].write_request
     if write is None or not translatable(client, upstream, operation):

@@ -12,6 +12,7 @@ from router_core.formats import translate
 from router_core.formats.answer import Answer
 from router_core.formats.context import Context
 from router_core.formats.memory import SessionStore
+from router_core.formats.openai_responses.stored import AnswerStore
 from router_core.routing.continuity import without_state
 
 STATE: Final = "translate"
@@ -23,6 +24,7 @@ class FormatTranslator:
 
     def __init__(self, sessions: SessionStore | None = None, wall: Callable[[], float] = time.time):
         self.sessions = sessions or SessionStore()
+        self._answers = AnswerStore()
         self._wall = wall
 
     def request(self, exchange: Exchange, attempt: Attempt) -> Any | Refusal:
@@ -47,6 +49,7 @@ class FormatTranslator:
             stream=exchange.stream,
             model_info=attempt.provider.model(attempt.model or ""),
             session=session,
+            stored=self._answers.of(owner),
             effort=attempt.effort,
             quirks=attempt.provider.quirks,
             client_model=exchange.model,

@@ -375,6 +375,29 @@ def test_a_stream_that_breaks_off_is_no_whole_answer(lab: Lab, client: Format, u
     assert not isinstance(raised.value, AssertionError)
 
 
+@pytest.mark.parametrize("streaming", [True, False])
+@pytest.mark.parametrize("upstream", [u for u in UPSTREAMS if u is not Format.OPENAI_RESPONSES])
+def test_a_client_may_refer_to_what_it_was_answered(lab: Lab, upstream: Format, streaming: bool) -> None:
+    fake, model = lab.fakes[upstream], name(Format.OPENAI_RESPONSES, upstream)
+    script(fake, upstream, streaming)
+    fields = {**turns.first(Format.OPENAI_RESPONSES), "model": model, "store": True}
+    with lab.sdk(Format.OPENAI_RESPONSES) as client:
+        if streaming:
+            with client.responses.stream(**fields) as stream:
+                answer = stream.get_final_response()
+        else:
+            answer = client.responses.create(**fields)
+        calls = [item for item in answer.output if item.type == "function_call"]
+        results = [{"type": "function_call_output", "call_id": c.call_id, "output": "alpha"} for c in calls]
+        rest = {"model": model, "tools": fields["tools"]}
+        said = [{"type": "item_reference", "id": item.id} for item in answer.output]
+        client.responses.create(**rest, input=[*fields["input"], *said, *results])
+        client.responses.create(**rest, input=results, previous_response_id=answer.id)
+    by_items, by_answer = (request.document for request in list(fake.record.requests)[-2:])
+    assert by_items == by_answer
+    assert all(text in json.dumps(by_items) for text in ("Let me look.", "a.txt", "b.txt", "alpha"))
+
+
 @pytest.mark.parametrize("upstream", UPSTREAMS)
 def test_tokens_are_counted_by_the_upstream_or_estimated(lab: Lab, upstream: Format) -> None:
     counts = upstream is not Format.OPENAI_CHAT

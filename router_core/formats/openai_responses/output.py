@@ -32,12 +32,13 @@ class Output:
         self.usage: dict[str, Any] | None = None
         self.open: OpenItem | None = None
         self._echo = echo
-        self._items: Documents = []
+        self.items: Documents = []
+        """Those that are complete."""
         self._sequence = 0
 
     def __len__(self) -> int:
         """Items that are complete."""
-        return len(self._items)
+        return len(self.items)
 
     def event(self, type_: str, **fields: Any) -> dict[str, Any]:
         event = {"type": type_, "sequence_number": self._sequence, **fields}
@@ -61,14 +62,14 @@ class Output:
             "tools": [],
             "top_p": None,
             **self._echo,
-            "output": list(self._items) if status != "in_progress" else [],
+            "output": list(self.items) if status != "in_progress" else [],
             "usage": self.usage,
         }
 
     def where(self) -> dict[str, Any]:
         """What places an event in the item under way."""
         assert self.open is not None
-        return {"item_id": self.open.item["id"], "output_index": len(self._items)}
+        return {"item_id": self.open.item["id"], "output_index": len(self.items)}
 
     def where_in_content(self) -> dict[str, Any]:
         """What places an event in the content part under way."""
@@ -78,7 +79,7 @@ class Output:
     def add(self, item: dict[str, Any]) -> dict[str, Any]:
         """The event of an item that begins."""
         self.open = OpenItem(item)
-        return self.event("response.output_item.added", output_index=len(self._items), item=_shown(item))
+        return self.event("response.output_item.added", output_index=len(self.items), item=_shown(item))
 
     def whole(self, item: dict[str, Any]) -> Documents:
         """The events of an item that is complete at once."""
@@ -92,9 +93,9 @@ class Output:
         events = self.close_content(state) if state.part is not None else []
         if "status" in state.item:
             state.item["status"] = "completed"
-        index = len(self._items)
+        index = len(self.items)
         events.append(self.event("response.output_item.done", output_index=index, item=state.item))
-        self._items.append(state.item)
+        self.items.append(state.item)
         self.open = None
         return events
 

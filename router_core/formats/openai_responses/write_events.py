@@ -227,6 +227,8 @@ class EventWriter(writing.EventWriter):
             part = ir.PartStart(-1, ir.Refused(""))
             events += self._part_start(part) + self._delta(ir.Delta(-1, finish.detail))
         events += self._output.close()
+        if self._context.answering is not None:
+            self._context.answering.keep(self._output.id, self._output.items)
         reason = stops.WRITE[Format.OPENAI_RESPONSES][finish.stop]
         if reason == "completed":
             return [
