@@ -92,12 +92,12 @@ def final_error(call: Call) -> WireError:
 
 def last_event(call: Call, error: WireError) -> bytes:
     """The event with which a stream ends that the client reads; empty if it reads none."""
+    if call.responder is not None:
+        return call.responder.broken_off(error)
+    # Nothing came but signs of life.
     response = call.flow.response
-    if response is None or "event-stream" not in response.headers.get("content-type", ""):
-        return b""
-    if "content-encoding" in response.headers:
-        return b""
-    return call.responder.broken_off(error) if call.responder else error_event(call.surface.format, error)
+    streams = response is not None and "event-stream" in response.headers.get("content-type", "")
+    return error_event(call.surface.format, error) if streams else b""
 
 
 def keep_alive(call: Call) -> bytes:

@@ -39,7 +39,7 @@ class BodyPipe:
         self._translator = translator
         self._client = client
         self._format = format
-        self._framing = framing
+        self.framing = framing
         self._show = show
         self._limit = limit
         self._whole = whole
@@ -69,7 +69,7 @@ class BodyPipe:
         try:
             before = parse(raw)
         except ValueError:
-            if self._framing is None and self._translator is None:
+            if self.framing is None and self._translator is None:
                 # Not JSON after all: the client gets what came.
                 self._show.to.data(raw)
                 return raw
@@ -79,31 +79,33 @@ class BodyPipe:
         if self._translator is not None:
             before = value = self._translator.body(value)
             raw = serialise(value)
-            if self._framing is None and is_error(self._format, None, value):
+            if self.framing is None and is_error(self._format, None, value):
                 self._failed(wire(self._format, read_event(raw)).status)
                 return raw
         value = self._client.body(value, raw)
-        if self._framing is None:
+        if self.framing is None:
             return raw if value is before else splice(raw, before, value)
         try:
             events = unfold(self._format, value)
         except UnfoldError as e:
-            return self._framing.error(
+            return self.framing.error(
                 wire(self._format, read_body(502, serialise(value))) if e.is_error else WireError(502, str(e))
             )
         # Rules of events have their say too: which of them the client asked for is one of theirs.
         kept = [changed for event in events if (changed := self._client.event(event)) is not None]
-        return b"".join([self._framing.event(event, False) for event in kept]) + self._framing.end()
+        return b"".join([self.framing.event(event, False) for event in kept]) + self.framing.end()
 
     def error(self, error: WireError) -> bytes:
-        if self._framing is not None:
-            return self._framing.error(error)
+        if self.framing is not None:
+            return self.framing.error(error)
         self._failed(error.status)
         return error_body(self._format, error)
 
 
 class ErrorPipe:
     """An error's body: decoded, told in the client's format, its status mapped."""
+
+    framing = None
 
     def __init__(
         self,
@@ -144,3 +146,6 @@ class ErrorPipe:
             status, body = self._translator.error(status, body)
         self._set_status(status)
         return body
+
+    def error(self, error: WireError) -> bytes:
+        return b""

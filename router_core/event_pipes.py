@@ -67,13 +67,13 @@ class PassingPipe:
     """A stream that nobody reads or changes, of which it is known where it stands, should it break off."""
 
     def __init__(self, framing: Framing) -> None:
-        self._framing = framing
+        self.framing = framing
         self._begun = bytearray()
         """Of an event whose end has not come."""
 
     def feed(self, data: bytes) -> bytes:
         if not self._begun and data.endswith(b"\n\n"):
-            self._framing.event(Event(data), True)
+            self.framing.event(Event(data), True)
             return data
         start = max(len(self._begun) - 3, 0)
         self._begun += data
@@ -81,7 +81,7 @@ class PassingPipe:
             self._begun.rfind(blank, start) + len(blank) for blank in BLANKS if blank in self._begun[start:]
         )
         if end := max(ends, default=0):
-            self._framing.event(Event(bytes(self._begun[:end])), True)
+            self.framing.event(Event(bytes(self._begun[:end])), True)
             del self._begun[:end]
         return data
 
@@ -90,7 +90,7 @@ class PassingPipe:
 
     def error(self, error: WireError) -> bytes:
         # An event that is cut off ends first.
-        return (b"\n\n" if self._begun else b"") + self._framing.error(error)
+        return (b"\n\n" if self._begun else b"") + self.framing.error(error)
 
 
 class EventPipe:
@@ -100,28 +100,30 @@ class EventPipe:
         """`kept` says that an event which nobody changes stays as it is framed."""
         self._incoming = incoming
         self._client = client
-        self._framing = framing
+        self.framing = framing
         self._kept = kept
 
     def feed(self, data: bytes) -> bytes:
         # Upstreams mostly send whole events, and most of them are a few words that concern no rule.
         if self._kept and self._incoming.quiet(data) and self._client.quiet(data):
-            return self._framing.event(Event(data), True)
+            return self.framing.event(Event(data), True)
         return b"".join([self._written(event) for event in self._incoming.feed(data)])
 
     def close(self) -> bytes:
-        return b"".join([self._written(event) for event in self._incoming.close()]) + self._framing.end()
+        return b"".join([self._written(event) for event in self._incoming.close()]) + self.framing.end()
 
     def error(self, error: WireError) -> bytes:
-        return self._framing.error(error)
+        return self.framing.error(error)
 
     def _written(self, event: Event) -> bytes:
         changed = self._client.event(event)
-        return b"" if changed is None else self._framing.event(changed, self._kept)
+        return b"" if changed is None else self.framing.event(changed, self._kept)
 
 
 class FoldPipe:
     """Event by event, folded into one body for a client that did not ask for a stream."""
+
+    framing = None
 
     def __init__(
         self, incoming: Incoming, client: Stage, format: Format, failed: Callable[[int], None]

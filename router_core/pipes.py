@@ -12,11 +12,17 @@ from typing import Protocol
 
 from router_core.encoding import Decoder
 from router_core.formats.errors import WireError
+from router_core.framing import Framing
 from router_core.observing import Show
 from router_core.sse import ArrayReader, Event, EventReader, Reader, looks_like_stream
 
 
 class Pipe(Protocol):
+    @property
+    def framing(self) -> Framing | None:
+        """How it writes the client's stream; None where it writes none, or does not know yet."""
+        ...
+
     def feed(self, data: bytes) -> bytes:
         """The client's bytes for a piece of the upstream's."""
         ...
@@ -25,14 +31,23 @@ class Pipe(Protocol):
         """What is left, once the upstream's answer is complete."""
         ...
 
+    def error(self, error: WireError) -> bytes:
+        """What tells the client that nothing more comes; empty where there is no place for it."""
+        ...
+
 
 class Plain:
     """The bytes as they come."""
+
+    framing = None
 
     def feed(self, data: bytes) -> bytes:
         return data
 
     def close(self) -> bytes:
+        return b""
+
+    def error(self, error: WireError) -> bytes:
         return b""
 
 
@@ -66,9 +81,12 @@ class Sniffing:
             out += self._become(kind_of(self._head, array=self._array) or "plain")
         return out + (self._pipe.close() if self._pipe is not None else b"")
 
+    @property
+    def framing(self) -> Framing | None:
+        return self._pipe.framing if self._pipe is not None else None
+
     def error(self, error: WireError) -> bytes:
-        tell = getattr(self._pipe, "error", None)
-        return tell(error) if tell else b""
+        return self._pipe.error(error) if self._pipe is not None else b""
 
     def _become(self, kind: str | None) -> bytes:
         if kind is None:

@@ -103,12 +103,15 @@ class Responder:
             self._show.end()
 
     def broken_off(self, error: WireError) -> bytes:
-        """The last bytes of a stream whose upstream broke off; empty where it has been told an end already."""
+        """The last bytes of a stream whose upstream broke off; empty where it has been told an end already, and of
+        any other answer."""
         if self._broken:
             return b""
         self._broken = True
-        tell = getattr(self._pipe, "error", None)
-        return tell(error) if tell else error_event(self.exchange.surface.format, error)
+        if self._pipe.framing is not None:
+            return self._pipe.error(error)
+        passes = self._media() == "text/event-stream" and not self._head.get("content-encoding")
+        return error_event(self.exchange.surface.format, error) if passes else b""
 
     def _break_off(self, e: Exception) -> bytes:
         self._broken = True
@@ -119,8 +122,7 @@ class Responder:
             logger.exception("%s: the answer cannot be rewritten", self.exchange.id)
             error = WireError(500, "Detour failed on this answer; its log has the details.", code="internal")
         try:
-            tell = getattr(self._pipe, "error", None)
-            return tell(error) if tell else b""
+            return self._pipe.error(error)
         except Exception:
             logger.exception("%s: nor can the client be told", self.exchange.id)
             return b""

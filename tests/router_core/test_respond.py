@@ -443,6 +443,25 @@ def test_geminis_json_arrays(step: int) -> None:
     assert dict(responder.headers)["content-type"] == "application/json"
 
 
+@pytest.mark.parametrize("model", ["m", "up"], ids=["as it came", "renamed"])
+def test_an_array_that_breaks_off_ends_with_an_error_in_it(model: str) -> None:
+    x = ask(Format.GEMINI, True, sse=False)
+    tried = wire.attempt(x, model=model)
+    prepare(x, tried, RULES)
+    for end in range(len(ARRAY) - 2):
+        responder = Responder(x, tried, RULES, 200, [("content-type", "application/json")])
+        out = responder.feed(ARRAY[:end])
+        last = responder.broken_off(WireError(502, "It broke off."))
+        assert (parse(out + last)[-1]["error"]["message"] == "It broke off.") if last else not out
+
+
+def test_one_body_that_breaks_off_is_given_no_more() -> None:
+    x = ask(Format.ANTHROPIC, False)
+    responder = Responder(x, wire.attempt(x), RULES, 200, [("content-type", "application/json")])
+    responder.feed(b'{"type": "mess')
+    assert responder.broken_off(WireError(502, "It broke off.")) == b""
+
+
 def test_elements_taken_out_of_an_array_leave_an_array() -> None:
     drop = Rules([Rule(name="drop", reason="", event=lambda v, c: DROPPED if v.get("candidates") else v)])
     out, _ = wire.answered(ask(Format.GEMINI, True, sse=False), ARRAY, rules=drop)
