@@ -5,11 +5,14 @@ from __future__ import annotations
 from itertools import cycle
 from typing import Final
 
+import orjson
+
 from router_core.formats.ir import (
     Format,
     Media,
     Part,
     Request,
+    ResponseFormat,
     Role,
     ServerTool,
     Text,
@@ -132,8 +135,17 @@ LED_NOWHERE: Final = "reasoning that led to nothing is left out"
 """Said of a turn that ends with it, which its maker would refuse."""
 ONLY_ALLOWED: Final = "allowed tools: only these are offered"
 """Said where a format has no list of them beside the tools."""
+FORMAT_IN_WORDS: Final = "response format: asked for in words"
+_JSON_ONLY: Final = "Answer with one JSON value and nothing else: no prose, no code fence."
 JSON_WORD: Final = "Answer in JSON."
 """Said where nobody has said it: OpenAI refuses its JSON mode to conversations without the word."""
+
+
+def asked_for_json(wanted: ResponseFormat) -> str:
+    """The words that ask for an answer of the format `wanted`, where the model has no other way."""
+    if wanted.schema is None:
+        return _JSON_ONLY
+    return f"{_JSON_ONLY} It follows this JSON Schema:\n{orjson.dumps(wanted.schema).decode()}"
 
 
 def says_json(request: Request, *, system: bool = True) -> bool:

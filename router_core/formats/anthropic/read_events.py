@@ -39,7 +39,7 @@ class _Block:
 
 class EventReader:
     def __init__(self, context: Context):
-        self._context = context
+        self._model = context.upstream_model
         self._blocks: dict[int, _Block] = {}
         self._next = 0
         self._usage = UsageReader(Format.ANTHROPIC)
@@ -118,7 +118,10 @@ class EventReader:
         self._spoken = True
         block = self._blocks[number] = _Block(self._next, native)
         self._next += 1
-        part = _opening(native, self._context.upstream_model)
+        if native.get("type") == "fallback" and isinstance(native.get("to"), dict):
+            # Another model goes on, and signs what it thinks.
+            self._model = native["to"].get("model") or self._model
+        part = _opening(native, self._model)
         if part is None:
             return events
         start = ir.PartStart(block.index, part)
@@ -178,9 +181,7 @@ class EventReader:
         events = [*(block.held or ()), *block.sources]
         self._called |= native.get("type") == "tool_use"
         value = native.get("signature")
-        signature = (
-            ir.Signature(Format.ANTHROPIC, value, model=self._context.upstream_model) if value else None
-        )
+        signature = ir.Signature(Format.ANTHROPIC, value, model=self._model) if value else None
         if native.get("type") == "tool_use" and not block.size and native.get("input"):
             # Code execution calls tools with the whole input at once.
             events = [*events, ir.Delta(block.index, orjson.dumps(native["input"]).decode())]

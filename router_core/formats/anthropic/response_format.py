@@ -8,13 +8,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import orjson
-
 from router_core.formats import ir
 from router_core.formats.context import Target
+from router_core.formats.conversation import FORMAT_IN_WORDS, asked_for_json
 from router_core.formats.schema import MAX_DEPTH, Schema, describe, mapping, object_root, resolve
-
-JSON_ONLY: Final = "Answer with one JSON value and nothing else: no prose, no code fence."
 
 _AS_IT_IS: Final = frozenset({"$ref", "type", "title", "description", "enum", "const", "required", "default"})
 _BRANCHES: Final = {"anyOf": "anyOf", "oneOf": "anyOf", "allOf": "allOf"}
@@ -48,12 +45,9 @@ def write_response_format(
             document["output_config"] = {"format": {"type": "json_schema", "schema": for_answers(schema)}}
             target.drop("response format's description", wanted.description)
             return
-        text = f"{JSON_ONLY} It follows this JSON Schema:\n{orjson.dumps(wanted.schema).decode()}"
-    else:
-        text = JSON_ONLY
-    target.note("response format: asked for in words")
+    target.note(FORMAT_IN_WORDS)
     target.drop("response format's description", wanted.description)
-    system.append({"type": "text", "text": text})
+    system.append({"type": "text", "text": asked_for_json(wanted)})
 
 
 def fits(schema: Schema) -> bool:

@@ -19,6 +19,9 @@ _CONFIG: Final = {
     "presence_penalty": "presencePenalty",
     "frequency_penalty": "frequencyPenalty",
 }
+_PENALTIES: Final = frozenset({"presence_penalty", "frequency_penalty"})
+NO_PENALTIES: Final = (2, 5)
+"""The first version that refuses them ("Penalty is not enabled for models/gemini-2.5-pro")."""
 
 
 def is_fixed(version: tuple[int, int] | None) -> bool:
@@ -26,13 +29,18 @@ def is_fixed(version: tuple[int, int] | None) -> bool:
     return version is not None and version >= (3, 5)
 
 
-def write_config(request: ir.Request, target: Target, version: tuple[int, int] | None) -> dict[str, Any]:
+def write_config(
+    request: ir.Request, target: Target, version: tuple[int, int] | None, *, formats: bool
+) -> dict[str, Any]:
+    """`formats` is whether the answer's format may be told here."""
     config: dict[str, Any] = {}
     for name, written in _CONFIG.items():
         value = getattr(request, name)
         if value is None:
             continue
-        if is_fixed(version) and name != "seed":
+        if name in _PENALTIES and version is not None and version >= NO_PENALTIES:
+            target.drop(name, value)
+        elif is_fixed(version) and name != "seed":
             target.drop(name)
         else:
             config[written] = value
@@ -52,7 +60,7 @@ def write_config(request: ir.Request, target: Target, version: tuple[int, int] |
         if request.logprobs:
             config["logprobs"] = request.logprobs
     wanted = request.response_format
-    if wanted is not None and wanted.kind != "text":
+    if wanted is not None and wanted.kind != "text" and formats:
         config["responseMimeType"] = "application/json"
         target.drop("response format's description", wanted.description)
         if wanted.schema:

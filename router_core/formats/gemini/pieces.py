@@ -17,9 +17,19 @@ def rejoined(turns: list[Turn]) -> list[Turn]:
         else:
             whole.append(turn)
     for turn in whole:
-        if turn.role == "assistant" and type(turn.content) is list and len(turn.content) > 1:
+        if turn.role == "assistant" and type(turn.content) is list and _in_pieces(turn.content):
             turn.content = _joined(turn.content)
     return whole
+
+
+def _in_pieces(said: list[Part]) -> bool:
+    before: type | None = None
+    for part in said:
+        kind = type(part)
+        if kind is before and (kind is Text or kind is Thinking):
+            return True
+        before = kind
+    return False
 
 
 def _joined(said: list[Part]) -> list[Part]:

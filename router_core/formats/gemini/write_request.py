@@ -7,10 +7,12 @@ from typing import Any, Final
 from router_core.formats import custom_tools, ir
 from router_core.formats.context import Target
 from router_core.formats.conversation import (
+    FORMAT_IN_WORDS,
     GO_ON,
     ONLY_ALLOWED,
     PREFILL_ASKED,
     PREFILL_TURN,
+    asked_for_json,
     for_upstream,
     marked_within,
     media_in,
@@ -56,7 +58,8 @@ def write_request(request: ir.Request, target: Target) -> dict[str, Any]:
     if any(text.cache for text in request.system) or any(tool.cache for tool in request.tools):
         target.drop("cache_control")
     _tools(document, request, names, target, version)
-    config = write_config(request, target, version)
+    formats = not _asks_in_words(document, request, target, version)
+    config = write_config(request, target, version, formats=formats)
     if config:
         document["generationConfig"] = config
     for name in ("user", "verbosity", "service_tier"):
@@ -65,6 +68,28 @@ def write_request(request: ir.Request, target: Target) -> dict[str, Any]:
     for name in request.openai:
         target.drop(name)
     return document
+
+
+def _asks_in_words(
+    document: dict[str, Any], request: ir.Request, target: Target, version: tuple[int, int] | None
+) -> bool:
+    """Asks for an answer in JSON in words where functions leave no other way.
+
+    Before Gemini 3, functions and formats exclude each other; since then, forced functions and formats do.
+    """
+    wanted = request.response_format
+    if wanted is None or wanted.kind == "text":
+        return False
+    functions = any("functionDeclarations" in tool for tool in document.get("tools", ()))
+    calling = document.get("toolConfig", {}).get("functionCallingConfig", {})
+    together = version is not None and version >= (3, 0) and calling.get("mode") != "ANY"
+    if not functions or together:
+        return False
+    system = document.setdefault("systemInstruction", {"parts": []})
+    system["parts"].append({"text": asked_for_json(wanted)})
+    target.note(FORMAT_IN_WORDS)
+    target.drop("response format's description", wanted.description)
+    return True
 
 
 class _Contents:

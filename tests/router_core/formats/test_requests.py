@@ -645,6 +645,44 @@ def test_limits_and_sampling() -> None:
     assert asks(C, R, {**chat, "max_tokens": 5}).document["max_output_tokens"] == 16
 
 
+FORMATS: dict[str, Any] = {
+    "json": {"type": "json_object"},
+    "schema": {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}}},
+}
+
+
+@pytest.mark.parametrize("format_", FORMATS.values(), ids=FORMATS)
+@pytest.mark.parametrize(
+    ("model", "choice", "in_words"),
+    [
+        ("gemini-2.5-flash", "auto", True),
+        ("gemini-3-pro-preview", "auto", False),
+        ("gemini-3-pro-preview", "required", True),
+        ("gemini-2.5-flash", None, False),
+    ],
+)
+def test_google_takes_functions_and_a_format_of_the_answer_apart(
+    model: str, choice: str | None, in_words: bool, format_: Any
+) -> None:
+    function = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+    tools = {"tools": [function], "tool_choice": choice} if choice else {}
+    system = {"role": "system", "content": "Be kind."}
+    asked = {"messages": [system, *MINIMAL[C]["messages"]], "response_format": format_, **tools}
+    written = asks(C, G, asked, model=model)
+    told = [part["text"] for part in written.document["systemInstruction"]["parts"]]
+    assert ("responseMimeType" in written.document.get("generationConfig", {})) is not in_words
+    assert told[0] == "Be kind."
+    assert (len(told) == 2 and "JSON" in told[1]) is in_words
+    assert written.notes == (["response format: asked for in words"] if in_words else [])
+
+
+@pytest.mark.parametrize(("model", "kept"), [("gemini-2.0-flash", True), ("gemini-2.5-pro", False)])
+def test_google_takes_no_penalties_any_more(model: str, kept: bool) -> None:
+    written = asks(C, G, {**MINIMAL[C], "presence_penalty": 0.5, "frequency_penalty": 0}, model=model)
+    assert ("presencePenalty" in written.document.get("generationConfig", {})) is kept
+    assert written.dropped() == ([] if kept else ["presence_penalty"])
+
+
 def test_mistrals_seed_is_a_seed() -> None:
     written = asks(C, G, {**MINIMAL[C], "random_seed": 7})
     assert written.document["generationConfig"]["seed"] == 7
