@@ -1,11 +1,12 @@
 """What Anthropic and gateways in front of it really stream, as clients of other formats get it."""
 
 import json
+import re
 from typing import Any
 
 import pytest
 
-from router_core.formats import Format
+from router_core.formats import Format, carrier
 from router_core.formats.anthropic.read_events import HOLD
 from tests.router_core.formats import clients
 from tests.router_core.formats.translated import events, translated
@@ -57,6 +58,27 @@ def test_thinking_that_is_not_shown_is_kept_and_not_invented(client: Format) -> 
     assert answer.reasoning == ""
     assert answer.text == "a"
     assert answer.signatures == 3
+
+
+@pytest.mark.parametrize("client", OTHERS)
+def test_the_model_that_an_answer_falls_back_to_signs_its_own_thinking(client: Format) -> None:
+    thinking = {"type": "thinking", "thinking": "", "signature": ""}
+    switch = {"type": "fallback", "from": {"model": "claude-a"}, "to": {"model": "claude-b"}}
+    written = events(
+        client,
+        Format.ANTHROPIC,
+        stream(
+            start(),
+            *block(0, thinking, {"type": "signature_delta", "signature": "Zmlyc3Q="}),
+            *block(1, switch),
+            *block(2, thinking, {"type": "signature_delta", "signature": "c2Vjb25k"}),
+            *block(3, TEXT, said("a")),
+            *end(),
+        ),
+    )
+    carried = [carrier.unpack(value) for value in re.findall(rf"{carrier.MARK}[\w=-]+", written.decode())]
+    models = {proof[0].data: proof[0].model for proof in carried if proof}
+    assert models == {"Zmlyc3Q=": "upstream-model", "c2Vjb25k": "claude-b"}
 
 
 @pytest.mark.parametrize("client", OTHERS)
