@@ -245,7 +245,7 @@ class Route:
             outgoing = prepare(exchange, taken, self.core.rules)
             if isinstance(outgoing, Refusal):
                 call.refusal = outgoing
-                exchange.plan.pass_over(taken, outgoing.message)
+                exchange.plan.pass_over(taken, outgoing)
                 continue
             call.refusal = None
             taken.started = time.monotonic()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 
 class Code(StrEnum):
@@ -47,6 +49,8 @@ class Refusal:
     """HTTP status; the code's own when 0."""
     retry_after: float | None = None
     """Seconds, for the Retry-After header."""
+    details: Mapping[str, Any] | None = None
+    """What clients of Anthropic's format are told beside, for programs to read."""
 
     def __post_init__(self) -> None:
         if not self.status:

@@ -175,7 +175,7 @@ class AttemptSource(Protocol):
         """How `attempt` ended. Each is reported once."""
         ...
 
-    def pass_over(self, attempt: Attempt, reason: str) -> None:
+    def pass_over(self, attempt: Attempt, refusal: Refusal) -> None:
         """`attempt` was not sent."""
         ...
 

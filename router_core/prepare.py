@@ -23,7 +23,7 @@ from functools import lru_cache
 from typing import Final
 from urllib.parse import quote, unquote_plus, urlsplit
 
-from router_core import encoding
+from router_core import encoding, threads
 from router_core.errors import Code, Refusal
 from router_core.exchange import Attempt, Exchange, Headers
 from router_core.formats import Format, Operation
@@ -127,6 +127,8 @@ def prepare(
     translates = (
         attempt.endpoint.format is not surface.format and surface.operation is not Operation.LIST_MODELS
     )
+    if lost := threads.refused(exchange, attempt):
+        return lost
     headers = HeaderEdit(_kept(exchange, own, translates))
     context = attempt.rewriting = Context(exchange, attempt, headers)
     body = _Body(exchange.request.body, exchange.document, headers.get("content-encoding"))

@@ -65,6 +65,8 @@ class WireError:
     """The type in the words of the format it came from."""
     code: str | None = None
     param: str | None = None
+    details: Mapping[str, Any] | None = None
+    """For programs, in Anthropic's format."""
 
 
 def error_body(format: Format, error: Refusal | WireError) -> bytes:
@@ -107,7 +109,7 @@ def gemini_error(body: bytes) -> bytes:
 def plain(error: Refusal | WireError) -> WireError:
     """Detour's own refusals as errors of the wire."""
     if isinstance(error, Refusal):
-        return WireError(error.status, error.message, code=error.code.value)
+        return WireError(error.status, error.message, code=error.code.value, details=error.details)
     return error
 
 
@@ -118,7 +120,8 @@ def _shape(format: Format, error: WireError) -> dict[str, Any]:
             kind = ANTHROPIC_TYPES.get(error.status, fallback)
             if error.type in {*ANTHROPIC_TYPES.values(), "api_error"}:
                 kind = error.type
-            return {"type": "error", "error": {"type": kind, "message": error.message}}
+            details = {"details": dict(error.details)} if error.details else {}
+            return {"type": "error", "error": {"type": kind, "message": error.message, **details}}
         case Format.GEMINI:
             fallback = "INTERNAL" if error.status >= 500 else "INVALID_ARGUMENT"
             status = GEMINI_STATUSES.get(error.status, fallback)

@@ -9,6 +9,7 @@ only when they can be taken out and the request still means the same:
     conversation          Responses: a conversation that is stored   -
     item_reference        Responses: an item that is stored          -
     container             Anthropic: files of a code sandbox         -
+    thread                Anthropic: a conversation that is stored   -
     encrypted_reasoning   Responses: input[].encrypted_content       dropping the reasoning items
     thinking              Anthropic: thinking and redacted_thinking  dropping the blocks; in the middle of a
                                                                      tool loop the ``thinking`` parameter too
@@ -29,7 +30,7 @@ from typing import Any, Final
 from router_core.formats import Format, compaction
 from router_core.formats.placeholder import PLACEHOLDER, PLACEHOLDERS
 
-FIXED: Final = frozenset({"previous_response_id", "conversation", "item_reference", "container"})
+FIXED: Final = frozenset({"previous_response_id", "conversation", "item_reference", "container", "thread"})
 """Kinds that cannot be taken out."""
 
 type Json = Any
@@ -90,6 +91,9 @@ def _anthropic(document: dict[str, Json]) -> Carried:
     kinds = {"thinking"} if any(_has_thinking(m) for m in messages) else set()
     if isinstance(document.get("container"), str):
         kinds.add("container")
+    thread = document.get("thread")
+    if isinstance(thread, dict) and thread.get("type") == "continue":
+        kinds.add("thread")
     return Carried(frozenset(kinds), _anthropic_open(messages))
 
 

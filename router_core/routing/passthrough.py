@@ -71,8 +71,8 @@ class Passthrough:
         )
         return Verdict(self._failure.kind, False, None, self._failure.reason)
 
-    def pass_over(self, attempt: Attempt, reason: str) -> None:
-        self.skipped.append(Skipped(attempt.provider.name, reason))
+    def pass_over(self, attempt: Attempt, refusal: Refusal) -> None:
+        self.skipped.append(Skipped(attempt.provider.name, refusal.message))
 
     def close(self) -> None:
         pass

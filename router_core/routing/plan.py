@@ -61,7 +61,7 @@ class Plan:
         self._count = 0
         self._running: dict[int, Running] = {}
         self._verdicts: dict[int, tuple[Verdict, Failure]] = {}
-        self._inexpressible: list[str] = []
+        self._inexpressible: list[Refusal] = []
         self._pause = MIN_PAUSE
         self._budget_ends = math.inf
 
@@ -271,15 +271,15 @@ class Plan:
         self._verdicts[attempt.number] = (verdict, failure)
         return verdict
 
-    def pass_over(self, attempt: Attempt, reason: str) -> None:
+    def pass_over(self, attempt: Attempt, refusal: Refusal) -> None:
         """`attempt` was never sent: the request cannot be expressed for its target, which is left out."""
         running = self._running.pop(attempt.number, None)
         if running is None:
             return
         self._count -= 1
         self._candidates.pass_over(running.target.leaf)
-        self._inexpressible.append(reason)
-        self.skipped.append(Skipped(running.target.name, reason))
+        self._inexpressible.append(refusal)
+        self.skipped.append(Skipped(running.target.name, refusal.message))
         running.release()
 
     def close(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from router_core.errors import Code, Refusal
 from router_core.exchange import Exchange
@@ -29,11 +30,11 @@ def nothing_ready(
     skipped: Sequence[Skipped],
     *,
     token_errors: Sequence[str],
-    inexpressible: Sequence[str],
+    inexpressible: Sequence[Refusal],
     budget_ends: float,
     now: float,
 ) -> Refusal:
-    """Why no attempt could be made: `token_errors` and `inexpressible` are reasons, `budget_ends` is inf
+    """Why no attempt could be made: `token_errors` and `inexpressible` are the reasons, `budget_ends` is inf
     where no budget stood in the way, `now` the wall clock."""
     held = candidates.held()
     unready = candidates.unready(3)
@@ -46,7 +47,11 @@ def nothing_ready(
         return _used_up(spent, budget_ends, now)
     if wait == math.inf and inexpressible and not token_errors:
         # A client that asks the same again would hear the same.
-        return Refusal(Code.UNSUPPORTED, "; ".join(dict.fromkeys(inexpressible[:3])))
+        message = "; ".join(dict.fromkeys(refusal.message for refusal in inexpressible[:3]))
+        first = inexpressible[0]
+        if first.details and all(other.details == first.details for other in inexpressible):
+            return replace(first, message=message)
+        return Refusal(Code.UNSUPPORTED, message)
     if wait == math.inf or len(token_errors) >= candidates.count():
         reasons = token_errors or [f"{s.name}: {s.reason}" for s in (*skipped, *unready)]
         return Refusal(

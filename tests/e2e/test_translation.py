@@ -375,6 +375,30 @@ def test_a_stream_that_breaks_off_is_no_whole_answer(lab: Lab, client: Format, u
     assert not isinstance(raised.value, AssertionError)
 
 
+@pytest.mark.parametrize("upstream", UPSTREAMS)
+def test_a_thread_that_anthropic_keeps_is_refused_elsewhere_as_anthropic_would(
+    lab: Lab, upstream: Format
+) -> None:
+    """The providers here are none of Anthropic's own, whatever they speak."""
+    seen = len(lab.fakes[upstream].record.requests)
+    fields = {"model": name(Format.ANTHROPIC, upstream), "max_tokens": 9}
+    going_on = {"type": "continue", "previous_message_id": "msg_1"}
+    with lab.sdk(Format.ANTHROPIC) as client:
+
+        def ask(thread: Any) -> Any:
+            messages = [{"role": "user", "content": "hi"}]
+            return client.messages.create(**fields, messages=messages, extra_body={"thread": thread})
+
+        with pytest.raises(anthropic.BadRequestError) as unsupported:
+            ask({"type": "create"})
+        with pytest.raises(anthropic.NotFoundError) as lost:
+            ask(going_on)
+        assert len(lab.fakes[upstream].record.requests) == seen
+        assert ask(None).stop_reason == "end_turn"
+    codes = [error.value.body["error"]["details"]["error_code"] for error in (unsupported, lost)]
+    assert codes == ["thread_unsupported_request", "thread_not_found"]
+
+
 @pytest.mark.parametrize("streaming", [True, False])
 @pytest.mark.parametrize("upstream", [u for u in UPSTREAMS if u is not Format.OPENAI_RESPONSES])
 def test_a_client_may_refer_to_what_it_was_answered(lab: Lab, upstream: Format, streaming: bool) -> None:

@@ -10,7 +10,7 @@ import zstandard
 from router_core.errors import Code, Refusal
 from router_core.exchange import Headers
 from router_core.formats import Format, Operation
-from router_core.json_document import parse
+from router_core.json_document import parse, serialise
 from router_core.prepare import prepare
 from router_core.providers.model import Endpoint
 from router_core.rewrite.rules import Rules
@@ -226,6 +226,15 @@ def test_each_attempt_starts_from_the_clients_own_bytes() -> None:
     second = wire.prepared(x, wire.provider(Format.OPENAI_CHAT, "b", quirks={"no_stream_options"}), model="b")
     assert parse(first.body)["stream_options"] == {"include_usage": True}
     assert second.body == b'{"model":"b","stream":true,"messages":[]}'
+
+
+@pytest.mark.parametrize("thread", [{"type": "create"}, {"type": "continue", "previous_message_id": "m"}])
+def test_a_thread_goes_to_anthropic_alone(thread: dict[str, str]) -> None:
+    body = serialise({"model": "m", "max_tokens": 5, "messages": [], "thread": thread})
+    x = wire.exchange(Format.ANTHROPIC, body, model="m")
+    assert wire.prepared(x, wire.provider(Format.ANTHROPIC, quirks={"claude_api"})).body == body
+    refused = prepare(x, wire.attempt(x, wire.provider(Format.ANTHROPIC), model="m"), wire.built_in())
+    assert isinstance(refused, Refusal) and refused.details
 
 
 def test_another_format_needs_a_translation() -> None:

@@ -34,6 +34,8 @@ def anthropic(*contents: Any, **more: Any) -> dict[str, Any]:
         (Format.ANTHROPIC, anthropic("a", [UNSIGNED, TEXT], "b"), set(), False),
         (Format.ANTHROPIC, anthropic("a", [REDACTED, CALL], [RESULT]), {"thinking"}, True),
         (Format.ANTHROPIC, anthropic("a", container="c_1"), {"container"}, False),
+        (Format.ANTHROPIC, anthropic("a", thread={"type": "create"}), set(), False),
+        (Format.ANTHROPIC, anthropic([RESULT], thread={"type": "continue", "previous_message_id": "m"}), {"thread"}, True),
         (Format.OPENAI_RESPONSES, {"previous_response_id": "r"}, {"previous_response_id"}, False),
         (Format.OPENAI_RESPONSES, {"input": [{"type": "item_reference", "id": "x"}]}, {"item_reference"}, False),
         (Format.OPENAI_RESPONSES, {"input": [{"type": "reasoning", "encrypted_content": "g"}, {"type": "function_call_output"}]}, {"encrypted_reasoning"}, True),

@@ -196,7 +196,7 @@ async def test_a_target_that_cannot_express_the_request_is_left_out() -> None:
     )
     plan, taken = await world.take("v")
     plan.exchange.attempts.pop()
-    plan.pass_over(taken, "it has no such tool")
+    plan.pass_over(taken, Refusal(Code.UNSUPPORTED, "it has no such tool"))
     second = await attempt(plan)
     assert (second.credential_id, second.number) == ("r", 1)
     assert [(s.name, s.reason) for s in plan.skipped] == [("anthropic/claude-a", "it has no such tool")]
@@ -206,7 +206,7 @@ async def test_a_target_that_cannot_express_the_request_is_left_out() -> None:
 async def test_a_request_that_no_target_can_express_is_unsupported() -> None:
     world = World(credential("a"), credential("b"))
     plan, taken = await world.take()
-    plan.pass_over(taken, "it has no such tool.")
+    plan.pass_over(taken, Refusal(Code.UNSUPPORTED, "it has no such tool."))
     refused = await plan.next()
     assert isinstance(refused, Refusal)
     assert (refused.code, refused.status, refused.message) == (Code.UNSUPPORTED, 400, "it has no such tool.")
