@@ -42,8 +42,9 @@ class AnswerEvents:
         cutter = [Cutter(context.stop)] if context.stop else []
         compactor = [Compactor(context)] if context.compacts else []
         sequencer = Sequencer(choices=client in _CHOICES)
-        view = ClientView(client, context)
-        stages: list[Any] = [sequencer, *cutter, *compactor, view, CallArguments()]
+        free = {name for name, tool in context.tools.items() if tool.custom}
+        arguments, view = CallArguments(free), ClientView(client, context)
+        stages: list[Any] = [sequencer, arguments, *cutter, *compactor, view]
         self._pushes = [stage.push for stage in stages]
         self._over = False
         self.failure: ir.Failure | None = None

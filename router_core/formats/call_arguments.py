@@ -1,19 +1,28 @@
-"""Tool calls as their client must have them: with the JSON of one object, or not at all.
+"""Tool calls as their client must have them: with the JSON of one object, whatever came.
 
-A piece that is lost, repeated or moved, or a model that writes no JSON, makes a call that nobody meant. It ends
-the answer with an error, on which clients ask again, as soon as it shows; what was passed on until then is the
-beginning of an object. Only what an answer's limit cut off is let through, because its ending says so.
+A piece that is lost, repeated or moved, or a model that writes no JSON, makes arguments that no format but OpenAI's
+can hold and no tool understands. They are handed on whole under a key that no tool has: the tool refuses them, and
+the model is told and calls again. An error would end the turn instead: Claude Code asks again on an error inside a
+stream only while no block of the answer is complete. So arguments are held until they are whole, and what is too
+long for that goes on while it comes, as far as it begins an object; there only the error is left.
 """
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Final
 
 import orjson
 
 from router_core.formats import ir
 from router_core.formats.object_text import Damaged, ObjectText
+from router_core.formats.shape import UNREADABLE
+from router_core.json_document import serialise
 
+HOLD: Final = 4 << 10
+"""Characters of a call that are held until it is whole."""
+_ALIVE: Final = 32
+"""Held pieces after which the client hears that the answer goes on."""
 _CUTTING: Final = frozenset(
     {
         ir.Stop.LENGTH,
@@ -24,27 +33,42 @@ _CUTTING: Final = frozenset(
         ir.Stop.PAUSE,
     }
 )
-"""Endings that may cut a call off."""
+"""Endings that may cut a call off, which the client can tell by them."""
 
 
 class _Call:
-    __slots__ = ("choice", "name", "odd", "text")
+    """A call under way."""
 
-    def __init__(self, name: str, choice: int):
+    __slots__ = ("choice", "free", "given", "held", "index", "name", "size", "text")
+
+    def __init__(self, index: int, name: str, choice: int, free: bool):
+        self.index = index
         self.name = name
         self.choice = choice
+        self.free = free
+        """Whether the client's tool takes free text, so that words will do too."""
+        self.given: list[str] = []
+        """The pieces as they came, while they are held."""
+        self.held: list[str] | None = []
+        """What the client gets of them; None where they are no object."""
+        self.size = 0
         self.text = ObjectText()
-        self.odd: list[str] | None = None
-        """The pieces of arguments that begin otherwise than an object."""
+
+    @property
+    def passing(self) -> bool:
+        """Whether the arguments are too long to be held."""
+        return self.size > HOLD
 
 
 class CallArguments:
-    """Passes one answer's events on, and a failure instead of what follows a damaged call."""
+    """Passes one answer's events on, those of calls when it is known what they are."""
 
-    def __init__(self) -> None:
+    def __init__(self, free: Container[str]) -> None:
+        """`free`: the names of tools whose client takes free text."""
+        self._free = free
         self._calls: dict[int, _Call] = {}
-        self._cut: dict[int, tuple[ir.PartEnd, _Call]] = {}
-        """By choice: the end of a call that is not whole, until the choice's ending tells why."""
+        self._cut: dict[int, _Call] = {}
+        """By choice: a call that has ended and is not whole, until the choice's ending tells why."""
         self._over = False
 
     def push(self, event: ir.Event) -> list[ir.Event]:
@@ -61,61 +85,93 @@ class CallArguments:
     def _push(self, event: ir.Event) -> list[ir.Event]:
         match event:
             case ir.Delta():
-                return _more(self._calls[event.index], event)
+                return _more(self._calls[event.index], event.text)
             case ir.PartStart():
-                if event.choice in self._cut:
-                    raise _damage(self._cut[event.choice][1], "they are not complete")
-                if type(event.part) is ir.ToolCall and event.part.kind == "function":
-                    self._calls[event.index] = _Call(event.part.name, event.choice)
-            case ir.PartEnd():
-                call = self._calls.pop(event.index, None)
-                return [event] if call is None else self._end(call, event)
+                part = event.part
+                if type(part) is ir.ToolCall and part.kind == "function":
+                    call = _Call(event.index, part.name, event.choice, part.name in self._free)
+                    self._calls[event.index] = call
+                cut = self._cut.pop(event.choice, None)
+                return [event] if cut is None else [*_unreadable(cut), ir.PartEnd(cut.index), event]
+            case ir.PartEnd() if event.index in self._calls:
+                return self._end(self._calls.pop(event.index), event)
             case ir.Finish() if event.choice in self._cut:
-                end, call = self._cut.pop(event.choice)
-                if event.stop not in _CUTTING:
-                    raise _damage(call, "they are not complete")
-                return [end, event]
+                cut = self._cut.pop(event.choice)
+                rest = _held(cut) if event.stop in _CUTTING else _unreadable(cut)
+                return [*rest, ir.PartEnd(cut.index), event]
         return [event]
 
     def _end(self, call: _Call, event: ir.PartEnd) -> list[ir.Event]:
-        if call.odd is not None:
-            text = _odd_arguments(call, "".join(call.odd))
-            return [ir.Delta(event.index, text), event] if text else [event]
+        if call.held is None:
+            return [*_other_words(call), event]
         if call.text.complete or not call.text.begun:
-            return [event]
-        self._cut[call.choice] = (event, call)
+            return [*_held(call), event]
+        self._cut[call.choice] = call
         return []
 
 
-def _more(call: _Call, event: ir.Delta) -> list[ir.Event]:
-    if call.odd is not None:
-        call.odd.append(event.text)
+def _more(call: _Call, text: str) -> list[ir.Event]:
+    held = call.passing
+    call.size += len(text)
+    if held:
+        return _passed(call, text)
+    call.given.append(text)
+    if call.held is not None:
+        try:
+            call.held.append(call.text.feed(text))
+        except Damaged:
+            call.held = None
+    if not call.passing:
+        return [ir.KeepAlive()] if len(call.given) % _ALIVE == 0 else []
+    if call.held is None and not call.free:
+        raise _damage(call)
+    if call.held is None:
+        # The client's tool takes the words themselves, which are held for it anyway.
+        call.size = 0
         return []
-    begun = call.text.begun
+    call.given.clear()
+    return _held(call)
+
+
+def _passed(call: _Call, text: str) -> list[ir.Event]:
     try:
-        text = call.text.feed(event.text)
-    except Damaged as problem:
-        if begun or event.text.lstrip()[:1] not in ('"', "n"):
-            raise _damage(call, str(problem)) from None
-        call.odd = [event.text]
-        return []
-    if not text:
-        return []
-    return [event] if text == event.text else [ir.Delta(event.index, text)]
+        text = call.text.feed(text)
+    except Damaged:
+        raise _damage(call) from None
+    return [ir.Delta(call.index, text)] if text else []
 
 
-def _odd_arguments(call: _Call, text: str) -> str:
-    """``null`` is nothing; a string may hold the arguments, which some gateways encode twice."""
+def _held(call: _Call) -> list[ir.Event]:
+    pieces, call.held = call.held or (), []
+    return [ir.Delta(call.index, piece) for piece in pieces if piece]
+
+
+def _other_words(call: _Call) -> list[ir.Event]:
+    """Arguments that are no object: ``null`` is nothing, and a string may hold them, which some encode twice."""
+    text = "".join(call.given)
+    value = _parsed(text)
+    if value is None or value == "":
+        return []
+    if isinstance(value, str) and isinstance(_parsed(value), dict):
+        return [ir.Delta(call.index, value)]
+    if call.free and not text.lstrip().startswith("{"):
+        return [ir.Delta(call.index, text)]
+    return _unreadable(call)
+
+
+def _parsed(text: str) -> object:
+    """The JSON value of `text`; `text` itself where it is none."""
     try:
-        value = orjson.loads(text)
-        inner = value if isinstance(value, str) else None
-        value = orjson.loads(inner) if inner else None
+        return orjson.loads(text)
     except ValueError:
-        raise _damage(call, "no JSON") from None
-    if value is not None and not isinstance(value, dict):
-        raise _damage(call, "no object")
-    return inner if inner and isinstance(value, dict) else ""
+        return text
 
 
-def _damage(call: _Call, problem: str) -> Damaged:
-    return Damaged(f"the arguments of the call to {call.name} came damaged: {problem}")
+def _unreadable(call: _Call) -> list[ir.Event]:
+    if call.passing:
+        raise _damage(call)
+    return [ir.Delta(call.index, serialise({UNREADABLE: "".join(call.given)}).decode())]
+
+
+def _damage(call: _Call) -> Damaged:
+    return Damaged(f"the arguments of the call to {call.name} came damaged")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import orjson
+from pydantic_core import from_json
 
 from router_core.formats.ir import Arguments, Tool, ToolCall
 
@@ -43,9 +43,9 @@ def arguments(call: ToolCall) -> Arguments:
 
 
 def unwrap(arguments: str) -> str:
-    """The free text in a function's arguments; what is not shaped so is the text itself."""
+    """The free text in a function's arguments, as far as it came; what is not shaped so is the text itself."""
     try:
-        value = orjson.loads(arguments)
+        value = from_json(arguments, allow_partial="trailing-strings")
     except ValueError:
         return arguments
     if isinstance(value, dict) and isinstance(value.get(INPUT), str):

@@ -7,13 +7,16 @@ not before, because places cost more than the checks.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from pydantic_core import from_json
 
 from router_core.formats.ir import Arguments, Malformed
 from router_core.json_document import parse, serialise
+
+UNREADABLE: Final = "arguments"
+"""Under this key stand arguments that are no object, whole, in an object of their own."""
 
 
 def mapping(value: Any, place: str = "") -> dict[str, Any]:
@@ -122,7 +125,7 @@ def arguments_object(arguments: Arguments | None) -> dict[str, Any]:
         value = _parsed(value)
     if value is None:
         return {}
-    return value if isinstance(value, dict) else {"arguments": arguments}
+    return value if isinstance(value, dict) else {UNREADABLE: arguments}
 
 
 def _parsed(text: str) -> Any:

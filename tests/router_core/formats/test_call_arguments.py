@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router_core.formats import Format, ir
-from router_core.formats.call_arguments import CallArguments
+from router_core.formats.call_arguments import HOLD, CallArguments
 from router_core.formats.object_text import Damaged, ObjectText
 from tests.router_core.formats import clients
 from tests.router_core.formats.translated import translated
@@ -87,8 +87,11 @@ def test_what_can_be_meant_in_one_way_is_put_right(pieces: list[str], passed: st
     assert reader.complete
 
 
-def through(*pieces: str, stop: ir.Stop = ir.Stop.TOOL_CALLS, more: bool = False) -> list[ir.Event]:
-    check = CallArguments()
+def through(
+    *pieces: str, stop: ir.Stop = ir.Stop.TOOL_CALLS, more: bool = False, free: bool = False
+) -> list[ir.Event]:
+    """What becomes of a call of `pieces`; `more` follows it, and its tool takes `free` text."""
+    check = CallArguments({"f"} if free else ())
     events: list[ir.Event] = [ir.PartStart(0, ir.ToolCall("id", "f", "")), *(ir.Delta(0, p) for p in pieces)]
     events.append(ir.PartEnd(0))
     if more:
@@ -97,8 +100,12 @@ def through(*pieces: str, stop: ir.Stop = ir.Stop.TOOL_CALLS, more: bool = False
     return [passed for event in events for passed in check.push(event)]
 
 
+def arguments(events: list[ir.Event]) -> str:
+    return "".join(event.text for event in events if isinstance(event, ir.Delta))
+
+
 @pytest.mark.parametrize(
-    ("pieces", "arguments"),
+    ("pieces", "given"),
     [
         ([], ""),
         (["{}"], "{}"),
@@ -107,34 +114,65 @@ def through(*pieces: str, stop: ir.Stop = ir.Stop.TOOL_CALLS, more: bool = False
         (['""'], ""),
     ],
 )
-def test_arguments_in_other_words(pieces: list[str], arguments: str) -> None:
+def test_arguments_in_other_words(pieces: list[str], given: str) -> None:
     events = through(*pieces)
-    assert "".join(event.text for event in events if isinstance(event, ir.Delta)) == arguments
+    assert arguments(events) == given
     assert [type(event) for event in events[-3:]] == [ir.PartEnd, ir.Finish, ir.End]
 
 
-@pytest.mark.parametrize(
-    "text", ["ls -l", "[1]", '"ls"', '"[1]"', '{"a" 1}', '{"a": 1', '{"a": 1}{"a": 2}', "n"]
-)
-def test_no_call_is_made_up_of_what_is_no_object(text: str) -> None:
-    events = through(*text)
+ODD = ["ls -l", "[1]", '"ls"', '"[1]"', '{"a" 1}', '{"a": 1', '{"a": 1}{"a": 2}', "n"]
+
+
+@pytest.mark.parametrize("text", ODD)
+@pytest.mark.parametrize("more", [True, False])
+def test_what_is_no_object_is_handed_on_whole_for_the_tool_to_refuse(text: str, more: bool) -> None:
+    events = through(*text, more=more)
+    assert json.loads(arguments(events)) == {"arguments": text}
+    kinds = [type(event) for event in events if not isinstance(event, ir.KeepAlive | ir.Delta)]
+    parts = [ir.PartStart, ir.PartEnd]
+    assert kinds == [*parts, *(parts if more else []), ir.Finish, ir.End]
+
+
+@pytest.mark.parametrize("text", ODD)
+def test_what_is_no_object_and_too_long_to_be_held_is_an_error(text: str) -> None:
+    long = "x" * HOLD
+    before = '{"x": "' + long + '", ' if text.startswith("{") else long
+    events = through(before, text.removeprefix("{"))
     assert isinstance(events[-1], ir.Failure)
     assert " f " in events[-1].message
     assert not any(isinstance(event, ir.PartEnd | ir.Finish) for event in events)
 
 
+def test_long_arguments_go_on_while_they_come() -> None:
+    check = CallArguments(())
+    check.push(ir.PartStart(0, ir.ToolCall("id", "f", "")))
+    held = check.push(ir.Delta(0, '{"x": "' + "x" * HOLD))
+    assert arguments(held) == '{"x": "' + "x" * HOLD
+    assert check.push(ir.Delta(0, "more")) == [ir.Delta(0, "more")]
+
+
+def test_the_client_hears_that_a_held_call_goes_on() -> None:
+    events = through('{"x": "', *["x"] * 200, '"}')
+    assert 2 < sum(isinstance(event, ir.KeepAlive) for event in events) < 20
+
+
 @pytest.mark.parametrize(
-    ("stop", "more", "whole"),
+    ("stop", "more", "given"),
     [
-        (ir.Stop.LENGTH, False, True),
-        (ir.Stop.CONTEXT, False, True),
-        (ir.Stop.LENGTH, True, False),
-        (ir.Stop.END, False, False),
+        (ir.Stop.LENGTH, False, '{"a": "b'),
+        (ir.Stop.CONTEXT, False, '{"a": "b'),
+        (ir.Stop.LENGTH, True, '{"arguments":"{\\"a\\": \\"b"}'),
+        (ir.Stop.END, False, '{"arguments":"{\\"a\\": \\"b"}'),
     ],
 )
-def test_only_a_limit_may_cut_the_last_call_off(stop: ir.Stop, more: bool, whole: bool) -> None:
-    events = through('{"a": "b', stop=stop, more=more)
-    assert isinstance(events[-1], ir.End if whole else ir.Failure)
+def test_what_a_limit_cuts_off_is_passed_on_with_that_ending(stop: ir.Stop, more: bool, given: str) -> None:
+    assert arguments(through('{"a": "b', stop=stop, more=more)) == given
+
+
+@pytest.mark.parametrize("size", [1, HOLD])
+def test_tools_that_take_free_text_take_words_for_their_input(size: int) -> None:
+    text = "*** Begin" * size
+    assert arguments(through(text, "!", free=True)) == text + "!"
 
 
 PIECES = ['{"path"', ': "a.py", ', '"lines": [1', ", 2]", "}"]
@@ -151,10 +189,23 @@ CLIENTS = (Format.ANTHROPIC, Format.OPENAI_CHAT, Format.OPENAI_RESPONSES, Format
 @pytest.mark.parametrize("client", chat.OTHERS)
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("streaming", [True, False])
-def test_chat_says_it_once_so_that_damage_is_an_error(client: Format, damage: str, streaming: bool) -> None:
-    deltas = [chat.call(0, text=piece) for piece in DAMAGES[damage]]
-    chunks = [chat.delta(tool_calls=[call]) for call in [chat.call(0, "c1", "f", ""), *deltas]]
-    body = chat.stream(*chunks, chat.delta("tool_calls"))
+def test_chat_says_it_once_so_that_the_tool_has_to_refuse_it(
+    client: Format, damage: str, streaming: bool
+) -> None:
+    pieces = [chat.call(0, text=piece) for piece in DAMAGES[damage]]
+    deltas = [chat.delta(tool_calls=[call]) for call in [chat.call(0, "c1", "f", ""), *pieces]]
+    body = chat.stream(*deltas, chat.delta("tool_calls"))
+    status, out = translated(client, Format.OPENAI_CHAT, body, streamed=True, streaming=streaming)
+    said = clients.read(client, out, streaming=streaming, status=status)
+    assert said.calls == [("f", {"arguments": "".join(DAMAGES[damage])})]
+    assert said.stop == "tools"
+
+
+@pytest.mark.parametrize("client", chat.OTHERS)
+@pytest.mark.parametrize("streaming", [True, False])
+def test_a_long_call_that_comes_damaged_is_an_error(client: Format, streaming: bool) -> None:
+    pieces = [chat.call(0, "c1", "f", '{"x": "'), chat.call(0, text="x" * HOLD), chat.call(0, text='"x"}')]
+    body = chat.stream(*(chat.delta(tool_calls=[call]) for call in pieces), chat.delta("tool_calls"))
     status, out = translated(client, Format.OPENAI_CHAT, body, streamed=True, streaming=streaming)
     assert status == (200 if streaming else 500)
     with pytest.raises(clients.STREAM_ERRORS, match="call to f came damaged"):

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from router_core.formats import Format
+from router_core.formats.call_arguments import HOLD
 from tests.router_core.formats import clients
 from tests.router_core.formats.translated import events, translated
 from tests.router_core.formats.wire.openai_chat import OTHERS, call, delta, stream
@@ -133,10 +134,16 @@ def test_blocks_of_anthropic_never_overlap_and_count_up() -> None:
     assert numbers == [0, 1, 2, 3]
 
 
-def test_a_call_streams_on_while_it_comes() -> None:
-    """Nothing waits for the end of a call that stands alone."""
-    first = anthropic(stream(delta(tool_calls=[call(0, "a", "one", '{"x":')]), done=False))
-    assert [e["delta"]["partial_json"] for e in first if e["type"] == "content_block_delta"] == ['{"x":']
+def test_a_call_is_shown_at_once_and_a_long_one_streams_on() -> None:
+    """A call that stands alone waits for no other; its arguments are looked at before they go on."""
+    opening = delta(tool_calls=[call(0, "a", "one", '{"x":"')])
+    first = anthropic(stream(opening, done=False))
+    assert [e["content_block"]["name"] for e in first if e["type"] == "content_block_start"] == ["one"]
+    assert "content_block_delta" not in [e["type"] for e in first]
+    long = delta(tool_calls=[call(0, text="y" * HOLD)])
+    more = anthropic(stream(opening, long, delta(tool_calls=[call(0, text="z")]), done=False))
+    pieces = [e["delta"]["partial_json"] for e in more if e["type"] == "content_block_delta"]
+    assert pieces == ['{"x":"', "y" * HOLD, "z"]
 
 
 def test_usage_may_come_with_after_or_without_choices() -> None:
