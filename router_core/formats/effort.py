@@ -122,6 +122,14 @@ def is_openai_reasoning(model: str) -> bool:
     return bool(_OPENAI_REASONING.search(model.lower()))
 
 
+SAMPLING: Final = ("temperature", "top_p")
+
+
+def fixes_sampling(model: str, effort: str | None) -> bool:
+    """Whether OpenAI's `model` takes no other `SAMPLING` than its own: it does where it is told not to reason."""
+    return is_openai_reasoning(model) and effort != "none"
+
+
 def never_reasons(model: str) -> bool:
     """Whether the name is of a model known to reject reasoning parameters; an unknown one may reason."""
     return bool(_NO_REASONING.search(model.lower()))

@@ -9,7 +9,9 @@ from router_core.formats.context import Target
 from router_core.formats.conversation import JSON_WORD, ONLY_ALLOWED, for_upstream, refuse_forced, says_json
 from router_core.formats.effort import (
     CHAT_LACKS,
+    SAMPLING,
     efforts,
+    fixes_sampling,
     gpt_version,
     is_openai,
     is_openai_reasoning,
@@ -41,8 +43,8 @@ def write_request(request: ir.Request, target: Target) -> dict[str, Any]:
             writer.given(turn, messages)
     document: dict[str, Any] = {"model": target.model, "messages": messages}
     _tools(document, request, names, target)
-    _limits(document, request, target)
     _reasoning(document, request, target)
+    _limits(document, request, target)
     _response_format(document, request)
     for name in ("n", "user", "verbosity", "service_tier"):
         value = getattr(request, name)
@@ -134,7 +136,9 @@ def _limits(document: dict[str, Any], request: ir.Request, target: Target) -> No
         value = getattr(request, name)
         if value is None:
             continue
-        if reasons:
+        if reasons and (
+            name not in SAMPLING or fixes_sampling(target.model, document.get("reasoning_effort"))
+        ):
             # OpenAI's reasoning models take the default only ("Reasoning models", limitations).
             target.drop(name, value not in (0, 1) or name == "temperature")
         else:

@@ -7,7 +7,7 @@ from typing import Any, Final
 from router_core.formats import ir
 from router_core.formats.context import Target
 from router_core.formats.conversation import ERROR_PREFIX, JSON_WORD, LED_NOWHERE, for_upstream, says_json
-from router_core.formats.effort import is_openai_reasoning, nearest, never_reasons, word
+from router_core.formats.effort import fixes_sampling, is_openai_reasoning, nearest, never_reasons, word
 from router_core.formats.ir import Format
 from router_core.formats.names import CALL_IDS, CallIds, ToolNames
 from router_core.formats.openai_responses.content import write_media, write_text
@@ -57,9 +57,9 @@ def write_request(request: ir.Request, target: Target) -> dict[str, Any]:
             items.append({"type": "message", "role": "developer", "content": words})
     write_tools(document, request, names, target)
     target.context.tools = names.back
-    _limits(document, request, target)
     _text(document, request)
     _reasoning(document, request, target)
+    _limits(document, request, target)
     for name in ("user", "service_tier"):
         value = getattr(request, name)
         if value is not None:
@@ -169,7 +169,7 @@ def _limits(document: dict[str, Any], request: ir.Request, target: Target) -> No
         value = getattr(request, name)
         if value is None:
             continue
-        if is_openai_reasoning(target.model):
+        if fixes_sampling(target.model, document.get("reasoning", {}).get("effort")):
             # They take the default only ("Reasoning models", limitations).
             target.drop(name, value != 1)
         else:
@@ -178,7 +178,7 @@ def _limits(document: dict[str, Any], request: ir.Request, target: Target) -> No
         target.context.stop = request.stop
         target.note("stop sequences: the answer is cut here")
     if request.logprobs is not None:
-        document["include"] = ["message.output_text.logprobs"]
+        document.setdefault("include", []).append("message.output_text.logprobs")
         document["top_logprobs"] = request.logprobs
     for name in ("top_k", "seed", "presence_penalty", "frequency_penalty"):
         target.drop(name, getattr(request, name) is not None)

@@ -722,6 +722,16 @@ def test_openai_reasoning_models_take_no_sampling_and_no_stops() -> None:
     assert translated.context.stop == ["X"]
 
 
+@pytest.mark.parametrize("upstream", [C, R])
+def test_openais_models_that_are_not_to_reason_take_sampling(upstream: Format) -> None:
+    thinking = {"thinking": {"type": "disabled"}, "temperature": 0.5, "top_p": 0.9}
+    translated = asks(A, upstream, {**MINIMAL[A], **thinking}, model="gpt-5.2")
+    assert (translated.document["temperature"], translated.document["top_p"]) == (0.5, 0.9)
+    assert translated.dropped() == []
+    # This one always reasons.
+    assert asks(A, upstream, {**MINIMAL[A], **thinking}, model="o3").dropped() == ["temperature", "top_p"]
+
+
 def test_openai_fields_pass_between_its_formats_and_end_elsewhere() -> None:
     fields = {"prompt_cache_key": "k", "metadata": {"a": "b"}, "safety_identifier": "s"}
     assert fields.items() <= asks(C, R, {**MINIMAL[C], **fields}).document.items()
