@@ -72,16 +72,21 @@ class CallReader:
         self._by_id: dict[str, Call] = {}
         self._last: Call | None = None
         self._open: list[Call] = []
+        self._row: list[Call] = []
+        """Of the last delta with several: Moonshot may tell what belongs to them by their places alone."""
 
     def read(self, fragments: list[Any], next_index: int) -> tuple[list[ir.Event], int]:
         """The events of one delta's ``tool_calls``, and the next free part index."""
         events: list[ir.Event] = []
         touched: set[int] = set()
+        row: list[Call] = []
+        before = self._row if len(fragments) > 1 else []
         for fragment in fragments:
             if not isinstance(fragment, dict):
                 continue
             function = fragment.get("function") or fragment.get("custom") or {}
-            call = self._find(fragment, function, touched)
+            last = before[len(row)] if len(row) < len(before) else self._last
+            call = self._find(fragment, function, touched, last)
             if call is None:
                 events += self._end_complete()
                 call = Call(next_index, fragment.get("id") or "")
@@ -90,7 +95,9 @@ class CallReader:
             if isinstance(fragment.get("index"), int):
                 touched.add(fragment["index"])
             self._last = call
+            row.append(call)
             events += self._extend(call, fragment, function)
+        self._row = row if len(row) > 1 else self._row
         return events, next_index
 
     def end(self) -> list[ir.Event]:
@@ -114,14 +121,16 @@ class CallReader:
         call.ended = True
         return ir.PartEnd(call.index)
 
-    def _find(self, fragment: dict[str, Any], function: dict[str, Any], touched: set[int]) -> Call | None:
-        """The call that a fragment continues, None where it begins one."""
+    def _find(
+        self, fragment: dict[str, Any], function: dict[str, Any], touched: set[int], last: Call | None
+    ) -> Call | None:
+        """The call that a fragment continues, which is `last` where nothing tells, None where it begins one."""
         id, index = fragment.get("id") or "", fragment.get("index")
         name = function.get("name") or ""
         if not isinstance(index, int):
             if id:
                 return self._by_id.get(id)
-            return None if name else self._last
+            return None if name else last
         call = self._by_index.get(index)
         if call is None:
             return None

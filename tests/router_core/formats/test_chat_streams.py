@@ -46,6 +46,14 @@ from tests.router_core.formats.wire.openai_chat import OTHERS, call, delta, stre
         ),
         pytest.param(
             [
+                delta(tool_calls=[call(None, "a", "one", ""), call(None, "b", "two", "")]),
+                delta(tool_calls=[call(None, text='{"x":'), call(None, text='{"y":')]),
+                delta(tool_calls=[call(None, text="1}"), call(None, text="2}")]),
+            ],
+            id="told apart by their places alone",
+        ),
+        pytest.param(
+            [
                 delta(tool_calls=[call(0, "", "one", '{"x":1}')]),
                 delta(tool_calls=[call(0, "", "two", '{"y":2}')]),
             ],
