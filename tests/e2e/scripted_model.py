@@ -70,6 +70,8 @@ class ScriptedModel:
     turns: list[Turn]
     tools: set[str]
     aside: str = '{"title": "A title", "isNewTopic": false}'
+    further: str | None = None
+    """What the user says after the first answer; the turns after it are of the second one."""
     until: int = 99
     """Turns from this one on are answered with `failure`."""
     failure: Fault = field(default_factory=lambda: Fault.status(529))
@@ -118,6 +120,7 @@ class ScriptedModel:
             return Answer(98, Turn(self.aside), "", model)
         text = json.dumps(document, ensure_ascii=False)
         number = _TURNS[self.format](document) + (self._before if SUMMARY in text else 0)
+        number += self.further is not None and self.further in text
         if ASK in text:
             self.summaries += 1
             self._before = number

@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -111,6 +111,8 @@ class Case:
         return "-".join((self.tool, *self.targets, *(["full"] if self.full else [])))
 
 
+RESUMED = Case("gemini", "gemini-3-flash-preview", (A,))
+"""Its file of the conversation holds no signatures, and the conversation has another name afterwards."""
 CASES = [
     Case("claude", "claude-sonnet-4-5", (C,)),
     Case("claude", "claude-sonnet-4-6", (R, G)),
@@ -135,7 +137,7 @@ def lab(fakes: FakeThread, ca_bundle: Path, tmp_path_factory: pytest.TempPathFac
     config["upstream"] |= {"connect_timeout": "20s", "first_byte_timeout": "60s", "idle_timeout": "60s"}
     config["models"] = {}
     upstreams: dict[str, FakeUpstream] = {}
-    for case in CASES:
+    for case in (*CASES, RESUMED):
         targets = []
         for format in case.targets:
             name = f"{case}-at-{format}"
@@ -186,6 +188,29 @@ def test_a_tool_holds_a_conversation_with_a_model_of_another_format(
     assert "the word of beta is medlar" in last
 
 
+@pytest.mark.tool
+@pytest.mark.timeout(2 * TIME_LIMIT + 20)
+@pytest.mark.skipif(shutil.which("gemini") is None, reason="gemini is not installed")
+def test_a_resumed_conversation_has_the_reasoning_of_its_calls(lab: Lab, tmp_path: Path) -> None:
+    read = TOOLS["gemini"].reading
+    path = tmp_path / "alpha.txt"
+    path.write_text("the word of alpha is quince\n")
+    turns = [
+        Turn("", "I should read it.", [read(path)]),
+        Turn("It says quince."),
+        Turn("", "Again, and one that is not there.", [read(path), read(tmp_path / "beta.txt")]),
+        Turn(ANSWER),
+    ]
+    fake = lab.fakes[f"{RESUMED}-at-{A}"]
+    model = ScriptedModel(fake, A, turns, {read(path)[0]}, further="Read it again.")
+    for ask, more in ((ASK, []), ("Read it again.", ["--resume", "latest"])):
+        done = _run(lab, RESUMED, tmp_path, ask, more)
+        assert model.complaints == []
+        assert done.returncode == 0, (done.stdout[-3000:], done.stderr[-3000:])
+    assert ANSWER in done.stdout
+    assert [answer.number for answer in model.given] == [0, 1, 2, 3]
+
+
 def _models(lab: Lab, case: Case, folder: Path) -> list[ScriptedModel]:
     tool = TOOLS[case.tool]
     both = [tool.reading(folder / "alpha.txt"), tool.reading(folder / "beta.txt")]
@@ -204,13 +229,16 @@ def _models(lab: Lab, case: Case, folder: Path) -> list[ScriptedModel]:
     return models
 
 
-def _run(lab: Lab, case: Case, folder: Path) -> subprocess.CompletedProcess[str]:
+def _run(
+    lab: Lab, case: Case, folder: Path, ask: str = ASK, more: Sequence[str] = ()
+) -> subprocess.CompletedProcess[str]:
     tool = TOOLS[case.tool]
+    arguments = [ask if argument is ASK else argument for argument in tool.arguments]
     model = f"anthropic/{case.asks}" if case.tool == "opencode" else case.asks
     detour = [sys.executable, "-m", "detour", "exec", "--config", str(lab.detour.config), "--"]
     env: dict[str, Any] = {**lab.detour.env, **tool.variables, "PWD": str(folder)}
     return subprocess.run(
-        [*detour, case.tool, *tool.arguments, model],
+        [*detour, case.tool, *arguments, model, *more],
         env=env,
         cwd=folder,
         stdin=subprocess.DEVNULL,
