@@ -9,9 +9,10 @@ from typing import Final
 from mitmproxy import http
 from mitmproxy.proxy.layers.http._events import ResponseData, ResponseHeaders, ResponseTrailers
 
+from addons.headers import pairs
 from router_core.config.schema import Limits
 from router_core.encoding import Decoder, DecodingError, codings, decode, decoder
-from router_core.exchange import Usage
+from router_core.exchange import Outcome, Usage
 from router_core.formats import Format, Operation
 from router_core.opening import Opening, Verdict
 from router_core.pipes import kind_of as first_bytes
@@ -80,6 +81,8 @@ class Hold:
     """Keep-alives that came before anything else and may go to the client at once."""
     error: bytes = b""
     """The data of the error event that ended the opening."""
+    problem: str = "the stream ended before any content"
+    """What is wrong with an answer that is none, and says of no error."""
     has_content: bool = False
     """An event with content has come, which only `Kind.FOLD` goes on to hold."""
     read: list[Event] = field(default_factory=list)
@@ -112,18 +115,27 @@ class Hold:
         except DecodingError:
             return self.body[: self.limits.error_body]
 
-    def failure(self) -> str:
-        """Why a whole JSON answer fails, though its status says otherwise: it holds nothing, or an error, which then is
-        in `error`. Empty where it does not."""
+    def fails(self) -> bool:
+        """Whether a whole JSON answer fails, though its status says otherwise: it holds nothing, or an error."""
         if self.kind is not Kind.JSON or not self.corrects or self.size > LONGEST_ERROR:
-            return ""
+            return False
         body = self.decoded_body()
         if self._opening.judge(of_message(body)) is Verdict.ERROR:
             self.error = body
-            return "its answer is an error"
+            return True
         if self.response.status_code != 200 or body.rstrip().endswith((b"}", b"]")):
-            return ""
-        return "its answer is cut off" if body.strip() else "its answer is empty"
+            return False
+        self.problem = "its answer is cut off" if body.strip() else "its answer is empty"
+        return True
+
+    def outcome(self) -> Outcome:
+        """How the attempt ended, where the client does not get what is held of its answer."""
+        status, headers = self.response.status_code, pairs(self.response.headers)
+        if self.kind is Kind.ERROR:
+            return Outcome("headers", status, headers, self.decoded_body())
+        if self.error:
+            return Outcome("opening", status, headers, self.error)
+        return Outcome("opening", status, headers, error=self.problem)
 
     def reported(self, operation: Operation) -> Usage | None:
         """What the upstream said of usage in an answer that the client does not get; None where it said nothing."""

@@ -23,7 +23,6 @@ from addons.failover.attempts import AttemptStream
 from addons.failover.clients import Unprocessed
 from addons.failover.events import DeadlinePassed
 from addons.failover.hold import Hold, Kind, Step, kind_of
-from addons.headers import pairs
 from addons.witness import Witness, witnesses
 from router_core.exchange import Outcome
 from router_core.formats import Operation
@@ -121,7 +120,7 @@ class FailoverStream(AttemptStream):
             case Step.COMMIT:
                 yield from self.commit()
             case Step.FAIL:
-                yield from self.attempt_failed(self.outcome_of_hold())
+                yield from self.attempt_failed(self.hold.outcome())
             case Step.WAIT if self.hold.kind in (Kind.JSON, Kind.FOLD):
                 self.call.arm(self.config.upstream.idle_timeout)
             case Step.WAIT if self.hold.kind is Kind.STREAM and first and self.hold.events:
@@ -132,28 +131,15 @@ class FailoverStream(AttemptStream):
     def hold_ended(self) -> layer.CommandGenerator[None]:
         """The answer is complete and still held."""
         assert self.hold and self.call
-        failure = self.hold.failure()
         whole = self.hold.kind is Kind.JSON or (self.hold.kind is Kind.FOLD and self.hold.has_content)
-        if whole and not failure:
+        if whole and not self.hold.fails():
             # What the client has begun to read is no longer to be changed in one piece.
             self.call.whole = not self.alive
             yield from self.commit()
             if self.server_state not in (self.state_errored, self.state_done):
                 yield from self.server_state(ResponseEndOfMessage(self.stream_id))
         else:
-            yield from self.attempt_failed(self.outcome_of_hold(failure), ended=True)
-
-    def outcome_of_hold(self, failure: str = "") -> Outcome:
-        assert self.hold
-        hold, response = self.hold, self.hold.response
-        headers = pairs(response.headers)
-        if hold.kind is Kind.ERROR:
-            return Outcome("headers", response.status_code, headers, hold.decoded_body())
-        if hold.error:
-            return Outcome("opening", response.status_code, headers, hold.error)
-        return Outcome(
-            "opening", response.status_code, headers, error=failure or "the stream ended before any content"
-        )
+            yield from self.attempt_failed(self.hold.outcome(), ended=True)
 
     def commit(self) -> layer.CommandGenerator[None]:
         """Let the client see the held answer; from here on it is relayed as it comes."""
@@ -269,7 +255,7 @@ class FailoverStream(AttemptStream):
             if self.hold.kind is Kind.STREAM and self.hold.events:
                 yield from self.commit()
             elif self.hold.kind is Kind.ERROR:
-                yield from self.attempt_failed(self.outcome_of_hold())
+                yield from self.attempt_failed(self.hold.outcome())
             else:
                 yield from self.attempt_failed(
                     Outcome(phase="opening", error="first byte timeout", timeout=True)

@@ -375,6 +375,21 @@ def test_a_stream_that_breaks_off_is_no_whole_answer(lab: Lab, client: Format, u
     assert not isinstance(raised.value, AssertionError)
 
 
+@pytest.mark.parametrize("upstream", [u for u in UPSTREAMS if u is not Format.GEMINI])
+def test_lines_and_arrays_that_break_off_end_with_an_error_too(lab: Lab, upstream: Format) -> None:
+    fake, model = lab.fakes[upstream], name(Format.GEMINI, upstream)
+    fake.script.rules.clear()
+    fake.script.add(Fault.close_mid_stream(after=2), times=2)
+    with httpx.Client(base_url=lab.detour.gateway_url, timeout=TIMEOUT, trust_env=False) as client:
+        asked: dict[str, Any] = {"model": model, "messages": [{"role": "user", "content": "hi"}]}
+        lines = client.post("/api/chat", json=asked).text.splitlines()
+        contents = {"contents": [{"role": "user", "parts": [{"text": "hi"}]}]}
+        array = client.post(f"/v1beta/models/{model}:streamGenerateContent", json=contents).json()
+    assert "peer closed connection" in json.loads(lines[-1])["error"]
+    assert "peer closed connection" in array[-1]["error"]["message"]
+    assert len(lines) > 1 and len(array) > 1
+
+
 @pytest.mark.parametrize("upstream", UPSTREAMS)
 def test_a_thread_that_anthropic_keeps_is_refused_elsewhere_as_anthropic_would(
     lab: Lab, upstream: Format
