@@ -8,6 +8,7 @@ from typing import Any, Final
 from router_core.fold import UnfoldError, fold, unfold
 from router_core.formats import counting, embeddings, failures, ir, upstream_errors
 from router_core.formats.call_arguments import CallArguments
+from router_core.formats.characters import WholeCharacters
 from router_core.formats.client_view import ClientView
 from router_core.formats.codec import CODECS, Document, Reader
 from router_core.formats.compaction import Compactor
@@ -44,7 +45,7 @@ class AnswerEvents:
         sequencer = Sequencer(choices=client in _CHOICES)
         free = {name for name, tool in context.tools.items() if tool.custom}
         arguments, view = CallArguments(free), ClientView(client, context)
-        stages: list[Any] = [sequencer, arguments, *cutter, *compactor, view]
+        stages: list[Any] = [sequencer, WholeCharacters(), arguments, *cutter, *compactor, view]
         self._pushes = [stage.push for stage in stages]
         self._over = False
         self.failure: ir.Failure | None = None

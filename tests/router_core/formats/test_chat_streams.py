@@ -9,7 +9,7 @@ from router_core.formats import Format
 from router_core.formats.call_arguments import HOLD
 from tests.router_core.formats import clients
 from tests.router_core.formats.translated import events, translated
-from tests.router_core.formats.wire.openai_chat import OTHERS, call, delta, stream
+from tests.router_core.formats.wire.openai_chat import OTHERS, call, delta, read, stream
 
 
 @pytest.mark.parametrize("client", OTHERS)
@@ -154,6 +154,25 @@ def test_a_call_is_shown_at_once_and_a_long_one_streams_on() -> None:
     assert pieces == ['{"x":"', "y" * HOLD, "z"]
 
 
+@pytest.mark.parametrize("client", OTHERS)
+@pytest.mark.parametrize(
+    ("pieces", "text"),
+    [
+        (["a\ud83d", "\ude00b"], "a\U0001f600b"),
+        (["a\ud83d", "b"], "a\ufffdb"),
+        (["a", "\ude00b"], "a\ufffdb"),
+        (["a\ud83d"], "a\ufffd"),
+        (["\ud83d", "\ude00\ud83d", "\ude00"], "\U0001f600\U0001f600"),
+    ],
+)
+def test_characters_that_are_cut_in_two_are_joined(client: Format, pieces: list[str], text: str) -> None:
+    """JavaScript hosts cut strings between surrogates."""
+    assert read(client, *(delta(content=piece) for piece in pieces), delta("stop")).text == text
+    given = [call(0, "a", "f", '{"x": "'), *(call(0, text=piece) for piece in pieces), call(0, text='"}')]
+    answer = read(client, *(delta(tool_calls=[piece]) for piece in given), delta("tool_calls"))
+    assert answer.calls == [("f", {"x": text})]
+
+
 def test_usage_may_come_with_after_or_without_choices() -> None:
     usage = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
     details = usage | {"prompt_tokens_details": {"cached_tokens": 4}}
@@ -276,17 +295,6 @@ def test_a_refusal_is_text_and_a_stop_reason_for_anthropic() -> None:
     assert (read.text, read.stop) == ("I can't do that.", "filter")
     written = events(Format.OPENAI_RESPONSES, Format.OPENAI_CHAT, body)
     assert clients.read(Format.OPENAI_RESPONSES, written, streaming=True).refusal == "I can't do that."
-
-
-def test_halves_of_a_character_in_two_chunks_are_kept() -> None:
-    """JavaScript hosts cut strings between surrogates."""
-    chunks = b'{"choices":[{"index":0,"delta":{"content":"%s"},"finish_reason":%s}]}'
-    body = b"".join(
-        b"data: " + chunks % pair + b"\n\n"
-        for pair in ((b"\\ud83d", b"null"), (b"\\ude00", b"null"), (b"", b'"stop"'))
-    )
-    written = events(Format.ANTHROPIC, Format.OPENAI_CHAT, body)
-    assert b"ud83d" in written and b"ude00" in written
 
 
 @pytest.mark.parametrize("client", OTHERS)
