@@ -95,6 +95,8 @@ class CallArguments:
                 return [event] if cut is None else [*_unreadable(cut), ir.PartEnd(cut.index), event]
             case ir.PartEnd() if event.index in self._calls:
                 return self._end(self._calls.pop(event.index), event)
+            case ir.PartEnd() if event.instead is not None:
+                raise Damaged("the input of a tool call came damaged")
             case ir.Finish() if event.choice in self._cut:
                 cut = self._cut.pop(event.choice)
                 rest = _held(cut) if event.stop in _CUTTING else _unreadable(cut)
@@ -102,6 +104,8 @@ class CallArguments:
         return [event]
 
     def _end(self, call: _Call, event: ir.PartEnd) -> list[ir.Event]:
+        if event.instead is not None:
+            _begin_again(call, event.instead)
         if call.held is None:
             return [*_other_words(call), event]
         if call.text.complete or not call.text.begun:
@@ -115,12 +119,7 @@ def _more(call: _Call, text: str) -> list[ir.Event]:
     call.size += len(text)
     if held:
         return _passed(call, text)
-    call.given.append(text)
-    if call.held is not None:
-        try:
-            call.held.append(call.text.feed(text))
-        except Damaged:
-            call.held = None
+    _take(call, text)
     if not call.passing:
         return [ir.KeepAlive()] if len(call.given) % _ALIVE == 0 else []
     if call.held is None and not call.free:
@@ -131,6 +130,23 @@ def _more(call: _Call, text: str) -> list[ir.Event]:
         return []
     call.given.clear()
     return _held(call)
+
+
+def _begin_again(call: _Call, text: str) -> None:
+    """Takes `text` for what was said, of which nothing may have been passed on."""
+    if call.passing:
+        raise _damage(call)
+    call.given, call.held, call.text = [], [], ObjectText()
+    _take(call, text)
+
+
+def _take(call: _Call, text: str) -> None:
+    call.given.append(text)
+    if call.held is not None:
+        try:
+            call.held.append(call.text.feed(text))
+        except Damaged:
+            call.held = None
 
 
 def _passed(call: _Call, text: str) -> list[ir.Event]:

@@ -68,6 +68,8 @@ class Cite:
 class PartEnd:
     index: int
     signature: Signature | None = None
+    instead: str | None = None
+    """The whole arguments or input of a call whose deltas said something else."""
 
 
 @dataclass(slots=True)

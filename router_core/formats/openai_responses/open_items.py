@@ -14,16 +14,16 @@ from router_core.formats.ir import Format
 class OpenPart:
     """A part under way, and how much of its text has been passed on."""
 
-    __slots__ = ("index", "length", "name", "passed", "section", "whole")
+    __slots__ = ("index", "instead", "length", "passed", "section", "whole")
 
-    def __init__(self, index: int, name: str | None = None):
-        """`name`: of the tool, where the part is a call."""
+    def __init__(self, index: int):
         self.index = index
         self.length = 0
         self.section: Any = None
-        self.name = name
         self.passed = StringIO()
         """The arguments of a call that have been passed on."""
+        self.instead: str | None = None
+        """The whole arguments, where the deltas said something else."""
         self.whole = False
         """The upstream has said it in one piece."""
 
@@ -51,6 +51,9 @@ class OpenItem:
     def open_parts(self) -> list[OpenPart]:
         return [*self.parts.values(), *(part for part in (self.thinking, self.call) if part)]
 
+    def ends(self) -> list[ir.Event]:
+        return [ir.PartEnd(part.index, instead=part.instead) for part in self.open_parts()]
+
 
 def rest(part: OpenPart, text: Any) -> list[ir.Event]:
     """What of a final text no delta has said."""
@@ -63,7 +66,7 @@ def rest(part: OpenPart, text: Any) -> list[ir.Event]:
 
 
 def rest_of_call(part: OpenPart, text: Any) -> list[ir.Event]:
-    """What of a call's final arguments no delta has said; a failure if the deltas said something else."""
+    """What of a call's final arguments no delta has said; where the deltas said something else, its end tells."""
     if not isinstance(text, str) or not text:
         return []
     part.whole = True
@@ -72,9 +75,8 @@ def rest_of_call(part: OpenPart, text: Any) -> list[ir.Event]:
         rest = text[len(passed) :]
         part.passed.write(rest)
         return [ir.Delta(part.index, rest)] if rest else []
-    if _same_value(passed, text):
-        return []
-    return [ir.Failure("api", f"the arguments of the call to {part.name} came damaged")]
+    part.instead = None if _same_value(passed, text) else text
+    return []
 
 
 def _same_value(one: str, other: str) -> bool:

@@ -96,9 +96,9 @@ class EventReader:
             item = self._items[self._last] = OpenItem()
         return item
 
-    def _new(self, name: str | None = None) -> OpenPart:
+    def _new(self) -> OpenPart:
         self._next += 1
-        return OpenPart(self._next - 1, name)
+        return OpenPart(self._next - 1)
 
     def _added(self, event: dict[str, Any]) -> list[ir.Event]:
         native = event.get("item") or {}
@@ -109,7 +109,7 @@ class EventReader:
 
     def _start_call(self, item: OpenItem, native: dict[str, Any]) -> list[ir.Event]:
         kind = "custom" if native["type"] == "custom_tool_call" else "function"
-        item.call = self._new(native.get("name") or "")
+        item.call = self._new()
         id = native.get("call_id") or native.get("id") or ""
         part = ir.ToolCall(id, native.get("name") or "", "", kind, native.get("namespace"))  # type: ignore[arg-type]
         return [ir.PartStart(item.call.index, part)]
@@ -229,7 +229,7 @@ class EventReader:
                 events += [ir.PartStart(index, part), ir.PartEnd(index)]
         if item.unsaid:
             return [*events, _LACKING]
-        return [*events, *(ir.PartEnd(part.index) for part in item.open_parts())]
+        return [*events, *item.ends()]
 
     def _finish_message(self, item: OpenItem, native: dict[str, Any]) -> list[ir.Event]:
         events: list[ir.Event] = []
@@ -284,7 +284,7 @@ class EventReader:
                 continue
             if item.unsaid or (item.gap and not item.open_parts()):
                 return [*events, _LACKING]
-            events += [ir.PartEnd(part.index) for part in item.open_parts()]
+            events += item.ends()
         self._usage.merge(response.get("usage"))
         usage = self._usage.take()
         if usage is not None:

@@ -244,22 +244,38 @@ def test_responses_say_it_again_so_that_damage_is_mended(
     assert clients.read(client, out, streaming=True).calls == [("f", VALUE)]
 
 
+def unnumbered(client: Format, kind: str, *pieces: str) -> Any:
+    """What `client` reads of a call whose first piece is lost, in a stream without numbers."""
+    name, delta = {
+        "function_call": ("arguments", "response.function_call_arguments.delta"),
+        "custom_tool_call": ("input", "response.custom_tool_call_input.delta"),
+    }[kind]
+    call = {"type": kind, "id": "fc", "call_id": "c1", "name": "f", name: "".join(pieces)}
+    deltas = [{"type": delta, "output_index": 0, "delta": piece} for piece in pieces[1:]]
+    values = [responses.created(), responses.added(0, **{**call, name: ""}), *deltas]
+    return responses.read(
+        client, *values, responses.done(0, **call), responses.completed(call), numbered=False
+    )
+
+
 @pytest.mark.parametrize("client", responses.OTHERS)
-def test_without_numbers_the_second_copy_shows_the_damage(client: Format) -> None:
-    call = {
-        "type": "function_call",
-        "id": "fc",
-        "call_id": "c1",
-        "name": "f",
-        "arguments": '{"a": "one two"}',
-    }
-    deltas = [
-        {"type": "response.function_call_arguments.delta", "output_index": 0, "delta": piece}
-        for piece in ('{"a": "', 'two"}')
-    ]
-    values = [responses.created(), responses.added(0, **{**call, "arguments": ""}), *deltas]
-    with pytest.raises(clients.STREAM_ERRORS, match="call to f came damaged"):
-        responses.read(client, *values, responses.done(0, **call), responses.completed(call), numbered=False)
+def test_without_numbers_the_second_copy_goes_before_what_is_held(client: Format) -> None:
+    assert unnumbered(client, "function_call", '{"a": "one ', 'two"', "}").calls == [("f", {"a": "one two"})]
+
+
+@pytest.mark.parametrize("client", responses.OTHERS)
+@pytest.mark.parametrize(
+    ("kind", "pieces"),
+    [
+        ("function_call", ['{"a": 1, ', '{"b": "', "x" * HOLD, '"}']),
+        ("custom_tool_call", ["*** Begin", " Patch", " End"]),
+    ],
+)
+def test_without_numbers_damage_to_what_went_on_is_an_error(
+    client: Format, kind: str, pieces: list[str]
+) -> None:
+    with pytest.raises(clients.STREAM_ERRORS, match="came damaged"):
+        unnumbered(client, kind, *pieces)
 
 
 @pytest.mark.parametrize("client", responses.OTHERS)
