@@ -29,7 +29,8 @@ def write_tools(document: dict[str, Any], request: ir.Request, names: ToolNames,
     for use in request.server_tools:
         # Other hosts of the format have no tools of Anthropic's.
         entry = write_server_tool(use) if claude else None
-        if entry is None:
+        if entry is None or any(tool["name"] == entry["name"] for tool in tools):
+            # Names are given once; the client's own tools go first.
             target.drop(f"tools[{use.name}]")
         else:
             tools.append(entry)

@@ -463,6 +463,23 @@ def test_web_search_is_web_search_where_the_provider_has_one() -> None:
     assert "runs at another provider" in refused(A, C, forced).message
 
 
+@pytest.mark.parametrize(
+    ("first", "kept"),
+    [
+        ({"type": "web_search_preview"}, {"type": "web_search_20250305", "name": "web_search"}),
+        (
+            {"type": "function", "name": "web_search", "parameters": {}},
+            {"name": "web_search", "input_schema": {"type": "object", "properties": {}}},
+        ),
+    ],
+)
+def test_anthropic_takes_each_name_of_a_tool_once(first: dict[str, Any], kept: dict[str, Any]) -> None:
+    written = asks(R, A, {"input": "hi", "tools": [first, {"type": "web_search"}]}, model="claude-opus-4-5")
+    [tool] = written.document["tools"]
+    assert {key: tool[key] for key in kept} == kept
+    assert written.dropped() == ["tools[web_search]"]
+
+
 def test_anthropic_wants_the_tools_of_earlier_calls_defined() -> None:
     messages = [
         {"role": "user", "content": "hi"},
