@@ -44,6 +44,8 @@ class EventReader:
         self._next = 0
         self._usage = UsageReader(Format.ANTHROPIC)
         self._started = False
+        self._late = False
+        """Blocks have come before the message that they are of."""
         self._spoken = False
         self._ended = False
         self._called = False
@@ -90,7 +92,9 @@ class EventReader:
 
     def _message_start(self, message: dict[str, Any]) -> list[ir.Event]:
         events: list[ir.Event] = []
-        if self._started:
+        if self._late:
+            self._late = False
+        elif self._started:
             if not self._spoken:
                 return []
             # The answer begins again: block indexes restart, calls under way are void.
@@ -115,6 +119,7 @@ class EventReader:
         if number in self._blocks:
             return []
         events: list[ir.Event] = [] if self._started else self._message_start({})
+        self._late |= bool(events)
         self._spoken = True
         block = self._blocks[number] = _Block(self._next, native)
         self._next += 1
@@ -216,7 +221,9 @@ class EventReader:
         if self._ended:
             return []
         self._ended = True
-        events: list[ir.Event] = [] if self._started else self._message_start({})
+        if not self._started:
+            return [ir.Failure("api", "the upstream's answer was empty")]
+        events: list[ir.Event] = []
         for block in self._blocks.values():
             events += self._close(block)
         self._blocks.clear()

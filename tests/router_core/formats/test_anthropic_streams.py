@@ -219,6 +219,27 @@ def test_blocks_without_their_start_or_stop_are_survived(client: Format) -> None
 
 
 @pytest.mark.parametrize("client", OTHERS)
+def test_a_message_may_come_after_its_first_block(client: Format) -> None:
+    first, *rest = [*block(0, tool("t"), given('{"x": 1}')), *block(1, TEXT, said("a"))]
+    answer = read(client, first, start(), *rest, *end("tool_use"))
+    assert (answer.text, answer.calls, answer.prompt) == ("a", [("f", {"x": 1})], 5)
+
+
+@pytest.mark.parametrize("client", OTHERS)
+@pytest.mark.parametrize(
+    "values",
+    [
+        [*end()],
+        [start(), *block(0, tool("t"), given("{}"))[1:], *end("tool_use")],
+        [start(), *block(0, tool("t"))[1:], *end("tool_use")],
+    ],
+)
+def test_an_answer_that_lost_what_it_announces_is_an_error(client: Format, values: list[Any]) -> None:
+    with pytest.raises(clients.STREAM_ERRORS, match=r"was empty|without its beginning"):
+        read(client, *values)
+
+
+@pytest.mark.parametrize("client", OTHERS)
 def test_errors_inside_a_stream(client: Format) -> None:
     error = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
     for before in ([start()], [start(), *block(0, TEXT, said("a"), open=True)]):
