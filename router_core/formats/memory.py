@@ -40,7 +40,7 @@ class Recollection:
 
     thinking: list[Thinking] = field(default_factory=list)
     signatures: dict[str, Signature] = field(default_factory=dict)
-    """Of calls, by the id that the client knows."""
+    """Of calls, by what `_given_id` makes of the id that the client knows."""
     ids: dict[str, str] = field(default_factory=dict)
     """The client's id of a call to the upstream's own."""
     ending: Signature | None = None
@@ -128,7 +128,7 @@ class SessionMemory:
         """Remembers the reasoning of an answer that consists of `parts`, with the client's ids."""
         thinking = [p for p in parts if type(p) is Thinking and p.signature]
         calls = [p for p in parts if type(p) is ToolCall]
-        signatures = {call.id: call.signature for call in calls if call.signature}
+        signatures = {_given_id(call): call.signature for call in calls if call.signature}
         if not calls or not (thinking or signatures or ids):
             return
         entry = Recollection(
@@ -136,7 +136,7 @@ class SessionMemory:
         )
         if entry.size > self._entries.maxsize // 4:
             return
-        self._entries[self._client, self._id, calls[0].id] = entry
+        self._entries[self._client, self._id, _given_id(calls[0])] = entry
 
     def keep_ending(self, text: str, signature: Signature) -> None:
         """Remembers what signs a turn that ends with `text`."""
@@ -152,7 +152,7 @@ class SessionMemory:
         for part in turn.parts:
             if type(part) is ToolCall:
                 part.id = part.id or next(order, "")
-                part.signature = part.signature or entry.signatures.get(part.id)
+                part.signature = part.signature or entry.signatures.get(_given_id(part))
             parts.append(part)
         if not any(type(part) is Thinking and part.signature for part in parts):
             parts = [*entry.thinking, *(part for part in parts if type(part) is not Thinking)]
@@ -179,7 +179,7 @@ class SessionMemory:
         calls = [part for part in turn.parts if type(part) is ToolCall]
         if not calls:
             return None
-        id = calls[0].id
+        id = _given_id(calls[0])
         if not id:
             return self._here(calls)
         return self._entries.get((self._client, self._id, id)) or self._elsewhere(id, calls)
@@ -196,6 +196,11 @@ class SessionMemory:
             return None
         entry = self._entries[keys[0]]
         return entry if entry.calls == _likeness(calls) else None
+
+
+def _given_id(call: ToolCall) -> str:
+    """The call's id as the client was given it: Gemini CLI puts the tool's name before it when it summarises."""
+    return call.id.removeprefix(f"{call.name}__")
 
 
 def _likeness(calls: list[ToolCall]) -> bytes:
