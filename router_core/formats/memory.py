@@ -154,7 +154,10 @@ class SessionMemory:
                 part.id = part.id or next(order, "")
                 part.signature = part.signature or entry.signatures.get(_given_id(part))
             parts.append(part)
-        if not any(type(part) is Thinking and part.signature for part in parts):
+        # Clients of Chat return the text, whose field names Chat as its origin, and leave out the proof.
+        origins = {told.signature.origin for told in entry.thinking if told.signature}
+        proofs = [part.signature.origin for part in parts if type(part) is Thinking and part.signature]
+        if not (origins.intersection(proofs) if origins else proofs):
             parts = [*entry.thinking, *(part for part in parts if type(part) is not Thinking)]
         return Turn(turn.role, parts)
 

@@ -61,6 +61,21 @@ def test_the_model_gets_its_own_reasoning_back(client: Format, upstream: Format,
     assert returned(upstream, document) == expected(upstream)
 
 
+@pytest.mark.parametrize("upstream", [Format.ANTHROPIC, Format.OPENAI_RESPONSES, Format.GEMINI])
+def test_also_where_a_client_returns_the_words_alone(upstream: Format) -> None:
+    """Those of Chat know ``reasoning_content``; what proves it stands in ``reasoning_details``."""
+    session = SessionStore().session("me", "s1")
+    opening = turns.first(Format.OPENAI_CHAT)
+    asked = sent(Format.OPENAI_CHAT, upstream, opening, session=session)
+    read = Answer(Format.OPENAI_CHAT, upstream, asked.context).body(turns.answer(upstream))
+    following = turns.follow(Format.OPENAI_CHAT, opening, read)
+    for message in following["messages"]:
+        message.pop("reasoning_details", None)
+    assert any("reasoning_content" in message for message in following["messages"])
+    document = sent(Format.OPENAI_CHAT, upstream, following, session=session).document
+    assert returned(upstream, document) == expected(upstream)
+
+
 def returned(upstream: Format, document: dict[str, Any]) -> Any:
     """What an upstream gets back of its reasoning, and where."""
     match upstream:
