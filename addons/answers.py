@@ -11,7 +11,7 @@ from router_core.errors import Code, Refusal
 from router_core.exchange import Attempt, Exchange, Outcome
 from router_core.formats import Format, Operation, counting, failures, upstream_errors
 from router_core.formats.errors import WireError, error_body, error_event, plain
-from router_core.json_document import serialise
+from router_core.json_document import parse, serialise
 
 
 def refusal_response(format: Format, refusal: Refusal, exchange_id: str | None = None) -> http.Response:
@@ -58,8 +58,8 @@ def in_stream_error(attempt: Attempt, outcome: Outcome) -> Answer:
     status = upstream_errors.read_error(outcome).status or 0
     status = status if status >= 400 else 502
     body = outcome.body
-    if format is Format.OPENAI_RESPONSES or b'"finishReason"' in body:
-        # These events are shaped unlike errors' bodies; the other formats' are the same.
+    if format is Format.OPENAI_RESPONSES or not _is_shaped(body):
+        # Events of Responses are shaped unlike bodies, and answers that were given up are no errors at all.
         body = error_body(format, failures.wire(format, failures.read_event(body)))
     response = http.Response.make(status, b"", {"content-type": "application/json"})
     kept = ("retry-after", "request-id", "x-request-id", "anthropic-ratelimit-", "x-ratelimit-", "x-codex-")
@@ -67,6 +67,14 @@ def in_stream_error(attempt: Attempt, outcome: Outcome) -> Answer:
         if name.lower().startswith(kept):
             response.headers[name] = value
     return Answer(attempt, response, body)
+
+
+def _is_shaped(body: bytes) -> bool:
+    """Whether an error is one already, as the other formats' events are."""
+    try:
+        return upstream_errors.find(parse(body)) is not None
+    except ValueError:
+        return True
 
 
 def broken_answer(call: Call, message: str) -> http.Response:

@@ -11,7 +11,8 @@ from enum import Enum
 from typing import Any, Final
 
 from router_core.formats import Format
-from router_core.formats.gemini.endings import first_given_up
+from router_core.formats.gemini import endings as gemini_endings
+from router_core.formats.openai_chat import endings as chat_endings
 from router_core.sse import Event
 
 
@@ -35,6 +36,8 @@ class Opening:
         self._said = False
         if translated and format is Format.GEMINI:
             self._judge = self._judge_foreign_gemini
+        elif translated and format is Format.OPENAI_CHAT:
+            self._judge = self._judge_foreign_chat
 
     def judge(self, event: Event) -> Verdict:
         """What `event` means as long as no content came. Never raises."""
@@ -60,7 +63,12 @@ class Opening:
         return verdict
 
     def _judge_foreign_gemini(self, kind: str, value: dict[str, Any]) -> Verdict:
-        return Verdict.ERROR if first_given_up(value, said=self._said) else _judge_gemini(kind, value)
+        given_up = gemini_endings.first_given_up(value, said=self._said)
+        return Verdict.ERROR if given_up else _judge_gemini(kind, value)
+
+    def _judge_foreign_chat(self, kind: str, value: dict[str, Any]) -> Verdict:
+        given_up = chat_endings.first_given_up(value, said=self._said)
+        return Verdict.ERROR if given_up else _judge_openai_chat(kind, value)
 
 
 def _judge_anthropic(kind: str, value: dict[str, Any]) -> Verdict:

@@ -24,7 +24,8 @@ from typing import Any, Final
 import orjson
 
 from router_core.exchange import Outcome
-from router_core.formats.gemini.endings import GIVEN_UP, first_given_up
+from router_core.formats.gemini import endings as gemini_endings
+from router_core.formats.openai_chat import endings as chat_endings
 
 MAX_MESSAGE: Final = 2000
 
@@ -74,7 +75,7 @@ STATUS_OF: Final[dict[str, int]] = {
     "INTERNAL": 500,
     "UNAVAILABLE": 503,
     "DEADLINE_EXCEEDED": 504,
-    **dict.fromkeys(GIVEN_UP, 500),
+    **dict.fromkeys((*gemini_endings.GIVEN_UP, chat_endings.MODEL_ERROR), 500),
 }
 """HTTP statuses of error types and codes, for errors inside an answer whose own status is 200."""
 
@@ -210,7 +211,7 @@ def _parts(document: Any) -> Iterator[dict[str, Any] | str]:
                     yield inner
     errors = document.get("errors")
     yield from (e for e in errors if isinstance(e, dict)) if isinstance(errors, list) else ()
-    if (ending := first_given_up(document)) is not None:
+    if ending := gemini_endings.first_given_up(document) or chat_endings.first_given_up(document):
         yield ending
     yield document
 

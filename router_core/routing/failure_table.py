@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from router_core.formats.gemini.endings import GIVEN_UP
+from router_core.formats.openai_chat.endings import MODEL_ERROR
 from router_core.formats.upstream_errors import UpstreamError
 from router_core.routing.resets import Scope
 from router_core.verdict import FailureKind
@@ -90,7 +91,7 @@ TABLE: Final[tuple[Row, ...]] = (
     Row(_K.CHALLENGE, "developers.cloudflare.com/cloudflare-challenges", header=("cf-mitigated", "challenge"), scope="credential", backoff=10),
     Row(_K.CHALLENGE, "developers.cloudflare.com/cloudflare-challenges", status=(403, 429, 503), text=phrases("challenge-platform", "<title>just a moment", "<html*cloudflare", "cloudflare*<html"), scope="credential", backoff=10),
     # An answer that the model spoilt.
-    Row(_K.TRANSIENT, "ai.google.dev/api/generate-content, FinishReason: the next answer may be whole, so nothing rests", codes=codes(*GIVEN_UP)),
+    Row(_K.TRANSIENT, "ai.google.dev/api/generate-content, FinishReason: the next answer may be whole, so nothing rests", codes=codes(*GIVEN_UP, MODEL_ERROR)),
     # A backend that is full, whatever the status.
     Row(_K.CAPACITY, _CODEX, text=phrases("selected model is at capacity", "model is at capacity. please try a different model"), backoff=1),
     Row(_K.CAPACITY, _CODEX, codes=codes("server_is_overloaded", "slow_down", "service_unavailable_error"), cooldown=MINUTE),

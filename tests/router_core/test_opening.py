@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from router_core.formats import Format
 from router_core.opening import Opening, Verdict
-from router_core.sse import ArrayReader, Event, EventReader
+from router_core.sse import ArrayReader, Event, EventReader, of_message
 from tests.router_core import wire
 
 A, C, R, G = Format.ANTHROPIC, Format.OPENAI_CHAT, Format.OPENAI_RESPONSES, Format.GEMINI
@@ -104,3 +107,29 @@ def test_recorded_streams_come_to_content(pair: wire.Pair) -> None:
     assert CONTENT in verdicts
     assert set(verdicts[: verdicts.index(CONTENT)]) <= {HOLD, PING}
     assert verdicts.index(CONTENT) < 10
+
+
+@pytest.mark.parametrize(
+    ("format", "value", "before", "verdict"),
+    [
+        (Format.GEMINI, {"candidates": [{"finishReason": "MALFORMED_FUNCTION_CALL"}]}, False, ERROR),
+        (Format.GEMINI, {"candidates": [{"finishReason": "UNEXPECTED_TOOL_CALL"}]}, False, ERROR),
+        (Format.GEMINI, {"candidates": [{"finishReason": "UNEXPECTED_TOOL_CALL"}]}, True, CONTENT),
+        (Format.GEMINI, {"candidates": [{"finishReason": "SAFETY"}]}, False, CONTENT),
+        (Format.OPENAI_CHAT, {"choices": [{"delta": {}, "finish_reason": "error"}]}, False, ERROR),
+        (Format.OPENAI_CHAT, {"choices": [{"delta": {}, "finish_reason": "content_filter"}]}, False, CONTENT),
+    ],
+)
+def test_what_is_given_up_has_a_word_in_its_own_format_alone(
+    format: Format, value: Any, before: bool, verdict: Verdict
+) -> None:
+    said = {
+        Format.GEMINI: {"candidates": [{"content": {"parts": [{"text": "a"}]}}]},
+        Format.OPENAI_CHAT: {"choices": [{"delta": {"content": "a"}}]},
+    }[format]
+    translated = Opening(format, translated=True)
+    if before:
+        translated.judge(of_message(json.dumps(said).encode()))
+    event = of_message(json.dumps(value).encode())
+    assert translated.judge(event) is verdict
+    assert Opening(format).judge(event) is CONTENT

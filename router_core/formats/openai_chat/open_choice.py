@@ -17,6 +17,7 @@ class OpenChoice:
         "kind",
         "number",
         "open",
+        "said",
         "sequence",
         "signature",
         "sources",
@@ -35,6 +36,8 @@ class OpenChoice:
         self.signature: ir.Signature | None = None
         self.calls = CallReader(number)
         self.finish: ir.Stop | None = None
+        self.said = False
+        """Whether it said anything but reasoning."""
         self.sequence: str | None = None
         self.sources: list[ir.Citation] = []
 

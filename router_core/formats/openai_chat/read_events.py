@@ -11,6 +11,7 @@ from router_core.formats import media as media_types
 from router_core.formats.context import Context
 from router_core.formats.ir import Format
 from router_core.formats.openai_chat import reasoning
+from router_core.formats.openai_chat.endings import given_up
 from router_core.formats.openai_chat.open_choice import OpenChoice, broken, citation, sources
 from router_core.formats.openai_chat.think_tags import ThinkTags, may_tag
 from router_core.formats.openai_chat.tool_calls import google_signature
@@ -105,6 +106,11 @@ class EventReader:
             self._delta(choice, delta, item, events)
         reason = item.get("finish_reason")
         if reason:
+            failed = given_up(item, said=choice.said) if number == 0 else None
+            if failed is not None:
+                self._ended = True
+                events.append(ir.Failure("api", failed["message"], code=failed["code"]))
+                return
             choice.finish = stops.read(Format.OPENAI_CHAT, reason)
             if isinstance(item.get("stop_reason"), str) and choice.finish is ir.Stop.END:
                 # vLLM names the sequence that was met; numbers are token ids.
@@ -147,6 +153,7 @@ class EventReader:
             calls = [{"index": 0, "function": legacy}]
         if calls:
             self._close(choice, events)
+            choice.said = True
             more, self._next = choice.calls.read(calls, self._next)
             events += more
 
@@ -214,6 +221,7 @@ class EventReader:
                 self._say(choice, piece, events)
 
     def _say(self, choice: OpenChoice, text: str, events: list[ir.Event]) -> None:
+        choice.said = True
         if choice.kind != "text":
             self._open(choice, "text", ir.Text(""), events)
         events.append(ir.Delta(choice.open or 0, text))

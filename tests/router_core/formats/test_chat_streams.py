@@ -173,6 +173,31 @@ def test_characters_that_are_cut_in_two_are_joined(client: Format, pieces: list[
     assert answer.calls == [("f", {"x": text})]
 
 
+@pytest.mark.parametrize("client", OTHERS)
+@pytest.mark.parametrize(
+    ("reason", "native", "code"),
+    [
+        ("error", "MALFORMED_FUNCTION_CALL", "MALFORMED_FUNCTION_CALL"),
+        ("error", None, "model_error"),
+        ("function_call_filter: MALFORMED_FUNCTION_CALL", None, "MALFORMED_FUNCTION_CALL"),
+    ],
+)
+@pytest.mark.parametrize("said", [{}, {"content": "I will read it."}])
+def test_an_answer_that_is_given_up_is_an_error(
+    client: Format, reason: str, native: str | None, code: str, said: dict[str, Any]
+) -> None:
+    last = delta(reason)
+    last["choices"][0]["native_finish_reason"] = native
+    with pytest.raises(clients.STREAM_ERRORS, match=f"gave the answer up: {code}"):
+        read(client, delta(**said), last)
+
+
+@pytest.mark.parametrize("client", OTHERS)
+def test_what_was_said_beside_a_call_without_tools_is_the_answer(client: Format) -> None:
+    answer = read(client, delta(content="a"), delta("function_call_filter: UNEXPECTED_TOOL_CALL"))
+    assert (answer.text, answer.stop) == ("a", "end")
+
+
 def test_usage_may_come_with_after_or_without_choices() -> None:
     usage = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
     details = usage | {"prompt_tokens_details": {"cached_tokens": 4}}
