@@ -9,6 +9,7 @@ long for that goes on while it comes, as far as it begins an object; there only 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Container
 from typing import Final
 
@@ -18,6 +19,8 @@ from router_core.formats import ir
 from router_core.formats.object_text import Damaged, ObjectText
 from router_core.formats.shape import UNREADABLE
 from router_core.json_document import serialise
+
+logger = logging.getLogger(__name__)
 
 HOLD: Final = 4 << 10
 """Characters of a call that are held until it is whole."""
@@ -163,13 +166,16 @@ def _held(call: _Call) -> list[ir.Event]:
 
 
 def _other_words(call: _Call) -> list[ir.Event]:
-    """Arguments that are no object: ``null`` is nothing, and a string may hold them, which some encode twice."""
+    """Arguments that are no object: ``null`` is nothing, a string may hold them, which some encode twice, and
+    some say ``{}`` before they say them."""
     text = "".join(call.given)
     value = _parsed(text)
     if value is None or value == "":
         return []
     if isinstance(value, str) and isinstance(_parsed(value), dict):
         return [ir.Delta(call.index, value)]
+    if text.startswith("{}") and isinstance(_parsed(text[2:]), dict):
+        return [ir.Delta(call.index, text[2:])]
     if call.free and not text.lstrip().startswith("{"):
         return [ir.Delta(call.index, text)]
     return _unreadable(call)
@@ -186,6 +192,7 @@ def _parsed(text: str) -> object:
 def _unreadable(call: _Call) -> list[ir.Event]:
     if call.passing:
         raise _damage(call)
+    logger.info("the arguments of a call to %s are no object", call.name)
     return [ir.Delta(call.index, serialise({UNREADABLE: "".join(call.given)}).decode())]
 
 

@@ -112,6 +112,7 @@ def arguments(events: list[ir.Event]) -> str:
         (["nu", "ll"], ""),
         (['"{\\"a\\"', ': 1}"'], '{"a": 1}'),
         (['""'], ""),
+        (["{}", '{"a":', " 1}"], '{"a": 1}'),
     ],
 )
 def test_arguments_in_other_words(pieces: list[str], given: str) -> None:
