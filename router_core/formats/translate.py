@@ -66,6 +66,7 @@ def request(
     stream: bool,
     model_info: ModelInfo | None = None,
     session: SessionMemory | None = None,
+    restores: bool = True,
     stored: StoredAnswers | None = None,
     effort: str | None = None,
     quirks: frozenset[str] = frozenset(),
@@ -74,6 +75,7 @@ def request(
 ) -> TranslatedRequest | Refusal:
     """The request that `model` of the upstream gets; a Refusal where it cannot be expressed.
 
+    What the `session` keeps goes back to the model if it `restores`; what the model says now is kept in any case.
     `stream` is whether the upstream is asked to stream; `now` is in seconds since the epoch. The client's
     `document` is not changed.
     """
@@ -90,7 +92,10 @@ def request(
         if operation is Operation.EMBEDDINGS:
             return _embeddings(client, document, target)
         with _uncollected():
-            written = write(_wanted(client, document, target, effort, client_model), target)
+            wanted = _wanted(client, document, target, effort, client_model)
+            if session and restores:
+                _restore(wanted, session)
+            written = write(wanted, target)
     except ir.Unsupported as refusal:
         return Refusal(Code.UNSUPPORTED, f"{model} ({upstream}) cannot serve this request: {refusal}")
     except ir.Malformed as problem:
@@ -131,7 +136,7 @@ def _embeddings(client: Format, document: Document, target: Target) -> Translate
 
 
 def _settings(wanted: ir.Request, asked: str | None, target: Target) -> None:
-    """What the target and the session say beside the document."""
+    """What the target says beside the document."""
     context = target.context
     if asked is not None:
         override = effort.parse(asked)
@@ -155,8 +160,6 @@ def _settings(wanted: ir.Request, asked: str | None, target: Target) -> None:
     context.customs = frozenset(tool.name for tool in wanted.tools if tool.kind == "custom")
     context.typed = frozenset(tool.name for tool in wanted.tools if tool.typed)
     context.echo.update(wanted.echo)
-    if context.memory:
-        _restore(wanted, context.memory)
 
 
 def _restore(wanted: ir.Request, memory: SessionMemory) -> None:

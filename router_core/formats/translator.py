@@ -38,7 +38,7 @@ class FormatTranslator:
         session = self.sessions.session(owner, exchange.session) if exchange.session else None
         if attempt.drop_state:
             # What another account's models left with the client means nothing to this one.
-            document, session = without_state(document, surface.format), None
+            document = without_state(document, surface.format)
         rewriting = attempt.rewriting
         translated = translate.request(
             surface.format,
@@ -49,6 +49,7 @@ class FormatTranslator:
             stream=exchange.stream,
             model_info=attempt.provider.model(attempt.model or ""),
             session=session,
+            restores=not attempt.drop_state,
             stored=self._answers.of(owner),
             effort=attempt.effort,
             quirks=attempt.provider.quirks,

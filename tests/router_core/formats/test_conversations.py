@@ -76,6 +76,20 @@ def test_also_where_a_client_returns_the_words_alone(upstream: Format) -> None:
     assert returned(upstream, document) == expected(upstream)
 
 
+def test_what_a_model_says_after_a_conversation_changed_accounts_is_kept() -> None:
+    """Then nothing goes back that the other account left, but what this one says will."""
+    client, upstream = Format.OPENAI_CHAT, Format.ANTHROPIC
+    session = SessionStore().session("me", "s1")
+    opening = turns.first(client)
+    asked = sent(client, upstream, opening, session=session, restores=False)
+    read = Answer(client, upstream, asked.context).body(turns.answer(upstream))
+    following = turns.follow(client, opening, read, forgetful=True)
+    for restores in (False, True):
+        document = sent(client, upstream, following, session=session, restores=restores).document
+        back = [block for block in document["messages"][1]["content"] if "thinking" in block["type"]]
+        assert back == (expected(upstream) if restores else [])
+
+
 def returned(upstream: Format, document: dict[str, Any]) -> Any:
     """What an upstream gets back of its reasoning, and where."""
     match upstream:
