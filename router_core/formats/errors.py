@@ -143,10 +143,20 @@ def _openai_type(status: int) -> str:
     return OPENAI_TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
 
 
+def in_stream(error: WireError) -> dict[str, Any]:
+    """The fields of an ``error`` event of the Responses API: at its top, as its reference has them, and within
+    `error`, as the API sends them. The official libraries raise it, with its message, where they find the second."""
+    fields = {"code": _code(error), "message": error.message, "param": error.param}
+    return {**fields, "error": {"type": _openai_type(error.status), **fields}}
+
+
+def _code(error: WireError) -> str:
+    return error.code or error.type or _openai_type(error.status)
+
+
 def _responses_event(error: WireError, sequence: int, response: Mapping[str, Any] | None) -> bytes:
     # SDKs raise on `error`; Codex ends its turn on `response.failed` and skips the other. The official library
     # insists that each stream begins with `response.created`, and is of that response to its end.
-    code = error.code or error.type or _openai_type(error.status)
     events: list[dict[str, Any]] = []
     if response is None:
         response = {
@@ -158,9 +168,9 @@ def _responses_event(error: WireError, sequence: int, response: Mapping[str, Any
         }
         if not sequence:
             events.append({"type": "response.created", "response": {**response, "status": "in_progress"}})
-    failure = {"status": "failed", "error": {"code": code, "message": error.message}}
+    failure = {"status": "failed", "error": {"code": _code(error), "message": error.message}}
     events += [
-        {"type": "error", "code": code, "message": error.message, "param": error.param},
+        {"type": "error", **in_stream(error)},
         {"type": "response.failed", "response": {**response, **failure}},
     ]
     return b"".join(

@@ -372,7 +372,8 @@ def test_a_stream_that_breaks_off_is_no_whole_answer(lab: Lab, client: Format, u
                     stream.get_final_response()
             case Format.GEMINI:
                 list(sdk.models.generate_content_stream(model=model, contents="hi"))
-    assert not isinstance(raised.value, AssertionError)
+    # The library's own words would be of a stream that it cannot follow.
+    assert type(raised.value) in (anthropic.APIStatusError, openai.APIError, google_errors.ServerError)
 
 
 @pytest.mark.parametrize("upstream", [u for u in UPSTREAMS if u is not Format.GEMINI])

@@ -6,6 +6,7 @@ from typing import Any
 
 from router_core.formats import carrier, failures, ir, stops, writing
 from router_core.formats.context import COMMENT, Context
+from router_core.formats.errors import in_stream
 from router_core.formats.ir import Format
 from router_core.formats.openai_responses.call_items import fill_call, open_call
 from router_core.formats.openai_responses.output import OpenItem, Output
@@ -242,10 +243,10 @@ class EventWriter(writing.EventWriter):
     def _fail(self, failure: ir.Failure) -> Documents:
         events = [] if self._output.id else self._start(ir.Start())
         error = failures.wire(Format.OPENAI_RESPONSES, failure)
-        code = error.code or error.type or "server_error"
-        events.append(self._output.event("error", code=code, message=error.message, param=error.param))
+        told = in_stream(error)
+        events.append(self._output.event("error", **told))
         response = self._output.response("failed")
-        response["error"] = {"code": code, "message": error.message}
+        response["error"] = {"code": told["code"], "message": error.message}
         return [*events, self._output.event("response.failed", response=response)]
 
 

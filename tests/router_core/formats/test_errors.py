@@ -63,6 +63,7 @@ def test_the_end_of_a_stream(format: Format) -> None:
         assert [e.name for e in events] == ["error", "response.failed"]
         assert [d["sequence_number"] for d in documents] == [7, 8]
         assert documents[0]["message"] == documents[1]["response"]["error"]["message"] == COOLING.message
+        assert documents[0]["error"]["message"] == COOLING.message
     else:
         # Gemini's is said twice, for libraries that overlook one or the other.
         assert documents == [parse(error_body(format, COOLING))] * (2 if format is Format.GEMINI else 1)
