@@ -175,6 +175,10 @@ class _Contents:
                 written = {"text": part.text}
             elif type(part) is ir.Media:
                 written = self.media(part)
+                signature = part.signature
+                if self.new and pending is None and not _native(signature):
+                    # Models that draw check the images of their turns too.
+                    pending = PLACEHOLDER
             elif type(part) is ir.ServerTool and part.native and part.native[0] is Format.GEMINI:
                 written = dict(part.native[1])
             else:

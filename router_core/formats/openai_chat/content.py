@@ -41,7 +41,7 @@ def _text(block: dict[str, Any]) -> Text:
     return Text(string(block.get("text"), "text"), _cache(block) if len(block) > 2 else None)
 
 
-def _image(block: dict[str, Any]) -> Media:
+def read_image(block: dict[str, Any]) -> Media:
     given = block.get("image_url")
     image = {"url": given} if isinstance(given, str) else mapping(given, "image_url")
     url = string(image.get("url"), "image_url.url")
@@ -88,7 +88,7 @@ _PARTS: Final[dict[str, Callable[[dict[str, Any]], Part]]] = {
     "text": _text,
     "input_text": _text,
     "output_text": _text,
-    "image_url": _image,
+    "image_url": read_image,
     "input_audio": _audio,
     "video_url": _video,
     "file": _file,

@@ -50,7 +50,7 @@ _TOOLS: Final = ByType(
     }
 )
 _MESSAGE: Final = names(
-    *("role", "tool_call_id", "tool_calls", "function_call", "cache_control", "refusal", "audio"),
+    *("role", "tool_call_id", "tool_calls", "function_call", "cache_control", "refusal", "audio", "images"),
     *(*reasoning.FIELDS, reasoning.OPAQUE, reasoning.DETAILS, "extra_content"),
     content=_CONTENT,
 )

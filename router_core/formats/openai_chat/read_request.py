@@ -9,7 +9,7 @@ from router_core.formats import ir
 from router_core.formats.conversation import ERROR_PREFIX
 from router_core.formats.ir import Format
 from router_core.formats.openai_chat import reasoning
-from router_core.formats.openai_chat.content import read_content
+from router_core.formats.openai_chat.content import read_content, read_image
 from router_core.formats.openai_chat.known import SHARED
 from router_core.formats.openai_chat.think_tags import opens
 from router_core.formats.openai_chat.tool_calls import google_signature
@@ -67,7 +67,7 @@ def read_request(document: dict[str, Any]) -> ir.Request:
 
 _BESIDE: Final = frozenset(
     {*reasoning.FIELDS, reasoning.OPAQUE, reasoning.DETAILS, "refusal", "audio", "extra_content"}
-    | {"function_call"}
+    | {"function_call", "images"}
 )
 """What an assistant's message may hold beside its content and calls."""
 
@@ -121,6 +121,9 @@ def _said(request: ir.Request, message: dict[str, Any]) -> list[ir.Part]:
         parts.append(ir.Refused(message["refusal"]))
     if isinstance(message.get("audio"), dict) and not parts:
         raise ir.Unsupported("a recording that is stored at another provider (audio.id)")
+    if "images" in message:
+        # Made by the model, as OpenRouter and its like have them.
+        parts += each(message["images"], "images", read_image)
     signature = google_signature(message)
     if signature is not None and parts and type(parts[-1]) is ir.Text:
         parts[-1].signature = signature

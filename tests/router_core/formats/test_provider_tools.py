@@ -220,3 +220,17 @@ def test_pictures_are_asked_of_hosts_that_may_make_them() -> None:
     document = contents({"text": "hi"}, generationConfig={"responseModalities": ["TEXT", "IMAGE"]})
     assert asks(G, C, document, model="google/gemini-image").document["modalities"] == ["text", "image"]
     assert isinstance(sent(C, R, {**MINIMAL[C], "modalities": ["text", "audio"]}), Refusal)
+
+
+def test_an_image_that_a_chat_client_was_given_goes_back_to_google() -> None:
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
+    drawn = {"role": "assistant", "content": "A cat.", "images": [image]}
+    asked = {"messages": [HI, drawn, HI]}
+    google = sent(C, G, asked)
+    text, picture = google.document["contents"][1]["parts"]
+    assert text == {"text": "A cat."}
+    assert picture == {**IMAGE, "thoughtSignature": "skip_thought_signature_validator"}
+    assert google.dropped() == []
+    claude = sent(C, A, asked)
+    assert claude.document["messages"][1]["content"] == [{"type": "text", "text": "A cat."}]
+    assert claude.notes == ["image of the model: left out, only users show them"]
