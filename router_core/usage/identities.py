@@ -141,10 +141,12 @@ def _openai(raw: Mapping[str, Any], prompt_names: tuple[str, ...], output_names:
     into = figures.inner(f"{prompt_names[0]}_details")
     out = figures.inner(f"{output_names[0]}_details")
     prompt, output = figures.count(*prompt_names), figures.count(*output_names)
-    # DeepSeek, Moonshot and the gateways that grew out of Anthropic's names put their cache counts on top.
+    # DeepSeek, Moonshot, Mistral and the gateways that grew out of Anthropic's names put their cache counts on top.
     read = into.count("cached_tokens")
     if read is None:
-        read = figures.count("prompt_cache_hit_tokens", "cached_tokens", "cache_read_input_tokens")
+        read = figures.count(
+            "prompt_cache_hit_tokens", "cached_tokens", "num_cached_tokens", "cache_read_input_tokens"
+        )
     write = into.count("cache_write_tokens", "cache_creation_tokens")
     if write is None:
         write = figures.count("cache_creation_input_tokens")

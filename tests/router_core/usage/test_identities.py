@@ -93,8 +93,9 @@ def test_reasoning_is_part_of_the_output(raw: dict, output: int, reasoning: int)
         {"prompt_tokens_details": {"cached_tokens": 320}},
         {"prompt_cache_hit_tokens": 320, "prompt_cache_miss_tokens": 19},
         {"cached_tokens": 320},
+        {"num_cached_tokens": 320},
     ],
-    ids=["openai", "deepseek", "moonshot"],
+    ids=["openai", "deepseek", "moonshot", "mistral"],
 )
 def test_cached_tokens_are_a_part_of_the_prompt(caches: dict) -> None:
     usage = IDENTITIES[Format.OPENAI_CHAT]({"prompt_tokens": 339, "completion_tokens": 92, **caches})
