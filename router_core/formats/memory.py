@@ -142,11 +142,16 @@ class SessionMemory:
         """Remembers what signs a turn that ends with `text`."""
         self._entries[self._client, self._id, _short(text)] = Recollection(ending=signature)
 
-    def restore(self, turn: Turn) -> Turn:
-        """`turn` with the reasoning that its client left out, or as it is. Its calls are changed in place."""
+    def restore(self, turn: Turn, ids: dict[str, str] | None = None) -> Turn:
+        """`turn` with the reasoning that its client left out, or as it is. Its calls are changed in place.
+
+        The ids that the upstream gave its calls are added to `ids` by those that the client knows.
+        """
         entry = self._entry(turn)
         if entry is None:
             return self._sign(turn)
+        if ids is not None:
+            ids.update(entry.ids)
         parts: list[Part] = []
         order = iter(entry.order)
         for part in turn.parts:
@@ -170,11 +175,6 @@ class SessionMemory:
         if entry is None:
             return turn
         return Turn(turn.role, [*turn.parts[:-1], replace(last, signature=entry.ending)])
-
-    def upstream_ids(self, turn: Turn) -> dict[str, str]:
-        """The client's call ids of `turn` to the ids that the upstream gave."""
-        entry = self._entry(turn)
-        return entry.ids if entry else {}
 
     def _entry(self, turn: Turn) -> Recollection | None:
         if type(turn.content) is str:

@@ -167,8 +167,7 @@ def _restore(wanted: ir.Request, memory: SessionMemory) -> None:
     turns: list[ir.Turn] = []
     for turn in wanted.turns:
         if turn.role == "assistant":
-            ids.update(memory.upstream_ids(turn))
-            turn = memory.restore(turn)
+            turn = memory.restore(turn, ids)
         turns.append(turn)
     if ids:
         for turn in turns:
