@@ -83,6 +83,15 @@ class _Messages:
     def turn(self, message: dict[str, Any]) -> ir.Turn | None:
         """The turn of one message; None for what is said in the turn before."""
         role, content = message.get("role"), message.get("content")
+        alone = len(message) == 2
+        if (
+            alone
+            and type(content) is str
+            and (role == "user" or (role == "assistant" and not opens(content)))
+        ):
+            # Most messages are one text.
+            self._results = None
+            return ir.Turn(role, content)
         if role == "tool" or role == "function":
             result = _result(message, role)
             if self._results is not None:
@@ -92,7 +101,6 @@ class _Messages:
             return ir.Turn("user", self._results)
         self._results = None
         text = content if type(content) is str else only_text(content, "text")
-        alone = len(message) == 2
         if role == "assistant":
             said = text if text and alone and not opens(text) else _said(self._request, message)
         elif role == "user" or role == "system" or role == "developer":
