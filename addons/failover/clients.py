@@ -11,8 +11,7 @@ from dataclasses import dataclass
 
 from h2.connection import ConnectionState as H2State
 from h2.errors import ErrorCodes
-from h2.events import Event as H2Event
-from h2.events import RequestReceived, StreamReset
+from h2.events import Event as H2Event, RequestReceived, StreamReset
 from h11._events import Data, EndOfMessage
 from h11._readers import ChunkedReader
 from h11._receivebuffer import ReceiveBuffer

@@ -139,8 +139,7 @@ def _change(stores: list[Store] | None, dry_run: bool, config: Path | None, *, i
 def rotate(config: ConfigOption = None) -> None:
     """Make a new authority with a new key. Whatever trusted the earlier one has to be told anew."""
     from detour import runtime
-    from detour.ca import CAError
-    from detour.ca import rotate as renew
+    from detour.ca import CAError, rotate as renew
     from router_core.paths import paths
 
     loaded = load(config)

@@ -9,8 +9,7 @@ import re
 from pathlib import Path
 from typing import Final
 
-from router_core.config.document import Node, read
-from router_core.config.document import Path as KeyPath
+from router_core.config.document import Node, Path as KeyPath, read
 from router_core.config.problems import Problem, shown
 
 PARTS: Final = "conf.d"

@@ -21,8 +21,7 @@ from typing import Any, Final
 import yaml
 from pydantic import BaseModel
 
-from router_core.config import schema as config_schema
-from router_core.config import sections
+from router_core.config import schema as config_schema, sections
 from router_core.config.document import Node, read
 from router_core.config.schema import Config
 from router_core.config.units import DURATION_PATTERN, SIZE_PATTERN, write_duration, write_size

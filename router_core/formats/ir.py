@@ -15,41 +15,17 @@ from typing import Any, Literal
 from router_core.formats import Format
 from router_core.formats.events import (
     Cite as Cite,
-)
-from router_core.formats.events import (
     Delta as Delta,
-)
-from router_core.formats.events import (
     End as End,
-)
-from router_core.formats.events import (
     Event as Event,
-)
-from router_core.formats.events import (
     Failure as Failure,
-)
-from router_core.formats.events import (
     Finish as Finish,
-)
-from router_core.formats.events import (
     KeepAlive as KeepAlive,
-)
-from router_core.formats.events import (
     Logprobs as Logprobs,
-)
-from router_core.formats.events import (
     PartEnd as PartEnd,
-)
-from router_core.formats.events import (
     PartStart as PartStart,
-)
-from router_core.formats.events import (
     Start as Start,
-)
-from router_core.formats.events import (
     Stop as Stop,
-)
-from router_core.formats.events import (
     UsageReport as UsageReport,
 )
 

@@ -16,8 +16,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, m
 from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, SQLAlchemyError
 
 from router_core.ownership import pass_on, private_folder
-from router_core.usage.address import LedgerError as LedgerError
-from router_core.usage.address import sqlite_url as sqlite_url
+from router_core.usage.address import LedgerError as LedgerError, sqlite_url as sqlite_url
 from router_core.usage.tables import metadata
 
 logger = logging.getLogger(__name__)

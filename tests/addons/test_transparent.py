@@ -5,8 +5,7 @@ from __future__ import annotations
 import socket
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from addons.transparent import MAX_HELLO, looks_like_tls, original_destination
 from tests.gateway.hello import client_hello

@@ -13,8 +13,7 @@ from typing import Any
 
 import pytest
 
-from detour.workers import hand as hand_module
-from detour.workers import supervisor as supervisor_module
+from detour.workers import hand as hand_module, supervisor as supervisor_module
 from detour.workers.channel import Channel, Failed, Gone
 from detour.workers.hand import Hand
 from detour.workers.loglines import LogLines

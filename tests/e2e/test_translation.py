@@ -11,8 +11,7 @@ import anthropic
 import httpx
 import openai
 import pytest
-from google.genai import errors as google_errors
-from google.genai import types
+from google.genai import errors as google_errors, types
 
 from detour.fakes import FakeUpstream, Fault
 from router_core.fold import unfold

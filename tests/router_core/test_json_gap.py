@@ -7,8 +7,7 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from router_core.json_document import gap, parse, serialise, splice
 from router_core.json_document.kept import kept_lists

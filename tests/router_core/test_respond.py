@@ -12,8 +12,7 @@ import brotli
 import orjson
 import pytest
 import zstandard
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from router_core.config.schema import Limits
 from router_core.event_pipes import PassingPipe

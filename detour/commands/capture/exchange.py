@@ -13,8 +13,7 @@ import typer
 from detour import __version__
 from detour.commands.capture.place import Captures, SideOption, captures, credential_variable, hop_of
 from detour.commands.options import USAGE, ConfigOption, JsonOption, fail, print_json
-from router_core.capture import export as exports
-from router_core.capture import har, har_reader
+from router_core.capture import export as exports, har, har_reader
 from router_core.capture.fixture import pytest_file
 from router_core.capture.portable import Unportable
 from router_core.capture.reader import NotARecord, read

@@ -6,8 +6,7 @@ from typing import Any
 
 import orjson
 
-from router_core.formats import failures, ir, stops
-from router_core.formats import media as media_types
+from router_core.formats import failures, ir, media as media_types, stops
 from router_core.formats.context import Context
 from router_core.formats.ir import Format
 from router_core.formats.openai_chat import reasoning

@@ -5,8 +5,7 @@ from __future__ import annotations
 from io import StringIO
 from typing import Any, Final
 
-from router_core.formats import carrier, failures, ir, stops, writing
-from router_core.formats import media as media_types
+from router_core.formats import carrier, failures, ir, media as media_types, stops, writing
 from router_core.formats.context import COMMENT, DONE, Context
 from router_core.formats.ir import Format
 from router_core.formats.openai_chat.reasoning import DETAILS

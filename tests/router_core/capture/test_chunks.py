@@ -5,8 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from router_core.capture.chunks import SLICE, WINDOW, ChunkRedactor
 from router_core.capture.redaction import Redactor

@@ -8,8 +8,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from router_core.capture.conversation import read_answer, read_body, read_messages, read_request
 from router_core.capture.transcript import render

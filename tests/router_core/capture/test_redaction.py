@@ -9,8 +9,7 @@ import re
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from router_core.capture.chunks import ChunkRedactor
 from router_core.capture.placeholders import PLACEHOLDER

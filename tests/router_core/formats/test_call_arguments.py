@@ -6,16 +6,14 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from router_core.formats import Format, ir
 from router_core.formats.call_arguments import HOLD, CallArguments
 from router_core.formats.object_text import Damaged, ObjectText
 from tests.router_core.formats import clients
 from tests.router_core.formats.translated import translated
-from tests.router_core.formats.wire import openai_chat as chat
-from tests.router_core.formats.wire import openai_responses as responses
+from tests.router_core.formats.wire import openai_chat as chat, openai_responses as responses
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

@@ -3,8 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from router_core.formats import Format, carrier, counting, failures, ir
 from router_core.formats.cutting import Cutter

@@ -4,8 +4,7 @@ from typing import Any
 
 import pytest
 from google.genai import types
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from router_core.formats import Format, schema
 from router_core.formats.anthropic import response_format as anthropic

@@ -9,8 +9,7 @@ from router_core.formats import Format, carrier
 from tests.router_core.formats import clients
 from tests.router_core.formats.invariants import blocks_of
 from tests.router_core.formats.translated import asks, events
-from tests.router_core.formats.wire.openai_chat import delta
-from tests.router_core.formats.wire.openai_chat import stream as chat
+from tests.router_core.formats.wire.openai_chat import delta, stream as chat
 from tests.router_core.formats.wire.openai_responses import (
     OTHERS,
     added,

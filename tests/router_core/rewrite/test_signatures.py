@@ -7,8 +7,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from router_core.formats import Format
 from router_core.formats.placeholder import PLACEHOLDERS

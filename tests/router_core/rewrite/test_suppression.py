@@ -8,8 +8,7 @@ from typing import Any
 import httpx
 import openai
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from router_core.formats import Format
 from router_core.formats.translator import FormatTranslator

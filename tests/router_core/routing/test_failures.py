@@ -9,8 +9,7 @@ from urllib.parse import quote
 
 import orjson
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from router_core.exchange import Outcome
 from router_core.formats import Operation

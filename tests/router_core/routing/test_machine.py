@@ -10,8 +10,7 @@ from collections import Counter
 from collections.abc import Coroutine
 from typing import Any
 
-from hypothesis import settings
-from hypothesis import strategies as st
+from hypothesis import settings, strategies as st
 from hypothesis.stateful import (
     Bundle,
     RuleBasedStateMachine,

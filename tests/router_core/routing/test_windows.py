@@ -8,8 +8,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from router_core.config.schema import QuotaLimit
 from router_core.errors import Code, Refusal

@@ -20,8 +20,7 @@ from router_core.exchange import Attempt, Outcome
 from router_core.routing import health
 from router_core.routing.affinity import Binding, session_names
 from router_core.routing.plan import Plan
-from router_core.state import places
-from router_core.state import redis as store_module
+from router_core.state import places, redis as store_module
 from router_core.state.redis import RedisStore
 from tests.router_core.routing.build import World, answer, attempt, broken, credential, limited, ok
 

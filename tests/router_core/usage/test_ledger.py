@@ -12,8 +12,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from router_core.exchange import Usage
-from router_core.usage import database, report, rollup
-from router_core.usage import ledger as ledger_module
+from router_core.usage import database, ledger as ledger_module, report, rollup
 from router_core.usage.database import (
     LedgerError,
     connect,

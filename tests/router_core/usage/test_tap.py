@@ -6,8 +6,7 @@ import zlib
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from router_core.exchange import Usage
 from router_core.formats import Format
