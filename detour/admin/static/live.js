@@ -4,7 +4,7 @@ const MAX = 10000, HEIGHT = 35, MARGIN = 20;
 const list = document.getElementById("list"), body = document.querySelector("#exchanges tbody");
 const status = document.getElementById("live-status"), filter = document.getElementById("filter"), pause = document.getElementById("pause");
 const table = document.getElementById("exchanges");
-let rows = [], shown = [], places = new Map(), paused = false, due = false;
+let rows = [], shown = [], places = new Map(), paused = false, due = false, loaded = false, loading = 0, heard = [];
 
 const count = (n) => n == null ? "–" : n >= 1e9 ? (n / 1e9).toPrecision(3) + "G" : n >= 1e6 ? (n / 1e6).toPrecision(3) + "M" : n >= 1e4 ? (n / 1e3).toPrecision(3) + "k" : String(n);
 const duration = (ms) => ms == null ? "–" : ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`;
@@ -84,6 +84,7 @@ function tell() {
 }
 
 function take(e) {
+  if (loading) heard.push(e);
   const known = places.get(e.id);
   if (known) Object.assign(known, e);
   else {
@@ -95,11 +96,21 @@ function take(e) {
 }
 
 async function load() {
-  const answer = await fetch(`/api/v1/exchanges?limit=${MAX}`);
-  if (!answer.ok) return;
-  const document_ = await answer.json();
-  rows = [...document_.running.reverse(), ...document_.finished].slice(0, MAX);
-  places = new Map(rows.map((e) => [e.id, e]));
+  loading++;
+  try {
+    const answer = await fetch(`/api/v1/exchanges?limit=${MAX}`);
+    if (!answer.ok) return;
+    const document_ = await answer.json();
+    rows = [...document_.running.reverse(), ...document_.finished].slice(0, MAX);
+    places = new Map(rows.map((e) => [e.id, e]));
+    loaded = true;
+  } finally {
+    loading--;
+    // What was told meanwhile may be newer than the answer.
+    const newer = heard;
+    heard = [];
+    newer.forEach(take);
+  }
   paint();
   tell();
 }
@@ -120,5 +131,5 @@ pause.addEventListener("click", () => {
   pause.setAttribute("aria-pressed", String(paused));
   if (!paused) later();
 });
-setInterval(() => { if (!paused && !document.hidden) { if (rows.some(running)) later(); tell(); } }, 1000);
+setInterval(() => { if (!paused && !document.hidden) { if (rows.some(running)) later(); if (loaded) tell(); } }, 1000);
 listen();
