@@ -32,6 +32,13 @@ PATIENCE = 60.0
 POOL_SECRET = "sk-ant-api03-of-the-pool-77"
 
 
+class PatientRecorder(Recorder):
+    """Waits until all is written, however busy the machine is: the writer gives way to everything else."""
+
+    def close(self, timeout: float = PATIENCE) -> None:
+        super().close(timeout)
+
+
 class House:
     def __init__(self, tmp_path: Path, stack: ExitStack) -> None:
         self.folder = tmp_path / "captures"
@@ -39,7 +46,9 @@ class House:
         self._key = tmp_path / "capture-key"
 
     def recorder(self, **capture) -> Recorder:
-        recorder = Recorder(Capture(**{"mode": "all", **capture}), self.folder, self._key, [], ["x-api-key"])
+        recorder = PatientRecorder(
+            Capture(**{"mode": "all", **capture}), self.folder, self._key, [], ["x-api-key"]
+        )
         self._stack.callback(recorder.close)
         return recorder
 
