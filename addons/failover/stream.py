@@ -215,7 +215,7 @@ class FailoverStream(AttemptStream):
                 self.state_done,
                 self.state_errored,
             ):
-                yield from self.end_broken_answer(event.message)
+                yield from self.end_broken_answer(_in_words(event))
             return
         self.call.disarm()
         self.call.cancelled = True
@@ -242,7 +242,7 @@ class FailoverStream(AttemptStream):
             self.leave_attempt()
             yield from self.send_again()
             return
-        outcome = Outcome("opening" if self.hold else "headers", error=event.message)
+        outcome = Outcome("opening" if self.hold else "headers", error=_in_words(event))
         yield from self.attempt_failed(outcome, ended=True)
 
     def deadline_passed(self, call: Call) -> layer.CommandGenerator[None]:
@@ -293,6 +293,11 @@ def _is_foreign(call: Call, response: http.Response) -> bool:
     exchange, attempt = call.under_way
     own = attempt.credential_id is None
     return not own and exchange.surface.operation is not Operation.PASSTHROUGH and response.status_code != 101
+
+
+def _in_words(event: ResponseProtocolError) -> str:
+    """What happened; mitmproxy says of every stream that is reset that the client did it."""
+    return event.message.replace("reset by client", "reset by the upstream")
 
 
 def _copy(response: http.Response) -> http.Response:
