@@ -139,8 +139,8 @@ def test_nothing_of_a_request_is_left(
         for _ in range(REQUESTS):
             client.post(path, headers=headers, json=body).raise_for_status()
         found = detour.left()
-    # The last one may not be over yet when the collector is asked.
-    assert {name: count for name, count in found.items() if name in OF_A_REQUEST and count > 1} == {}
+    # The last one may not be over yet when the collector is asked, and two types may have one name (`Request`).
+    assert {name: count for name, count in found.items() if name in OF_A_REQUEST and count > 2} == {}
 
 
 @pytest.mark.parametrize("http2", [False, True], ids=["h1", "h2"])
