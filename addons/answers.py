@@ -11,6 +11,7 @@ from router_core.errors import Code, Refusal
 from router_core.exchange import Attempt, Exchange, Outcome
 from router_core.formats import Format, Operation, counting, failures, upstream_errors
 from router_core.formats.errors import WireError, error_body, error_event, plain
+from router_core.framing import wants_events
 from router_core.json_document import parse, serialise
 
 
@@ -115,7 +116,7 @@ def keep_alive(call: Call) -> bytes:
             return b'event: ping\ndata: {"type": "ping"}\n\n'
         case Format.OPENAI_CHAT | Format.OPENAI_RESPONSES:
             return b": keep-alive\n\n"
-        case Format.GEMINI if "alt=sse" in call.flow.request.path:
+        case Format.GEMINI if call.exchange and wants_events(call.exchange.request.path):
             # Google's libraries stumble over comments, and skip empty lines.
             return b"\r\n"
     return b""

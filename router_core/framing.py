@@ -25,6 +25,11 @@ class Framing(Protocol):
     def error(self, error: WireError) -> bytes: ...
 
 
+def wants_events(path: str) -> bool:
+    """Whether a client of Gemini's asks for an event stream, where a JSON array is what it gets otherwise."""
+    return "alt=sse" in path.partition("?")[2].split("&")
+
+
 class SseFraming:
     media = "text/event-stream"
 

@@ -16,7 +16,7 @@ from router_core.event_pipes import EventPipe, FoldPipe, Incoming, PassingPipe
 from router_core.exchange import Attempt, Exchange, Headers
 from router_core.formats import Format, Operation
 from router_core.formats.errors import WireError, error_event
-from router_core.framing import ArrayFraming, LineFraming, SseFraming
+from router_core.framing import ArrayFraming, LineFraming, SseFraming, wants_events
 from router_core.observing import Observer, Show
 from router_core.pipes import Pipe, Plain, Sniffing, reader_for
 from router_core.prepare import HOP_BY_HOP
@@ -256,8 +256,8 @@ class Responder:
         format = self.exchange.surface.format
         if format is Format.OLLAMA:
             return LineFraming()
-        query = self.exchange.request.path.partition("?")[2].split("&")
-        return ArrayFraming() if format is Format.GEMINI and "alt=sse" not in query else SseFraming(format)
+        array = format is Format.GEMINI and not wants_events(self.exchange.request.path)
+        return ArrayFraming() if array else SseFraming(format)
 
     def _fit(self) -> None:
         """What follows may be of another length and is not encoded."""
